@@ -1,0 +1,3 @@
+//! The A64 instruction set: table, decoder, encoder, disassembler.
+
+#![forbid(unsafe_code)]

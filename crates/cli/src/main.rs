@@ -1,0 +1,5 @@
+//! The `tuxlet` command.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

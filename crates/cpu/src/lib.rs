@@ -1,0 +1,1 @@
+//! CPU state, instruction semantics and the threaded-code interpreter.

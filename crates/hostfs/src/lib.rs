@@ -1,0 +1,3 @@
+//! Host directories as a guest file system.
+
+#![forbid(unsafe_code)]

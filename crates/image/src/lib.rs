@@ -1,0 +1,3 @@
+//! Provisioning: Debian packages and tarballs to file trees.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The userspace Linux kernel: tasks, signals, system calls.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Linux as a library: the public Rust API.
+
+#![forbid(unsafe_code)]

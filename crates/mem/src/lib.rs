@@ -1,0 +1,1 @@
+//! Guest memory: address spaces, VMAs, page objects, software TLB.

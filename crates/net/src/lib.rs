@@ -1,0 +1,3 @@
+//! Sockets: Unix, and Internet by host sockets.
+
+#![forbid(unsafe_code)]

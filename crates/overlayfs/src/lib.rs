@@ -1,0 +1,3 @@
+//! A writable layer over read-only layers.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Locks with levels, wait queues and id allocators.

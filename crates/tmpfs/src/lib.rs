@@ -1,0 +1,3 @@
+//! The memory file system.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Linux/AArch64 ABI vocabulary: numbers, structs, flags, Errno, Signal.
+
+#![forbid(unsafe_code)]

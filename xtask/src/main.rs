@@ -1,0 +1,3 @@
+//! The project's task runner: `cargo xtask`.
+
+fn main() {}
