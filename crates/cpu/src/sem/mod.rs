@@ -1,0 +1,5 @@
+//! What instructions do: one function per row of the instruction table, named as the row in
+//! snake case, in a file per group of the Arm manual.
+//!
+//! `pub(crate) fn add_shifted<C: Cx>(c: &mut C, i: a64::AddShifted) -> Step`; every function is
+//! re-exported here, because the engine finds it as `sem::<row>`.
