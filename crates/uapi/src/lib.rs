@@ -1,3 +1,25 @@
-//! Linux/AArch64 ABI vocabulary: numbers, structs, flags, Errno, Signal.
+//! Linux/AArch64 ABI vocabulary: numbers, structs, flags, [`Errno`], [`Signal`].
+//!
+//! Modules are named by the word of the Linux header or manual page they come from.
+//! Nothing here does anything: the crate holds the names, values and memory layouts
+//! of Linux 6.12 on arm64, so that every other crate says `EINVAL` and means the same.
+//! Constants come in groups; each group is also a table of `(name, value)` pairs
+//! (used to print system calls and to check the values against the C headers).
+//!
+//! See also: `tests/uapi.c`, which prints the same facts from the C headers.
 
 #![forbid(unsafe_code)]
+
+#[macro_use]
+mod macros;
+
+pub mod errno;
+pub mod fcntl;
+pub mod mman;
+pub mod signal;
+pub mod stat;
+pub mod time;
+
+pub use errno::{Errno, Result};
+pub use macros::Layout;
+pub use signal::{SigSet, Signal};
