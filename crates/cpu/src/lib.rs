@@ -2,6 +2,7 @@
 
 mod cx;
 mod sem;
+pub(crate) mod softfloat;
 mod state;
 
 pub use state::CpuState;
