@@ -13,12 +13,40 @@
 #[macro_use]
 mod macros;
 
+pub mod auxv;
+pub mod capability;
+pub mod dirent;
+pub mod elf;
+pub mod epoll;
 pub mod errno;
+pub mod eventfd;
 pub mod fcntl;
+pub mod futex;
+pub mod inotify;
+pub mod ioctl;
+pub mod ipc;
 pub mod mman;
+pub mod mount;
+pub mod netlink;
+pub mod nr;
+pub mod poll;
+pub mod prctl;
+pub mod ptrace;
+pub mod random;
+pub mod reboot;
+pub mod resource;
+pub mod rseq;
+pub mod sched;
 pub mod signal;
+pub mod signalfd;
+pub mod socket;
 pub mod stat;
+pub mod sysinfo;
+pub mod termios;
 pub mod time;
+pub mod timerfd;
+pub mod utsname;
+pub mod wait;
 
 pub use errno::{Errno, Result};
 pub use macros::Layout;
