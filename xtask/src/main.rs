@@ -1,3 +1,24 @@
-//! The project's task runner: `cargo xtask`.
+//! The project's task runner: `cargo xtask <task>`.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+
+mod isa;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's task runner.")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Generate the A64 tables of crates/a64 from crates/a64/isa/*.isa.
+    Isa(isa::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Isa(args) => isa::run(&args),
+    }
+}
