@@ -5,6 +5,46 @@ use super::OpId;
 /// The rows whose status is `done`.
 #[rustfmt::skip]
 pub(crate) static DONE: &[OpId] = &[
+    OpId::Ld1Multiple,
+    OpId::Ld1MultiplePost,
+    OpId::Ld2Multiple,
+    OpId::Ld2MultiplePost,
+    OpId::Ld3Multiple,
+    OpId::Ld3MultiplePost,
+    OpId::Ld4Multiple,
+    OpId::Ld4MultiplePost,
+    OpId::St1Multiple,
+    OpId::St1MultiplePost,
+    OpId::St2Multiple,
+    OpId::St2MultiplePost,
+    OpId::St3Multiple,
+    OpId::St3MultiplePost,
+    OpId::St4Multiple,
+    OpId::St4MultiplePost,
+    OpId::Ld1Single,
+    OpId::Ld1SinglePost,
+    OpId::Ld2Single,
+    OpId::Ld2SinglePost,
+    OpId::Ld3Single,
+    OpId::Ld3SinglePost,
+    OpId::Ld4Single,
+    OpId::Ld4SinglePost,
+    OpId::St1Single,
+    OpId::St1SinglePost,
+    OpId::St2Single,
+    OpId::St2SinglePost,
+    OpId::St3Single,
+    OpId::St3SinglePost,
+    OpId::St4Single,
+    OpId::St4SinglePost,
+    OpId::Ld1r,
+    OpId::Ld1rPost,
+    OpId::Ld2r,
+    OpId::Ld2rPost,
+    OpId::Ld3r,
+    OpId::Ld3rPost,
+    OpId::Ld4r,
+    OpId::Ld4rPost,
 ];
 
 /// Calls a macro with the rows whose status is `done`.
@@ -15,6 +55,46 @@ macro_rules! for_each_done_insn {
     ($callback:ident $(, $($arg:tt)*)?) => {
         $callback! {
             $($($arg)*)?
+            (Ld1Multiple, ld1_multiple)
+            (Ld1MultiplePost, ld1_multiple_post)
+            (Ld2Multiple, ld2_multiple)
+            (Ld2MultiplePost, ld2_multiple_post)
+            (Ld3Multiple, ld3_multiple)
+            (Ld3MultiplePost, ld3_multiple_post)
+            (Ld4Multiple, ld4_multiple)
+            (Ld4MultiplePost, ld4_multiple_post)
+            (St1Multiple, st1_multiple)
+            (St1MultiplePost, st1_multiple_post)
+            (St2Multiple, st2_multiple)
+            (St2MultiplePost, st2_multiple_post)
+            (St3Multiple, st3_multiple)
+            (St3MultiplePost, st3_multiple_post)
+            (St4Multiple, st4_multiple)
+            (St4MultiplePost, st4_multiple_post)
+            (Ld1Single, ld1_single)
+            (Ld1SinglePost, ld1_single_post)
+            (Ld2Single, ld2_single)
+            (Ld2SinglePost, ld2_single_post)
+            (Ld3Single, ld3_single)
+            (Ld3SinglePost, ld3_single_post)
+            (Ld4Single, ld4_single)
+            (Ld4SinglePost, ld4_single_post)
+            (St1Single, st1_single)
+            (St1SinglePost, st1_single_post)
+            (St2Single, st2_single)
+            (St2SinglePost, st2_single_post)
+            (St3Single, st3_single)
+            (St3SinglePost, st3_single_post)
+            (St4Single, st4_single)
+            (St4SinglePost, st4_single_post)
+            (Ld1r, ld1r)
+            (Ld1rPost, ld1r_post)
+            (Ld2r, ld2r)
+            (Ld2rPost, ld2r_post)
+            (Ld3r, ld3r)
+            (Ld3rPost, ld3r_post)
+            (Ld4r, ld4r)
+            (Ld4rPost, ld4r_post)
         }
     };
 }

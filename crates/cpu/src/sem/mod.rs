@@ -3,3 +3,6 @@
 //!
 //! `pub(crate) fn add_shifted<C: Cx>(c: &mut C, i: a64::AddShifted) -> Step`; every function is
 //! re-exported here, because the engine finds it as `sem::<row>`.
+mod simd_ldst;
+
+pub(crate) use simd_ldst::*;
