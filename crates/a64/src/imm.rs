@@ -166,17 +166,6 @@ pub const fn bfx_preferred(sf: bool, unsigned: bool, imms: u8, immr: u8) -> bool
     true
 }
 
-/// The position of the highest set bit of `immh` (0 = 8-bit elements ...); `immh` is not 0.
-#[must_use]
-pub const fn immh_size(immh: u8) -> u8 {
-    match immh {
-        0 | 1 => 0,
-        2 | 3 => 1,
-        4..=7 => 2,
-        _ => 3,
-    }
-}
-
 /// The position of the lowest set bit of `imm5` (0 = 8-bit elements ...), 4 and more = reserved.
 #[must_use]
 pub const fn imm5_size(imm5: u8) -> u8 {
@@ -225,6 +214,57 @@ pub const fn single_ok(scale: u8, s: bool, size: u8) -> bool {
         2 => size == 0 || (size == 1 && !s),
         _ => false,
     }
+}
+
+/// The element index in `imm5`.
+#[must_use]
+pub const fn imm5_index(imm5: u8) -> u8 {
+    imm5 >> (imm5_size(imm5) + 1)
+}
+
+/// The element size (log2 of bytes) of a SIMD shift, from `immh:immb` (8 and more).
+#[must_use]
+pub const fn shift_size(immhb: u8) -> u8 {
+    match immhb {
+        0..=15 => 0,
+        16..=31 => 1,
+        32..=63 => 2,
+        _ => 3,
+    }
+}
+
+/// The amount of a SIMD right shift (1 ..= element bits), also the number of fraction bits.
+#[must_use]
+pub const fn right_amount(immhb: u8) -> u8 {
+    (16 << shift_size(immhb)) - immhb
+}
+
+/// The amount of a SIMD left shift (0 .. element bits).
+#[must_use]
+pub const fn left_amount(immhb: u8) -> u8 {
+    immhb - (8 << shift_size(immhb))
+}
+
+/// The register of a by-element operand: `rm` is bits 19:16, `hlm` the bits H, L and M.
+#[must_use]
+pub const fn elem_reg(size: u8, hlm: u8, rm: u8) -> u8 {
+    if size >= 2 { (hlm & 1) << 4 | rm } else { rm }
+}
+
+/// The index of a by-element operand of `size` 1 (16 bits) to 3.
+#[must_use]
+pub const fn elem_index(size: u8, hlm: u8) -> u8 {
+    match size {
+        0 | 1 => hlm,
+        2 => hlm >> 1,
+        _ => hlm >> 2,
+    }
+}
+
+/// Whether `cmode` is one of the shifted forms that MOVI and MVNI share.
+#[must_use]
+pub const fn movi_cmode(cmode: u8) -> bool {
+    cmode >> 1 == 6 || (cmode < 12 && cmode & 1 == 0)
 }
 
 #[cfg(test)]

@@ -349,6 +349,33 @@ impl Out {
         }
     }
 
+    /// The operands of a vector modified-immediate row.
+    pub(crate) fn mod_imm(&mut self, q: bool, op: bool, cmode: u8, imm8: u8, rd: u8) {
+        if op && cmode == 14 {
+            if q {
+                self.v(3, true, rd);
+            } else {
+                self.scalar(3, rd);
+            }
+            self.str(", ");
+            return self.imm(imm::simd_imm(op, cmode, imm8));
+        }
+        let size = match cmode {
+            0..=7 | 12 | 13 => 2,
+            8..=11 => 1,
+            _ => 0,
+        };
+        self.v(size, q, rd);
+        self.str(", ");
+        self.imm(imm8);
+        match cmode {
+            0..=11 => self.lsl(8 * (cmode >> 1 & if size == 2 { 3 } else { 1 })),
+            12 => self.str(", msl #8"),
+            13 => self.str(", msl #16"),
+            _ => {}
+        }
+    }
+
     /// Floating-point immediate.
     pub(crate) fn fp_imm(&mut self, imm8: u8) {
         self.put(format_args!("#{:?}", f64::from_bits(imm::fp_imm64(imm8))));

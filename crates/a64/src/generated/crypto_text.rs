@@ -2,3 +2,379 @@
 
 use super::crypto::*;
 use crate::text::Out;
+
+impl Aese {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("aese ");
+        o.v(0, true, rd);
+        o.str(", ");
+        o.v(0, true, rn);
+    }
+}
+
+impl Aesd {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("aesd ");
+        o.v(0, true, rd);
+        o.str(", ");
+        o.v(0, true, rn);
+    }
+}
+
+impl Aesmc {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("aesmc ");
+        o.v(0, true, rd);
+        o.str(", ");
+        o.v(0, true, rn);
+    }
+}
+
+impl Aesimc {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("aesimc ");
+        o.v(0, true, rd);
+        o.str(", ");
+        o.v(0, true, rn);
+    }
+}
+
+impl PmullQ {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { q, rm, rn, rd } = self;
+        o.str("pmull");
+        o.two(q);
+        o.str(" ");
+        o.va("1q", rd);
+        o.str(", ");
+        o.v(3, q, rn);
+        o.str(", ");
+        o.v(3, q, rm);
+    }
+}
+
+impl Sha1c {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha1c ");
+        o.scalar(4, rd);
+        o.str(", ");
+        o.scalar(2, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sha1p {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha1p ");
+        o.scalar(4, rd);
+        o.str(", ");
+        o.scalar(2, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sha1m {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha1m ");
+        o.scalar(4, rd);
+        o.str(", ");
+        o.scalar(2, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sha1su0 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha1su0 ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sha256h {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha256h ");
+        o.scalar(4, rd);
+        o.str(", ");
+        o.scalar(4, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sha256h2 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha256h2 ");
+        o.scalar(4, rd);
+        o.str(", ");
+        o.scalar(4, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sha256su1 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha256su1 ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sha1h {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("sha1h ");
+        o.scalar(2, rd);
+        o.str(", ");
+        o.scalar(2, rn);
+    }
+}
+
+impl Sha1su1 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("sha1su1 ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+    }
+}
+
+impl Sha256su0 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("sha256su0 ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+    }
+}
+
+impl Sha512h {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha512h ");
+        o.scalar(4, rd);
+        o.str(", ");
+        o.scalar(4, rn);
+        o.str(", ");
+        o.v(3, true, rm);
+    }
+}
+
+impl Sha512h2 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha512h2 ");
+        o.scalar(4, rd);
+        o.str(", ");
+        o.scalar(4, rn);
+        o.str(", ");
+        o.v(3, true, rm);
+    }
+}
+
+impl Sha512su1 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sha512su1 ");
+        o.v(3, true, rd);
+        o.str(", ");
+        o.v(3, true, rn);
+        o.str(", ");
+        o.v(3, true, rm);
+    }
+}
+
+impl Sha512su0 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("sha512su0 ");
+        o.v(3, true, rd);
+        o.str(", ");
+        o.v(3, true, rn);
+    }
+}
+
+impl Rax1 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("rax1 ");
+        o.v(3, true, rd);
+        o.str(", ");
+        o.v(3, true, rn);
+        o.str(", ");
+        o.v(3, true, rm);
+    }
+}
+
+impl Xar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, imm6, rn, rd } = self;
+        o.str("xar ");
+        o.v(3, true, rd);
+        o.str(", ");
+        o.v(3, true, rn);
+        o.str(", ");
+        o.v(3, true, rm);
+        o.str(", ");
+        o.dec(imm6);
+    }
+}
+
+impl Eor3 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, ra, rn, rd } = self;
+        o.str("eor3 ");
+        o.v(0, true, rd);
+        o.str(", ");
+        o.v(0, true, rn);
+        o.str(", ");
+        o.v(0, true, rm);
+        o.str(", ");
+        o.v(0, true, ra);
+    }
+}
+
+impl Bcax {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, ra, rn, rd } = self;
+        o.str("bcax ");
+        o.v(0, true, rd);
+        o.str(", ");
+        o.v(0, true, rn);
+        o.str(", ");
+        o.v(0, true, rm);
+        o.str(", ");
+        o.v(0, true, ra);
+    }
+}
+
+impl Sm3ss1 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, ra, rn, rd } = self;
+        o.str("sm3ss1 ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+        o.str(", ");
+        o.v(2, true, ra);
+    }
+}
+
+impl Sm3tt1a {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, imm2, rn, rd } = self;
+        o.str("sm3tt1a ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.elem(2, rm, imm2);
+    }
+}
+
+impl Sm3tt1b {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, imm2, rn, rd } = self;
+        o.str("sm3tt1b ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.elem(2, rm, imm2);
+    }
+}
+
+impl Sm3tt2a {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, imm2, rn, rd } = self;
+        o.str("sm3tt2a ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.elem(2, rm, imm2);
+    }
+}
+
+impl Sm3tt2b {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, imm2, rn, rd } = self;
+        o.str("sm3tt2b ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.elem(2, rm, imm2);
+    }
+}
+
+impl Sm3partw1 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sm3partw1 ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sm3partw2 {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sm3partw2 ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sm4ekey {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rm, rn, rd } = self;
+        o.str("sm4ekey ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+        o.str(", ");
+        o.v(2, true, rm);
+    }
+}
+
+impl Sm4e {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("sm4e ");
+        o.v(2, true, rd);
+        o.str(", ");
+        o.v(2, true, rn);
+    }
+}

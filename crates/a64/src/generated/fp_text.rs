@@ -2,3 +2,711 @@
 
 use super::fp::*;
 use crate::text::Out;
+
+impl FmovReg {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("fmov ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FabsScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("fabs ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FnegScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("fneg ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FsqrtScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("fsqrt ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl Fcvt {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, to, rn, rd } = self;
+        o.str("fcvt ");
+        o.fp(to, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl Bfcvt {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("bfcvt ");
+        o.scalar(1, rd);
+        o.str(", ");
+        o.scalar(2, rn);
+    }
+}
+
+impl FrintnScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("frintn ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FrintpScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("frintp ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FrintmScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("frintm ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FrintzScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("frintz ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FrintaScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("frinta ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FrintxScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("frintx ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FrintiScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn, rd } = self;
+        o.str("frinti ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl Frint32zScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sz, rn, rd } = self;
+        o.str("frint32z ");
+        o.sd(sz, rd);
+        o.str(", ");
+        o.sd(sz, rn);
+    }
+}
+
+impl Frint32xScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sz, rn, rd } = self;
+        o.str("frint32x ");
+        o.sd(sz, rd);
+        o.str(", ");
+        o.sd(sz, rn);
+    }
+}
+
+impl Frint64zScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sz, rn, rd } = self;
+        o.str("frint64z ");
+        o.sd(sz, rd);
+        o.str(", ");
+        o.sd(sz, rn);
+    }
+}
+
+impl Frint64xScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sz, rn, rd } = self;
+        o.str("frint64x ");
+        o.sd(sz, rd);
+        o.str(", ");
+        o.sd(sz, rn);
+    }
+}
+
+impl FmulScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fmul ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FdivScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fdiv ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FaddScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fadd ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FsubScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fsub ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FmaxScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fmax ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FminScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fmin ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FmaxnmScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fmaxnm ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FminnmScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fminnm ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FnmulScalar {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn, rd } = self;
+        o.str("fnmul ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl Fmadd {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            ftype,
+            rm,
+            ra,
+            rn,
+            rd,
+        } = self;
+        o.str("fmadd ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+        o.str(", ");
+        o.fp(ftype, ra);
+    }
+}
+
+impl Fmsub {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            ftype,
+            rm,
+            ra,
+            rn,
+            rd,
+        } = self;
+        o.str("fmsub ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+        o.str(", ");
+        o.fp(ftype, ra);
+    }
+}
+
+impl Fnmadd {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            ftype,
+            rm,
+            ra,
+            rn,
+            rd,
+        } = self;
+        o.str("fnmadd ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+        o.str(", ");
+        o.fp(ftype, ra);
+    }
+}
+
+impl Fnmsub {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            ftype,
+            rm,
+            ra,
+            rn,
+            rd,
+        } = self;
+        o.str("fnmsub ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+        o.str(", ");
+        o.fp(ftype, ra);
+    }
+}
+
+impl Fcmp {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn } = self;
+        o.str("fcmp ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FcmpZero {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn } = self;
+        o.str("fcmp ");
+        o.fp(ftype, rn);
+        o.str(", #0.0");
+    }
+}
+
+impl Fcmpe {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rm, rn } = self;
+        o.str("fcmpe ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+    }
+}
+
+impl FcmpeZero {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, rn } = self;
+        o.str("fcmpe ");
+        o.fp(ftype, rn);
+        o.str(", #0.0");
+    }
+}
+
+impl Fccmp {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            ftype,
+            rm,
+            cond,
+            rn,
+            nzcv,
+        } = self;
+        o.str("fccmp ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+        o.str(", ");
+        o.imm(nzcv);
+        o.str(", ");
+        o.cond(cond);
+    }
+}
+
+impl Fccmpe {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            ftype,
+            rm,
+            cond,
+            rn,
+            nzcv,
+        } = self;
+        o.str("fccmpe ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+        o.str(", ");
+        o.imm(nzcv);
+        o.str(", ");
+        o.cond(cond);
+    }
+}
+
+impl Fcsel {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            ftype,
+            rm,
+            cond,
+            rn,
+            rd,
+        } = self;
+        o.str("fcsel ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.fp(ftype, rm);
+        o.str(", ");
+        o.cond(cond);
+    }
+}
+
+impl FmovImm {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { ftype, imm8, rd } = self;
+        o.str("fmov ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.fp_imm(imm8);
+    }
+}
+
+impl ScvtfGprFixed {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            sf,
+            ftype,
+            scale,
+            rn,
+            rd,
+        } = self;
+        o.str("scvtf ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.x(sf, rn);
+        o.str(", ");
+        o.dec(64 - scale);
+    }
+}
+
+impl ScvtfGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("scvtf ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.x(sf, rn);
+    }
+}
+
+impl UcvtfGprFixed {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            sf,
+            ftype,
+            scale,
+            rn,
+            rd,
+        } = self;
+        o.str("ucvtf ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.x(sf, rn);
+        o.str(", ");
+        o.dec(64 - scale);
+    }
+}
+
+impl UcvtfGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("ucvtf ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.x(sf, rn);
+    }
+}
+
+impl FcvtzsGprFixed {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            sf,
+            ftype,
+            scale,
+            rn,
+            rd,
+        } = self;
+        o.str("fcvtzs ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.dec(64 - scale);
+    }
+}
+
+impl FcvtzsGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtzs ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtzuGprFixed {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self {
+            sf,
+            ftype,
+            scale,
+            rn,
+            rd,
+        } = self;
+        o.str("fcvtzu ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+        o.str(", ");
+        o.dec(64 - scale);
+    }
+}
+
+impl FcvtzuGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtzu ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtnsGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtns ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtnuGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtnu ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtasGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtas ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtauGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtau ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtpsGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtps ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtpuGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtpu ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtmsGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtms ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FcvtmuGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fcvtmu ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl Fjcvtzs {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("fjcvtzs ");
+        o.x(false, rd);
+        o.str(", ");
+        o.scalar(3, rn);
+    }
+}
+
+impl FmovToGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fmov ");
+        o.x(sf, rd);
+        o.str(", ");
+        o.fp(ftype, rn);
+    }
+}
+
+impl FmovFromGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { sf, ftype, rn, rd } = self;
+        o.str("fmov ");
+        o.fp(ftype, rd);
+        o.str(", ");
+        o.x(sf, rn);
+    }
+}
+
+impl FmovTopToGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("fmov ");
+        o.x(true, rd);
+        o.str(", ");
+        o.elem(3, rn, 1);
+    }
+}
+
+impl FmovTopFromGpr {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rn, rd } = self;
+        o.str("fmov ");
+        o.elem(3, rd, 1);
+        o.str(", ");
+        o.x(true, rn);
+    }
+}

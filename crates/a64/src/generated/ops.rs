@@ -530,29 +530,1209 @@ pub enum OpId {
     Umsubl,
     /// [`Umulh`](crate::Umulh) of `isa/dpreg.isa`.
     Umulh,
+    /// [`FmovReg`](crate::FmovReg) of `isa/fp.isa`.
+    FmovReg,
+    /// [`FabsScalar`](crate::FabsScalar) of `isa/fp.isa`.
+    FabsScalar,
+    /// [`FnegScalar`](crate::FnegScalar) of `isa/fp.isa`.
+    FnegScalar,
+    /// [`FsqrtScalar`](crate::FsqrtScalar) of `isa/fp.isa`.
+    FsqrtScalar,
+    /// [`Fcvt`](crate::Fcvt) of `isa/fp.isa`.
+    Fcvt,
+    /// [`Bfcvt`](crate::Bfcvt) of `isa/fp.isa`.
+    Bfcvt,
+    /// [`FrintnScalar`](crate::FrintnScalar) of `isa/fp.isa`.
+    FrintnScalar,
+    /// [`FrintpScalar`](crate::FrintpScalar) of `isa/fp.isa`.
+    FrintpScalar,
+    /// [`FrintmScalar`](crate::FrintmScalar) of `isa/fp.isa`.
+    FrintmScalar,
+    /// [`FrintzScalar`](crate::FrintzScalar) of `isa/fp.isa`.
+    FrintzScalar,
+    /// [`FrintaScalar`](crate::FrintaScalar) of `isa/fp.isa`.
+    FrintaScalar,
+    /// [`FrintxScalar`](crate::FrintxScalar) of `isa/fp.isa`.
+    FrintxScalar,
+    /// [`FrintiScalar`](crate::FrintiScalar) of `isa/fp.isa`.
+    FrintiScalar,
+    /// [`Frint32zScalar`](crate::Frint32zScalar) of `isa/fp.isa`.
+    Frint32zScalar,
+    /// [`Frint32xScalar`](crate::Frint32xScalar) of `isa/fp.isa`.
+    Frint32xScalar,
+    /// [`Frint64zScalar`](crate::Frint64zScalar) of `isa/fp.isa`.
+    Frint64zScalar,
+    /// [`Frint64xScalar`](crate::Frint64xScalar) of `isa/fp.isa`.
+    Frint64xScalar,
+    /// [`FmulScalar`](crate::FmulScalar) of `isa/fp.isa`.
+    FmulScalar,
+    /// [`FdivScalar`](crate::FdivScalar) of `isa/fp.isa`.
+    FdivScalar,
+    /// [`FaddScalar`](crate::FaddScalar) of `isa/fp.isa`.
+    FaddScalar,
+    /// [`FsubScalar`](crate::FsubScalar) of `isa/fp.isa`.
+    FsubScalar,
+    /// [`FmaxScalar`](crate::FmaxScalar) of `isa/fp.isa`.
+    FmaxScalar,
+    /// [`FminScalar`](crate::FminScalar) of `isa/fp.isa`.
+    FminScalar,
+    /// [`FmaxnmScalar`](crate::FmaxnmScalar) of `isa/fp.isa`.
+    FmaxnmScalar,
+    /// [`FminnmScalar`](crate::FminnmScalar) of `isa/fp.isa`.
+    FminnmScalar,
+    /// [`FnmulScalar`](crate::FnmulScalar) of `isa/fp.isa`.
+    FnmulScalar,
+    /// [`Fmadd`](crate::Fmadd) of `isa/fp.isa`.
+    Fmadd,
+    /// [`Fmsub`](crate::Fmsub) of `isa/fp.isa`.
+    Fmsub,
+    /// [`Fnmadd`](crate::Fnmadd) of `isa/fp.isa`.
+    Fnmadd,
+    /// [`Fnmsub`](crate::Fnmsub) of `isa/fp.isa`.
+    Fnmsub,
+    /// [`Fcmp`](crate::Fcmp) of `isa/fp.isa`.
+    Fcmp,
+    /// [`FcmpZero`](crate::FcmpZero) of `isa/fp.isa`.
+    FcmpZero,
+    /// [`Fcmpe`](crate::Fcmpe) of `isa/fp.isa`.
+    Fcmpe,
+    /// [`FcmpeZero`](crate::FcmpeZero) of `isa/fp.isa`.
+    FcmpeZero,
+    /// [`Fccmp`](crate::Fccmp) of `isa/fp.isa`.
+    Fccmp,
+    /// [`Fccmpe`](crate::Fccmpe) of `isa/fp.isa`.
+    Fccmpe,
+    /// [`Fcsel`](crate::Fcsel) of `isa/fp.isa`.
+    Fcsel,
+    /// [`FmovImm`](crate::FmovImm) of `isa/fp.isa`.
+    FmovImm,
+    /// [`ScvtfGprFixed`](crate::ScvtfGprFixed) of `isa/fp.isa`.
+    ScvtfGprFixed,
+    /// [`ScvtfGpr`](crate::ScvtfGpr) of `isa/fp.isa`.
+    ScvtfGpr,
+    /// [`UcvtfGprFixed`](crate::UcvtfGprFixed) of `isa/fp.isa`.
+    UcvtfGprFixed,
+    /// [`UcvtfGpr`](crate::UcvtfGpr) of `isa/fp.isa`.
+    UcvtfGpr,
+    /// [`FcvtzsGprFixed`](crate::FcvtzsGprFixed) of `isa/fp.isa`.
+    FcvtzsGprFixed,
+    /// [`FcvtzsGpr`](crate::FcvtzsGpr) of `isa/fp.isa`.
+    FcvtzsGpr,
+    /// [`FcvtzuGprFixed`](crate::FcvtzuGprFixed) of `isa/fp.isa`.
+    FcvtzuGprFixed,
+    /// [`FcvtzuGpr`](crate::FcvtzuGpr) of `isa/fp.isa`.
+    FcvtzuGpr,
+    /// [`FcvtnsGpr`](crate::FcvtnsGpr) of `isa/fp.isa`.
+    FcvtnsGpr,
+    /// [`FcvtnuGpr`](crate::FcvtnuGpr) of `isa/fp.isa`.
+    FcvtnuGpr,
+    /// [`FcvtasGpr`](crate::FcvtasGpr) of `isa/fp.isa`.
+    FcvtasGpr,
+    /// [`FcvtauGpr`](crate::FcvtauGpr) of `isa/fp.isa`.
+    FcvtauGpr,
+    /// [`FcvtpsGpr`](crate::FcvtpsGpr) of `isa/fp.isa`.
+    FcvtpsGpr,
+    /// [`FcvtpuGpr`](crate::FcvtpuGpr) of `isa/fp.isa`.
+    FcvtpuGpr,
+    /// [`FcvtmsGpr`](crate::FcvtmsGpr) of `isa/fp.isa`.
+    FcvtmsGpr,
+    /// [`FcvtmuGpr`](crate::FcvtmuGpr) of `isa/fp.isa`.
+    FcvtmuGpr,
+    /// [`Fjcvtzs`](crate::Fjcvtzs) of `isa/fp.isa`.
+    Fjcvtzs,
+    /// [`FmovToGpr`](crate::FmovToGpr) of `isa/fp.isa`.
+    FmovToGpr,
+    /// [`FmovFromGpr`](crate::FmovFromGpr) of `isa/fp.isa`.
+    FmovFromGpr,
+    /// [`FmovTopToGpr`](crate::FmovTopToGpr) of `isa/fp.isa`.
+    FmovTopToGpr,
+    /// [`FmovTopFromGpr`](crate::FmovTopFromGpr) of `isa/fp.isa`.
+    FmovTopFromGpr,
+    /// [`ShaddVec`](crate::ShaddVec) of `isa/simd.isa`.
+    ShaddVec,
+    /// [`UhaddVec`](crate::UhaddVec) of `isa/simd.isa`.
+    UhaddVec,
+    /// [`SqaddVec`](crate::SqaddVec) of `isa/simd.isa`.
+    SqaddVec,
+    /// [`SqaddScalar`](crate::SqaddScalar) of `isa/simd.isa`.
+    SqaddScalar,
+    /// [`UqaddVec`](crate::UqaddVec) of `isa/simd.isa`.
+    UqaddVec,
+    /// [`UqaddScalar`](crate::UqaddScalar) of `isa/simd.isa`.
+    UqaddScalar,
+    /// [`SrhaddVec`](crate::SrhaddVec) of `isa/simd.isa`.
+    SrhaddVec,
+    /// [`UrhaddVec`](crate::UrhaddVec) of `isa/simd.isa`.
+    UrhaddVec,
+    /// [`ShsubVec`](crate::ShsubVec) of `isa/simd.isa`.
+    ShsubVec,
+    /// [`UhsubVec`](crate::UhsubVec) of `isa/simd.isa`.
+    UhsubVec,
+    /// [`SqsubVec`](crate::SqsubVec) of `isa/simd.isa`.
+    SqsubVec,
+    /// [`SqsubScalar`](crate::SqsubScalar) of `isa/simd.isa`.
+    SqsubScalar,
+    /// [`UqsubVec`](crate::UqsubVec) of `isa/simd.isa`.
+    UqsubVec,
+    /// [`UqsubScalar`](crate::UqsubScalar) of `isa/simd.isa`.
+    UqsubScalar,
+    /// [`CmgtVec`](crate::CmgtVec) of `isa/simd.isa`.
+    CmgtVec,
+    /// [`CmgtScalar`](crate::CmgtScalar) of `isa/simd.isa`.
+    CmgtScalar,
+    /// [`CmhiVec`](crate::CmhiVec) of `isa/simd.isa`.
+    CmhiVec,
+    /// [`CmhiScalar`](crate::CmhiScalar) of `isa/simd.isa`.
+    CmhiScalar,
+    /// [`CmgeVec`](crate::CmgeVec) of `isa/simd.isa`.
+    CmgeVec,
+    /// [`CmgeScalar`](crate::CmgeScalar) of `isa/simd.isa`.
+    CmgeScalar,
+    /// [`CmhsVec`](crate::CmhsVec) of `isa/simd.isa`.
+    CmhsVec,
+    /// [`CmhsScalar`](crate::CmhsScalar) of `isa/simd.isa`.
+    CmhsScalar,
+    /// [`SshlVec`](crate::SshlVec) of `isa/simd.isa`.
+    SshlVec,
+    /// [`SshlScalar`](crate::SshlScalar) of `isa/simd.isa`.
+    SshlScalar,
+    /// [`UshlVec`](crate::UshlVec) of `isa/simd.isa`.
+    UshlVec,
+    /// [`UshlScalar`](crate::UshlScalar) of `isa/simd.isa`.
+    UshlScalar,
+    /// [`SqshlVec`](crate::SqshlVec) of `isa/simd.isa`.
+    SqshlVec,
+    /// [`SqshlScalar`](crate::SqshlScalar) of `isa/simd.isa`.
+    SqshlScalar,
+    /// [`UqshlVec`](crate::UqshlVec) of `isa/simd.isa`.
+    UqshlVec,
+    /// [`UqshlScalar`](crate::UqshlScalar) of `isa/simd.isa`.
+    UqshlScalar,
+    /// [`SrshlVec`](crate::SrshlVec) of `isa/simd.isa`.
+    SrshlVec,
+    /// [`SrshlScalar`](crate::SrshlScalar) of `isa/simd.isa`.
+    SrshlScalar,
+    /// [`UrshlVec`](crate::UrshlVec) of `isa/simd.isa`.
+    UrshlVec,
+    /// [`UrshlScalar`](crate::UrshlScalar) of `isa/simd.isa`.
+    UrshlScalar,
+    /// [`SqrshlVec`](crate::SqrshlVec) of `isa/simd.isa`.
+    SqrshlVec,
+    /// [`SqrshlScalar`](crate::SqrshlScalar) of `isa/simd.isa`.
+    SqrshlScalar,
+    /// [`UqrshlVec`](crate::UqrshlVec) of `isa/simd.isa`.
+    UqrshlVec,
+    /// [`UqrshlScalar`](crate::UqrshlScalar) of `isa/simd.isa`.
+    UqrshlScalar,
+    /// [`SmaxVec`](crate::SmaxVec) of `isa/simd.isa`.
+    SmaxVec,
+    /// [`UmaxVec`](crate::UmaxVec) of `isa/simd.isa`.
+    UmaxVec,
+    /// [`SminVec`](crate::SminVec) of `isa/simd.isa`.
+    SminVec,
+    /// [`UminVec`](crate::UminVec) of `isa/simd.isa`.
+    UminVec,
+    /// [`SabdVec`](crate::SabdVec) of `isa/simd.isa`.
+    SabdVec,
+    /// [`UabdVec`](crate::UabdVec) of `isa/simd.isa`.
+    UabdVec,
+    /// [`SabaVec`](crate::SabaVec) of `isa/simd.isa`.
+    SabaVec,
+    /// [`UabaVec`](crate::UabaVec) of `isa/simd.isa`.
+    UabaVec,
+    /// [`AddVec`](crate::AddVec) of `isa/simd.isa`.
+    AddVec,
+    /// [`AddScalar`](crate::AddScalar) of `isa/simd.isa`.
+    AddScalar,
+    /// [`SubVec`](crate::SubVec) of `isa/simd.isa`.
+    SubVec,
+    /// [`SubScalar`](crate::SubScalar) of `isa/simd.isa`.
+    SubScalar,
+    /// [`CmtstVec`](crate::CmtstVec) of `isa/simd.isa`.
+    CmtstVec,
+    /// [`CmtstScalar`](crate::CmtstScalar) of `isa/simd.isa`.
+    CmtstScalar,
+    /// [`CmeqVec`](crate::CmeqVec) of `isa/simd.isa`.
+    CmeqVec,
+    /// [`CmeqScalar`](crate::CmeqScalar) of `isa/simd.isa`.
+    CmeqScalar,
+    /// [`MlaVec`](crate::MlaVec) of `isa/simd.isa`.
+    MlaVec,
+    /// [`MlsVec`](crate::MlsVec) of `isa/simd.isa`.
+    MlsVec,
+    /// [`MulVec`](crate::MulVec) of `isa/simd.isa`.
+    MulVec,
+    /// [`SmaxpVec`](crate::SmaxpVec) of `isa/simd.isa`.
+    SmaxpVec,
+    /// [`UmaxpVec`](crate::UmaxpVec) of `isa/simd.isa`.
+    UmaxpVec,
+    /// [`SminpVec`](crate::SminpVec) of `isa/simd.isa`.
+    SminpVec,
+    /// [`UminpVec`](crate::UminpVec) of `isa/simd.isa`.
+    UminpVec,
+    /// [`SqdmulhVec`](crate::SqdmulhVec) of `isa/simd.isa`.
+    SqdmulhVec,
+    /// [`SqdmulhScalar`](crate::SqdmulhScalar) of `isa/simd.isa`.
+    SqdmulhScalar,
+    /// [`SqrdmulhVec`](crate::SqrdmulhVec) of `isa/simd.isa`.
+    SqrdmulhVec,
+    /// [`SqrdmulhScalar`](crate::SqrdmulhScalar) of `isa/simd.isa`.
+    SqrdmulhScalar,
+    /// [`AddpVec`](crate::AddpVec) of `isa/simd.isa`.
+    AddpVec,
+    /// [`PmulVec`](crate::PmulVec) of `isa/simd.isa`.
+    PmulVec,
+    /// [`AndVec`](crate::AndVec) of `isa/simd.isa`.
+    AndVec,
+    /// [`BicVec`](crate::BicVec) of `isa/simd.isa`.
+    BicVec,
+    /// [`OrrVec`](crate::OrrVec) of `isa/simd.isa`.
+    OrrVec,
+    /// [`OrnVec`](crate::OrnVec) of `isa/simd.isa`.
+    OrnVec,
+    /// [`EorVec`](crate::EorVec) of `isa/simd.isa`.
+    EorVec,
+    /// [`BslVec`](crate::BslVec) of `isa/simd.isa`.
+    BslVec,
+    /// [`BitVec`](crate::BitVec) of `isa/simd.isa`.
+    BitVec,
+    /// [`BifVec`](crate::BifVec) of `isa/simd.isa`.
+    BifVec,
+    /// [`FmaxnmVec`](crate::FmaxnmVec) of `isa/simd.isa`.
+    FmaxnmVec,
+    /// [`FmaxnmVecHalf`](crate::FmaxnmVecHalf) of `isa/simd.isa`.
+    FmaxnmVecHalf,
+    /// [`FmaxnmpVec`](crate::FmaxnmpVec) of `isa/simd.isa`.
+    FmaxnmpVec,
+    /// [`FmaxnmpVecHalf`](crate::FmaxnmpVecHalf) of `isa/simd.isa`.
+    FmaxnmpVecHalf,
+    /// [`FminnmVec`](crate::FminnmVec) of `isa/simd.isa`.
+    FminnmVec,
+    /// [`FminnmVecHalf`](crate::FminnmVecHalf) of `isa/simd.isa`.
+    FminnmVecHalf,
+    /// [`FminnmpVec`](crate::FminnmpVec) of `isa/simd.isa`.
+    FminnmpVec,
+    /// [`FminnmpVecHalf`](crate::FminnmpVecHalf) of `isa/simd.isa`.
+    FminnmpVecHalf,
+    /// [`FmlaVec`](crate::FmlaVec) of `isa/simd.isa`.
+    FmlaVec,
+    /// [`FmlaVecHalf`](crate::FmlaVecHalf) of `isa/simd.isa`.
+    FmlaVecHalf,
+    /// [`FmlsVec`](crate::FmlsVec) of `isa/simd.isa`.
+    FmlsVec,
+    /// [`FmlsVecHalf`](crate::FmlsVecHalf) of `isa/simd.isa`.
+    FmlsVecHalf,
+    /// [`FaddVec`](crate::FaddVec) of `isa/simd.isa`.
+    FaddVec,
+    /// [`FaddVecHalf`](crate::FaddVecHalf) of `isa/simd.isa`.
+    FaddVecHalf,
+    /// [`FaddpVec`](crate::FaddpVec) of `isa/simd.isa`.
+    FaddpVec,
+    /// [`FaddpVecHalf`](crate::FaddpVecHalf) of `isa/simd.isa`.
+    FaddpVecHalf,
+    /// [`FsubVec`](crate::FsubVec) of `isa/simd.isa`.
+    FsubVec,
+    /// [`FsubVecHalf`](crate::FsubVecHalf) of `isa/simd.isa`.
+    FsubVecHalf,
+    /// [`FabdVec`](crate::FabdVec) of `isa/simd.isa`.
+    FabdVec,
+    /// [`FabdVecHalf`](crate::FabdVecHalf) of `isa/simd.isa`.
+    FabdVecHalf,
+    /// [`FabdScalar`](crate::FabdScalar) of `isa/simd.isa`.
+    FabdScalar,
+    /// [`FabdScalarHalf`](crate::FabdScalarHalf) of `isa/simd.isa`.
+    FabdScalarHalf,
+    /// [`FmulxVec`](crate::FmulxVec) of `isa/simd.isa`.
+    FmulxVec,
+    /// [`FmulxVecHalf`](crate::FmulxVecHalf) of `isa/simd.isa`.
+    FmulxVecHalf,
+    /// [`FmulxScalar`](crate::FmulxScalar) of `isa/simd.isa`.
+    FmulxScalar,
+    /// [`FmulxScalarHalf`](crate::FmulxScalarHalf) of `isa/simd.isa`.
+    FmulxScalarHalf,
+    /// [`FmulVec`](crate::FmulVec) of `isa/simd.isa`.
+    FmulVec,
+    /// [`FmulVecHalf`](crate::FmulVecHalf) of `isa/simd.isa`.
+    FmulVecHalf,
+    /// [`FcmeqVec`](crate::FcmeqVec) of `isa/simd.isa`.
+    FcmeqVec,
+    /// [`FcmeqVecHalf`](crate::FcmeqVecHalf) of `isa/simd.isa`.
+    FcmeqVecHalf,
+    /// [`FcmeqScalar`](crate::FcmeqScalar) of `isa/simd.isa`.
+    FcmeqScalar,
+    /// [`FcmeqScalarHalf`](crate::FcmeqScalarHalf) of `isa/simd.isa`.
+    FcmeqScalarHalf,
+    /// [`FcmgeVec`](crate::FcmgeVec) of `isa/simd.isa`.
+    FcmgeVec,
+    /// [`FcmgeVecHalf`](crate::FcmgeVecHalf) of `isa/simd.isa`.
+    FcmgeVecHalf,
+    /// [`FcmgeScalar`](crate::FcmgeScalar) of `isa/simd.isa`.
+    FcmgeScalar,
+    /// [`FcmgeScalarHalf`](crate::FcmgeScalarHalf) of `isa/simd.isa`.
+    FcmgeScalarHalf,
+    /// [`FcmgtVec`](crate::FcmgtVec) of `isa/simd.isa`.
+    FcmgtVec,
+    /// [`FcmgtVecHalf`](crate::FcmgtVecHalf) of `isa/simd.isa`.
+    FcmgtVecHalf,
+    /// [`FcmgtScalar`](crate::FcmgtScalar) of `isa/simd.isa`.
+    FcmgtScalar,
+    /// [`FcmgtScalarHalf`](crate::FcmgtScalarHalf) of `isa/simd.isa`.
+    FcmgtScalarHalf,
+    /// [`FacgeVec`](crate::FacgeVec) of `isa/simd.isa`.
+    FacgeVec,
+    /// [`FacgeVecHalf`](crate::FacgeVecHalf) of `isa/simd.isa`.
+    FacgeVecHalf,
+    /// [`FacgeScalar`](crate::FacgeScalar) of `isa/simd.isa`.
+    FacgeScalar,
+    /// [`FacgeScalarHalf`](crate::FacgeScalarHalf) of `isa/simd.isa`.
+    FacgeScalarHalf,
+    /// [`FacgtVec`](crate::FacgtVec) of `isa/simd.isa`.
+    FacgtVec,
+    /// [`FacgtVecHalf`](crate::FacgtVecHalf) of `isa/simd.isa`.
+    FacgtVecHalf,
+    /// [`FacgtScalar`](crate::FacgtScalar) of `isa/simd.isa`.
+    FacgtScalar,
+    /// [`FacgtScalarHalf`](crate::FacgtScalarHalf) of `isa/simd.isa`.
+    FacgtScalarHalf,
+    /// [`FmaxVec`](crate::FmaxVec) of `isa/simd.isa`.
+    FmaxVec,
+    /// [`FmaxVecHalf`](crate::FmaxVecHalf) of `isa/simd.isa`.
+    FmaxVecHalf,
+    /// [`FmaxpVec`](crate::FmaxpVec) of `isa/simd.isa`.
+    FmaxpVec,
+    /// [`FmaxpVecHalf`](crate::FmaxpVecHalf) of `isa/simd.isa`.
+    FmaxpVecHalf,
+    /// [`FminVec`](crate::FminVec) of `isa/simd.isa`.
+    FminVec,
+    /// [`FminVecHalf`](crate::FminVecHalf) of `isa/simd.isa`.
+    FminVecHalf,
+    /// [`FminpVec`](crate::FminpVec) of `isa/simd.isa`.
+    FminpVec,
+    /// [`FminpVecHalf`](crate::FminpVecHalf) of `isa/simd.isa`.
+    FminpVecHalf,
+    /// [`FrecpsVec`](crate::FrecpsVec) of `isa/simd.isa`.
+    FrecpsVec,
+    /// [`FrecpsVecHalf`](crate::FrecpsVecHalf) of `isa/simd.isa`.
+    FrecpsVecHalf,
+    /// [`FrecpsScalar`](crate::FrecpsScalar) of `isa/simd.isa`.
+    FrecpsScalar,
+    /// [`FrecpsScalarHalf`](crate::FrecpsScalarHalf) of `isa/simd.isa`.
+    FrecpsScalarHalf,
+    /// [`FdivVec`](crate::FdivVec) of `isa/simd.isa`.
+    FdivVec,
+    /// [`FdivVecHalf`](crate::FdivVecHalf) of `isa/simd.isa`.
+    FdivVecHalf,
+    /// [`FrsqrtsVec`](crate::FrsqrtsVec) of `isa/simd.isa`.
+    FrsqrtsVec,
+    /// [`FrsqrtsVecHalf`](crate::FrsqrtsVecHalf) of `isa/simd.isa`.
+    FrsqrtsVecHalf,
+    /// [`FrsqrtsScalar`](crate::FrsqrtsScalar) of `isa/simd.isa`.
+    FrsqrtsScalar,
+    /// [`FrsqrtsScalarHalf`](crate::FrsqrtsScalarHalf) of `isa/simd.isa`.
+    FrsqrtsScalarHalf,
+    /// [`FmlalVec`](crate::FmlalVec) of `isa/simd.isa`.
+    FmlalVec,
+    /// [`FmlslVec`](crate::FmlslVec) of `isa/simd.isa`.
+    FmlslVec,
+    /// [`Fmlal2Vec`](crate::Fmlal2Vec) of `isa/simd.isa`.
+    Fmlal2Vec,
+    /// [`Fmlsl2Vec`](crate::Fmlsl2Vec) of `isa/simd.isa`.
+    Fmlsl2Vec,
+    /// [`SqrdmlahVec`](crate::SqrdmlahVec) of `isa/simd.isa`.
+    SqrdmlahVec,
+    /// [`SqrdmlahScalar`](crate::SqrdmlahScalar) of `isa/simd.isa`.
+    SqrdmlahScalar,
+    /// [`SqrdmlshVec`](crate::SqrdmlshVec) of `isa/simd.isa`.
+    SqrdmlshVec,
+    /// [`SqrdmlshScalar`](crate::SqrdmlshScalar) of `isa/simd.isa`.
+    SqrdmlshScalar,
+    /// [`SdotVec`](crate::SdotVec) of `isa/simd.isa`.
+    SdotVec,
+    /// [`UdotVec`](crate::UdotVec) of `isa/simd.isa`.
+    UdotVec,
+    /// [`UsdotVec`](crate::UsdotVec) of `isa/simd.isa`.
+    UsdotVec,
+    /// [`Smmla`](crate::Smmla) of `isa/simd.isa`.
+    Smmla,
+    /// [`Ummla`](crate::Ummla) of `isa/simd.isa`.
+    Ummla,
+    /// [`Usmmla`](crate::Usmmla) of `isa/simd.isa`.
+    Usmmla,
+    /// [`FcmlaVec`](crate::FcmlaVec) of `isa/simd.isa`.
+    FcmlaVec,
+    /// [`FcaddVec`](crate::FcaddVec) of `isa/simd.isa`.
+    FcaddVec,
+    /// [`BfdotVec`](crate::BfdotVec) of `isa/simd.isa`.
+    BfdotVec,
+    /// [`Bfmmla`](crate::Bfmmla) of `isa/simd.isa`.
+    Bfmmla,
+    /// [`BfmlalVec`](crate::BfmlalVec) of `isa/simd.isa`.
+    BfmlalVec,
+    /// [`Rev64Vec`](crate::Rev64Vec) of `isa/simd.isa`.
+    Rev64Vec,
+    /// [`Rev32Vec`](crate::Rev32Vec) of `isa/simd.isa`.
+    Rev32Vec,
+    /// [`Rev16Vec`](crate::Rev16Vec) of `isa/simd.isa`.
+    Rev16Vec,
+    /// [`SaddlpVec`](crate::SaddlpVec) of `isa/simd.isa`.
+    SaddlpVec,
+    /// [`UaddlpVec`](crate::UaddlpVec) of `isa/simd.isa`.
+    UaddlpVec,
+    /// [`SuqaddVec`](crate::SuqaddVec) of `isa/simd.isa`.
+    SuqaddVec,
+    /// [`UsqaddVec`](crate::UsqaddVec) of `isa/simd.isa`.
+    UsqaddVec,
+    /// [`SuqaddScalar`](crate::SuqaddScalar) of `isa/simd.isa`.
+    SuqaddScalar,
+    /// [`UsqaddScalar`](crate::UsqaddScalar) of `isa/simd.isa`.
+    UsqaddScalar,
+    /// [`ClsVec`](crate::ClsVec) of `isa/simd.isa`.
+    ClsVec,
+    /// [`ClzVec`](crate::ClzVec) of `isa/simd.isa`.
+    ClzVec,
+    /// [`CntVec`](crate::CntVec) of `isa/simd.isa`.
+    CntVec,
+    /// [`NotVec`](crate::NotVec) of `isa/simd.isa`.
+    NotVec,
+    /// [`RbitVec`](crate::RbitVec) of `isa/simd.isa`.
+    RbitVec,
+    /// [`SadalpVec`](crate::SadalpVec) of `isa/simd.isa`.
+    SadalpVec,
+    /// [`UadalpVec`](crate::UadalpVec) of `isa/simd.isa`.
+    UadalpVec,
+    /// [`SqabsVec`](crate::SqabsVec) of `isa/simd.isa`.
+    SqabsVec,
+    /// [`SqnegVec`](crate::SqnegVec) of `isa/simd.isa`.
+    SqnegVec,
+    /// [`SqabsScalar`](crate::SqabsScalar) of `isa/simd.isa`.
+    SqabsScalar,
+    /// [`SqnegScalar`](crate::SqnegScalar) of `isa/simd.isa`.
+    SqnegScalar,
+    /// [`CmgtZeroVec`](crate::CmgtZeroVec) of `isa/simd.isa`.
+    CmgtZeroVec,
+    /// [`CmgtZeroScalar`](crate::CmgtZeroScalar) of `isa/simd.isa`.
+    CmgtZeroScalar,
+    /// [`CmgeZeroVec`](crate::CmgeZeroVec) of `isa/simd.isa`.
+    CmgeZeroVec,
+    /// [`CmgeZeroScalar`](crate::CmgeZeroScalar) of `isa/simd.isa`.
+    CmgeZeroScalar,
+    /// [`CmeqZeroVec`](crate::CmeqZeroVec) of `isa/simd.isa`.
+    CmeqZeroVec,
+    /// [`CmeqZeroScalar`](crate::CmeqZeroScalar) of `isa/simd.isa`.
+    CmeqZeroScalar,
+    /// [`CmleZeroVec`](crate::CmleZeroVec) of `isa/simd.isa`.
+    CmleZeroVec,
+    /// [`CmleZeroScalar`](crate::CmleZeroScalar) of `isa/simd.isa`.
+    CmleZeroScalar,
+    /// [`CmltZeroVec`](crate::CmltZeroVec) of `isa/simd.isa`.
+    CmltZeroVec,
+    /// [`CmltZeroScalar`](crate::CmltZeroScalar) of `isa/simd.isa`.
+    CmltZeroScalar,
+    /// [`AbsVec`](crate::AbsVec) of `isa/simd.isa`.
+    AbsVec,
+    /// [`NegVec`](crate::NegVec) of `isa/simd.isa`.
+    NegVec,
+    /// [`AbsScalar`](crate::AbsScalar) of `isa/simd.isa`.
+    AbsScalar,
+    /// [`NegScalar`](crate::NegScalar) of `isa/simd.isa`.
+    NegScalar,
+    /// [`XtnVec`](crate::XtnVec) of `isa/simd.isa`.
+    XtnVec,
+    /// [`SqxtunVec`](crate::SqxtunVec) of `isa/simd.isa`.
+    SqxtunVec,
+    /// [`SqxtunScalar`](crate::SqxtunScalar) of `isa/simd.isa`.
+    SqxtunScalar,
+    /// [`SqxtnVec`](crate::SqxtnVec) of `isa/simd.isa`.
+    SqxtnVec,
+    /// [`SqxtnScalar`](crate::SqxtnScalar) of `isa/simd.isa`.
+    SqxtnScalar,
+    /// [`UqxtnVec`](crate::UqxtnVec) of `isa/simd.isa`.
+    UqxtnVec,
+    /// [`UqxtnScalar`](crate::UqxtnScalar) of `isa/simd.isa`.
+    UqxtnScalar,
+    /// [`ShllVec`](crate::ShllVec) of `isa/simd.isa`.
+    ShllVec,
+    /// [`UrecpeVec`](crate::UrecpeVec) of `isa/simd.isa`.
+    UrecpeVec,
+    /// [`UrsqrteVec`](crate::UrsqrteVec) of `isa/simd.isa`.
+    UrsqrteVec,
+    /// [`FcvtnVec`](crate::FcvtnVec) of `isa/simd.isa`.
+    FcvtnVec,
+    /// [`FcvtlVec`](crate::FcvtlVec) of `isa/simd.isa`.
+    FcvtlVec,
+    /// [`FcvtxnVec`](crate::FcvtxnVec) of `isa/simd.isa`.
+    FcvtxnVec,
+    /// [`FcvtxnScalar`](crate::FcvtxnScalar) of `isa/simd.isa`.
+    FcvtxnScalar,
+    /// [`BfcvtnVec`](crate::BfcvtnVec) of `isa/simd.isa`.
+    BfcvtnVec,
+    /// [`FrintnVec`](crate::FrintnVec) of `isa/simd.isa`.
+    FrintnVec,
+    /// [`FrintnVecHalf`](crate::FrintnVecHalf) of `isa/simd.isa`.
+    FrintnVecHalf,
+    /// [`FrintaVec`](crate::FrintaVec) of `isa/simd.isa`.
+    FrintaVec,
+    /// [`FrintaVecHalf`](crate::FrintaVecHalf) of `isa/simd.isa`.
+    FrintaVecHalf,
+    /// [`FrintpVec`](crate::FrintpVec) of `isa/simd.isa`.
+    FrintpVec,
+    /// [`FrintpVecHalf`](crate::FrintpVecHalf) of `isa/simd.isa`.
+    FrintpVecHalf,
+    /// [`FrintmVec`](crate::FrintmVec) of `isa/simd.isa`.
+    FrintmVec,
+    /// [`FrintmVecHalf`](crate::FrintmVecHalf) of `isa/simd.isa`.
+    FrintmVecHalf,
+    /// [`FrintxVec`](crate::FrintxVec) of `isa/simd.isa`.
+    FrintxVec,
+    /// [`FrintxVecHalf`](crate::FrintxVecHalf) of `isa/simd.isa`.
+    FrintxVecHalf,
+    /// [`FrintzVec`](crate::FrintzVec) of `isa/simd.isa`.
+    FrintzVec,
+    /// [`FrintzVecHalf`](crate::FrintzVecHalf) of `isa/simd.isa`.
+    FrintzVecHalf,
+    /// [`FrintiVec`](crate::FrintiVec) of `isa/simd.isa`.
+    FrintiVec,
+    /// [`FrintiVecHalf`](crate::FrintiVecHalf) of `isa/simd.isa`.
+    FrintiVecHalf,
+    /// [`FcvtnsVec`](crate::FcvtnsVec) of `isa/simd.isa`.
+    FcvtnsVec,
+    /// [`FcvtnsVecHalf`](crate::FcvtnsVecHalf) of `isa/simd.isa`.
+    FcvtnsVecHalf,
+    /// [`FcvtnsScalar`](crate::FcvtnsScalar) of `isa/simd.isa`.
+    FcvtnsScalar,
+    /// [`FcvtnsScalarHalf`](crate::FcvtnsScalarHalf) of `isa/simd.isa`.
+    FcvtnsScalarHalf,
+    /// [`FcvtnuVec`](crate::FcvtnuVec) of `isa/simd.isa`.
+    FcvtnuVec,
+    /// [`FcvtnuVecHalf`](crate::FcvtnuVecHalf) of `isa/simd.isa`.
+    FcvtnuVecHalf,
+    /// [`FcvtnuScalar`](crate::FcvtnuScalar) of `isa/simd.isa`.
+    FcvtnuScalar,
+    /// [`FcvtnuScalarHalf`](crate::FcvtnuScalarHalf) of `isa/simd.isa`.
+    FcvtnuScalarHalf,
+    /// [`FcvtpsVec`](crate::FcvtpsVec) of `isa/simd.isa`.
+    FcvtpsVec,
+    /// [`FcvtpsVecHalf`](crate::FcvtpsVecHalf) of `isa/simd.isa`.
+    FcvtpsVecHalf,
+    /// [`FcvtpsScalar`](crate::FcvtpsScalar) of `isa/simd.isa`.
+    FcvtpsScalar,
+    /// [`FcvtpsScalarHalf`](crate::FcvtpsScalarHalf) of `isa/simd.isa`.
+    FcvtpsScalarHalf,
+    /// [`FcvtpuVec`](crate::FcvtpuVec) of `isa/simd.isa`.
+    FcvtpuVec,
+    /// [`FcvtpuVecHalf`](crate::FcvtpuVecHalf) of `isa/simd.isa`.
+    FcvtpuVecHalf,
+    /// [`FcvtpuScalar`](crate::FcvtpuScalar) of `isa/simd.isa`.
+    FcvtpuScalar,
+    /// [`FcvtpuScalarHalf`](crate::FcvtpuScalarHalf) of `isa/simd.isa`.
+    FcvtpuScalarHalf,
+    /// [`FcvtmsVec`](crate::FcvtmsVec) of `isa/simd.isa`.
+    FcvtmsVec,
+    /// [`FcvtmsVecHalf`](crate::FcvtmsVecHalf) of `isa/simd.isa`.
+    FcvtmsVecHalf,
+    /// [`FcvtmsScalar`](crate::FcvtmsScalar) of `isa/simd.isa`.
+    FcvtmsScalar,
+    /// [`FcvtmsScalarHalf`](crate::FcvtmsScalarHalf) of `isa/simd.isa`.
+    FcvtmsScalarHalf,
+    /// [`FcvtmuVec`](crate::FcvtmuVec) of `isa/simd.isa`.
+    FcvtmuVec,
+    /// [`FcvtmuVecHalf`](crate::FcvtmuVecHalf) of `isa/simd.isa`.
+    FcvtmuVecHalf,
+    /// [`FcvtmuScalar`](crate::FcvtmuScalar) of `isa/simd.isa`.
+    FcvtmuScalar,
+    /// [`FcvtmuScalarHalf`](crate::FcvtmuScalarHalf) of `isa/simd.isa`.
+    FcvtmuScalarHalf,
+    /// [`FcvtzsVec`](crate::FcvtzsVec) of `isa/simd.isa`.
+    FcvtzsVec,
+    /// [`FcvtzsVecHalf`](crate::FcvtzsVecHalf) of `isa/simd.isa`.
+    FcvtzsVecHalf,
+    /// [`FcvtzsScalar`](crate::FcvtzsScalar) of `isa/simd.isa`.
+    FcvtzsScalar,
+    /// [`FcvtzsScalarHalf`](crate::FcvtzsScalarHalf) of `isa/simd.isa`.
+    FcvtzsScalarHalf,
+    /// [`FcvtzuVec`](crate::FcvtzuVec) of `isa/simd.isa`.
+    FcvtzuVec,
+    /// [`FcvtzuVecHalf`](crate::FcvtzuVecHalf) of `isa/simd.isa`.
+    FcvtzuVecHalf,
+    /// [`FcvtzuScalar`](crate::FcvtzuScalar) of `isa/simd.isa`.
+    FcvtzuScalar,
+    /// [`FcvtzuScalarHalf`](crate::FcvtzuScalarHalf) of `isa/simd.isa`.
+    FcvtzuScalarHalf,
+    /// [`FcvtasVec`](crate::FcvtasVec) of `isa/simd.isa`.
+    FcvtasVec,
+    /// [`FcvtasVecHalf`](crate::FcvtasVecHalf) of `isa/simd.isa`.
+    FcvtasVecHalf,
+    /// [`FcvtasScalar`](crate::FcvtasScalar) of `isa/simd.isa`.
+    FcvtasScalar,
+    /// [`FcvtasScalarHalf`](crate::FcvtasScalarHalf) of `isa/simd.isa`.
+    FcvtasScalarHalf,
+    /// [`FcvtauVec`](crate::FcvtauVec) of `isa/simd.isa`.
+    FcvtauVec,
+    /// [`FcvtauVecHalf`](crate::FcvtauVecHalf) of `isa/simd.isa`.
+    FcvtauVecHalf,
+    /// [`FcvtauScalar`](crate::FcvtauScalar) of `isa/simd.isa`.
+    FcvtauScalar,
+    /// [`FcvtauScalarHalf`](crate::FcvtauScalarHalf) of `isa/simd.isa`.
+    FcvtauScalarHalf,
+    /// [`ScvtfVec`](crate::ScvtfVec) of `isa/simd.isa`.
+    ScvtfVec,
+    /// [`ScvtfVecHalf`](crate::ScvtfVecHalf) of `isa/simd.isa`.
+    ScvtfVecHalf,
+    /// [`ScvtfScalar`](crate::ScvtfScalar) of `isa/simd.isa`.
+    ScvtfScalar,
+    /// [`ScvtfScalarHalf`](crate::ScvtfScalarHalf) of `isa/simd.isa`.
+    ScvtfScalarHalf,
+    /// [`UcvtfVec`](crate::UcvtfVec) of `isa/simd.isa`.
+    UcvtfVec,
+    /// [`UcvtfVecHalf`](crate::UcvtfVecHalf) of `isa/simd.isa`.
+    UcvtfVecHalf,
+    /// [`UcvtfScalar`](crate::UcvtfScalar) of `isa/simd.isa`.
+    UcvtfScalar,
+    /// [`UcvtfScalarHalf`](crate::UcvtfScalarHalf) of `isa/simd.isa`.
+    UcvtfScalarHalf,
+    /// [`FrecpeVec`](crate::FrecpeVec) of `isa/simd.isa`.
+    FrecpeVec,
+    /// [`FrecpeVecHalf`](crate::FrecpeVecHalf) of `isa/simd.isa`.
+    FrecpeVecHalf,
+    /// [`FrecpeScalar`](crate::FrecpeScalar) of `isa/simd.isa`.
+    FrecpeScalar,
+    /// [`FrecpeScalarHalf`](crate::FrecpeScalarHalf) of `isa/simd.isa`.
+    FrecpeScalarHalf,
+    /// [`FrsqrteVec`](crate::FrsqrteVec) of `isa/simd.isa`.
+    FrsqrteVec,
+    /// [`FrsqrteVecHalf`](crate::FrsqrteVecHalf) of `isa/simd.isa`.
+    FrsqrteVecHalf,
+    /// [`FrsqrteScalar`](crate::FrsqrteScalar) of `isa/simd.isa`.
+    FrsqrteScalar,
+    /// [`FrsqrteScalarHalf`](crate::FrsqrteScalarHalf) of `isa/simd.isa`.
+    FrsqrteScalarHalf,
+    /// [`FsqrtVec`](crate::FsqrtVec) of `isa/simd.isa`.
+    FsqrtVec,
+    /// [`FsqrtVecHalf`](crate::FsqrtVecHalf) of `isa/simd.isa`.
+    FsqrtVecHalf,
+    /// [`FrecpxScalar`](crate::FrecpxScalar) of `isa/simd.isa`.
+    FrecpxScalar,
+    /// [`FrecpxScalarHalf`](crate::FrecpxScalarHalf) of `isa/simd.isa`.
+    FrecpxScalarHalf,
+    /// [`FabsVec`](crate::FabsVec) of `isa/simd.isa`.
+    FabsVec,
+    /// [`FabsVecHalf`](crate::FabsVecHalf) of `isa/simd.isa`.
+    FabsVecHalf,
+    /// [`FnegVec`](crate::FnegVec) of `isa/simd.isa`.
+    FnegVec,
+    /// [`FnegVecHalf`](crate::FnegVecHalf) of `isa/simd.isa`.
+    FnegVecHalf,
+    /// [`FcmgtZeroVec`](crate::FcmgtZeroVec) of `isa/simd.isa`.
+    FcmgtZeroVec,
+    /// [`FcmgtZeroVecHalf`](crate::FcmgtZeroVecHalf) of `isa/simd.isa`.
+    FcmgtZeroVecHalf,
+    /// [`FcmgtZeroScalar`](crate::FcmgtZeroScalar) of `isa/simd.isa`.
+    FcmgtZeroScalar,
+    /// [`FcmgtZeroScalarHalf`](crate::FcmgtZeroScalarHalf) of `isa/simd.isa`.
+    FcmgtZeroScalarHalf,
+    /// [`FcmgeZeroVec`](crate::FcmgeZeroVec) of `isa/simd.isa`.
+    FcmgeZeroVec,
+    /// [`FcmgeZeroVecHalf`](crate::FcmgeZeroVecHalf) of `isa/simd.isa`.
+    FcmgeZeroVecHalf,
+    /// [`FcmgeZeroScalar`](crate::FcmgeZeroScalar) of `isa/simd.isa`.
+    FcmgeZeroScalar,
+    /// [`FcmgeZeroScalarHalf`](crate::FcmgeZeroScalarHalf) of `isa/simd.isa`.
+    FcmgeZeroScalarHalf,
+    /// [`FcmeqZeroVec`](crate::FcmeqZeroVec) of `isa/simd.isa`.
+    FcmeqZeroVec,
+    /// [`FcmeqZeroVecHalf`](crate::FcmeqZeroVecHalf) of `isa/simd.isa`.
+    FcmeqZeroVecHalf,
+    /// [`FcmeqZeroScalar`](crate::FcmeqZeroScalar) of `isa/simd.isa`.
+    FcmeqZeroScalar,
+    /// [`FcmeqZeroScalarHalf`](crate::FcmeqZeroScalarHalf) of `isa/simd.isa`.
+    FcmeqZeroScalarHalf,
+    /// [`FcmleZeroVec`](crate::FcmleZeroVec) of `isa/simd.isa`.
+    FcmleZeroVec,
+    /// [`FcmleZeroVecHalf`](crate::FcmleZeroVecHalf) of `isa/simd.isa`.
+    FcmleZeroVecHalf,
+    /// [`FcmleZeroScalar`](crate::FcmleZeroScalar) of `isa/simd.isa`.
+    FcmleZeroScalar,
+    /// [`FcmleZeroScalarHalf`](crate::FcmleZeroScalarHalf) of `isa/simd.isa`.
+    FcmleZeroScalarHalf,
+    /// [`FcmltZeroVec`](crate::FcmltZeroVec) of `isa/simd.isa`.
+    FcmltZeroVec,
+    /// [`FcmltZeroVecHalf`](crate::FcmltZeroVecHalf) of `isa/simd.isa`.
+    FcmltZeroVecHalf,
+    /// [`FcmltZeroScalar`](crate::FcmltZeroScalar) of `isa/simd.isa`.
+    FcmltZeroScalar,
+    /// [`FcmltZeroScalarHalf`](crate::FcmltZeroScalarHalf) of `isa/simd.isa`.
+    FcmltZeroScalarHalf,
+    /// [`Frint32zVec`](crate::Frint32zVec) of `isa/simd.isa`.
+    Frint32zVec,
+    /// [`Frint32xVec`](crate::Frint32xVec) of `isa/simd.isa`.
+    Frint32xVec,
+    /// [`Frint64zVec`](crate::Frint64zVec) of `isa/simd.isa`.
+    Frint64zVec,
+    /// [`Frint64xVec`](crate::Frint64xVec) of `isa/simd.isa`.
+    Frint64xVec,
+    /// [`SaddlvVec`](crate::SaddlvVec) of `isa/simd.isa`.
+    SaddlvVec,
+    /// [`UaddlvVec`](crate::UaddlvVec) of `isa/simd.isa`.
+    UaddlvVec,
+    /// [`SmaxvVec`](crate::SmaxvVec) of `isa/simd.isa`.
+    SmaxvVec,
+    /// [`UmaxvVec`](crate::UmaxvVec) of `isa/simd.isa`.
+    UmaxvVec,
+    /// [`SminvVec`](crate::SminvVec) of `isa/simd.isa`.
+    SminvVec,
+    /// [`UminvVec`](crate::UminvVec) of `isa/simd.isa`.
+    UminvVec,
+    /// [`AddvVec`](crate::AddvVec) of `isa/simd.isa`.
+    AddvVec,
+    /// [`FmaxnmvVec`](crate::FmaxnmvVec) of `isa/simd.isa`.
+    FmaxnmvVec,
+    /// [`FmaxnmvVecHalf`](crate::FmaxnmvVecHalf) of `isa/simd.isa`.
+    FmaxnmvVecHalf,
+    /// [`FminnmvVec`](crate::FminnmvVec) of `isa/simd.isa`.
+    FminnmvVec,
+    /// [`FminnmvVecHalf`](crate::FminnmvVecHalf) of `isa/simd.isa`.
+    FminnmvVecHalf,
+    /// [`FmaxvVec`](crate::FmaxvVec) of `isa/simd.isa`.
+    FmaxvVec,
+    /// [`FmaxvVecHalf`](crate::FmaxvVecHalf) of `isa/simd.isa`.
+    FmaxvVecHalf,
+    /// [`FminvVec`](crate::FminvVec) of `isa/simd.isa`.
+    FminvVec,
+    /// [`FminvVecHalf`](crate::FminvVecHalf) of `isa/simd.isa`.
+    FminvVecHalf,
+    /// [`AddpScalar`](crate::AddpScalar) of `isa/simd.isa`.
+    AddpScalar,
+    /// [`FmaxnmpScalar`](crate::FmaxnmpScalar) of `isa/simd.isa`.
+    FmaxnmpScalar,
+    /// [`FmaxnmpScalarHalf`](crate::FmaxnmpScalarHalf) of `isa/simd.isa`.
+    FmaxnmpScalarHalf,
+    /// [`FminnmpScalar`](crate::FminnmpScalar) of `isa/simd.isa`.
+    FminnmpScalar,
+    /// [`FminnmpScalarHalf`](crate::FminnmpScalarHalf) of `isa/simd.isa`.
+    FminnmpScalarHalf,
+    /// [`FaddpScalar`](crate::FaddpScalar) of `isa/simd.isa`.
+    FaddpScalar,
+    /// [`FaddpScalarHalf`](crate::FaddpScalarHalf) of `isa/simd.isa`.
+    FaddpScalarHalf,
+    /// [`FmaxpScalar`](crate::FmaxpScalar) of `isa/simd.isa`.
+    FmaxpScalar,
+    /// [`FmaxpScalarHalf`](crate::FmaxpScalarHalf) of `isa/simd.isa`.
+    FmaxpScalarHalf,
+    /// [`FminpScalar`](crate::FminpScalar) of `isa/simd.isa`.
+    FminpScalar,
+    /// [`FminpScalarHalf`](crate::FminpScalarHalf) of `isa/simd.isa`.
+    FminpScalarHalf,
+    /// [`DupElemVec`](crate::DupElemVec) of `isa/simd.isa`.
+    DupElemVec,
+    /// [`DupElemScalar`](crate::DupElemScalar) of `isa/simd.isa`.
+    DupElemScalar,
+    /// [`DupGpr`](crate::DupGpr) of `isa/simd.isa`.
+    DupGpr,
+    /// [`Smov`](crate::Smov) of `isa/simd.isa`.
+    Smov,
+    /// [`Umov`](crate::Umov) of `isa/simd.isa`.
+    Umov,
+    /// [`InsGpr`](crate::InsGpr) of `isa/simd.isa`.
+    InsGpr,
+    /// [`InsElem`](crate::InsElem) of `isa/simd.isa`.
+    InsElem,
+    /// [`Tbl`](crate::Tbl) of `isa/simd.isa`.
+    Tbl,
+    /// [`Tbx`](crate::Tbx) of `isa/simd.isa`.
+    Tbx,
+    /// [`Uzp1`](crate::Uzp1) of `isa/simd.isa`.
+    Uzp1,
+    /// [`Trn1`](crate::Trn1) of `isa/simd.isa`.
+    Trn1,
+    /// [`Zip1`](crate::Zip1) of `isa/simd.isa`.
+    Zip1,
+    /// [`Uzp2`](crate::Uzp2) of `isa/simd.isa`.
+    Uzp2,
+    /// [`Trn2`](crate::Trn2) of `isa/simd.isa`.
+    Trn2,
+    /// [`Zip2`](crate::Zip2) of `isa/simd.isa`.
+    Zip2,
+    /// [`Ext`](crate::Ext) of `isa/simd.isa`.
+    Ext,
+    /// [`Movi`](crate::Movi) of `isa/simd.isa`.
+    Movi,
+    /// [`Mvni`](crate::Mvni) of `isa/simd.isa`.
+    Mvni,
+    /// [`OrrVecImm`](crate::OrrVecImm) of `isa/simd.isa`.
+    OrrVecImm,
+    /// [`BicVecImm`](crate::BicVecImm) of `isa/simd.isa`.
+    BicVecImm,
+    /// [`FmovVecImm`](crate::FmovVecImm) of `isa/simd.isa`.
+    FmovVecImm,
+    /// [`FmovVecImmHalf`](crate::FmovVecImmHalf) of `isa/simd.isa`.
+    FmovVecImmHalf,
+    /// [`SshrVec`](crate::SshrVec) of `isa/simd.isa`.
+    SshrVec,
+    /// [`SshrScalar`](crate::SshrScalar) of `isa/simd.isa`.
+    SshrScalar,
+    /// [`UshrVec`](crate::UshrVec) of `isa/simd.isa`.
+    UshrVec,
+    /// [`UshrScalar`](crate::UshrScalar) of `isa/simd.isa`.
+    UshrScalar,
+    /// [`SsraVec`](crate::SsraVec) of `isa/simd.isa`.
+    SsraVec,
+    /// [`SsraScalar`](crate::SsraScalar) of `isa/simd.isa`.
+    SsraScalar,
+    /// [`UsraVec`](crate::UsraVec) of `isa/simd.isa`.
+    UsraVec,
+    /// [`UsraScalar`](crate::UsraScalar) of `isa/simd.isa`.
+    UsraScalar,
+    /// [`SrshrVec`](crate::SrshrVec) of `isa/simd.isa`.
+    SrshrVec,
+    /// [`SrshrScalar`](crate::SrshrScalar) of `isa/simd.isa`.
+    SrshrScalar,
+    /// [`UrshrVec`](crate::UrshrVec) of `isa/simd.isa`.
+    UrshrVec,
+    /// [`UrshrScalar`](crate::UrshrScalar) of `isa/simd.isa`.
+    UrshrScalar,
+    /// [`SrsraVec`](crate::SrsraVec) of `isa/simd.isa`.
+    SrsraVec,
+    /// [`SrsraScalar`](crate::SrsraScalar) of `isa/simd.isa`.
+    SrsraScalar,
+    /// [`UrsraVec`](crate::UrsraVec) of `isa/simd.isa`.
+    UrsraVec,
+    /// [`UrsraScalar`](crate::UrsraScalar) of `isa/simd.isa`.
+    UrsraScalar,
+    /// [`SriVec`](crate::SriVec) of `isa/simd.isa`.
+    SriVec,
+    /// [`SriScalar`](crate::SriScalar) of `isa/simd.isa`.
+    SriScalar,
+    /// [`ShlVec`](crate::ShlVec) of `isa/simd.isa`.
+    ShlVec,
+    /// [`ShlScalar`](crate::ShlScalar) of `isa/simd.isa`.
+    ShlScalar,
+    /// [`SliVec`](crate::SliVec) of `isa/simd.isa`.
+    SliVec,
+    /// [`SliScalar`](crate::SliScalar) of `isa/simd.isa`.
+    SliScalar,
+    /// [`SqshluVec`](crate::SqshluVec) of `isa/simd.isa`.
+    SqshluVec,
+    /// [`SqshluScalar`](crate::SqshluScalar) of `isa/simd.isa`.
+    SqshluScalar,
+    /// [`SqshlImmVec`](crate::SqshlImmVec) of `isa/simd.isa`.
+    SqshlImmVec,
+    /// [`SqshlImmScalar`](crate::SqshlImmScalar) of `isa/simd.isa`.
+    SqshlImmScalar,
+    /// [`UqshlImmVec`](crate::UqshlImmVec) of `isa/simd.isa`.
+    UqshlImmVec,
+    /// [`UqshlImmScalar`](crate::UqshlImmScalar) of `isa/simd.isa`.
+    UqshlImmScalar,
+    /// [`ShrnVec`](crate::ShrnVec) of `isa/simd.isa`.
+    ShrnVec,
+    /// [`RshrnVec`](crate::RshrnVec) of `isa/simd.isa`.
+    RshrnVec,
+    /// [`SqshrunVec`](crate::SqshrunVec) of `isa/simd.isa`.
+    SqshrunVec,
+    /// [`SqshrunScalar`](crate::SqshrunScalar) of `isa/simd.isa`.
+    SqshrunScalar,
+    /// [`SqrshrunVec`](crate::SqrshrunVec) of `isa/simd.isa`.
+    SqrshrunVec,
+    /// [`SqrshrunScalar`](crate::SqrshrunScalar) of `isa/simd.isa`.
+    SqrshrunScalar,
+    /// [`SqshrnVec`](crate::SqshrnVec) of `isa/simd.isa`.
+    SqshrnVec,
+    /// [`SqshrnScalar`](crate::SqshrnScalar) of `isa/simd.isa`.
+    SqshrnScalar,
+    /// [`UqshrnVec`](crate::UqshrnVec) of `isa/simd.isa`.
+    UqshrnVec,
+    /// [`UqshrnScalar`](crate::UqshrnScalar) of `isa/simd.isa`.
+    UqshrnScalar,
+    /// [`SqrshrnVec`](crate::SqrshrnVec) of `isa/simd.isa`.
+    SqrshrnVec,
+    /// [`SqrshrnScalar`](crate::SqrshrnScalar) of `isa/simd.isa`.
+    SqrshrnScalar,
+    /// [`UqrshrnVec`](crate::UqrshrnVec) of `isa/simd.isa`.
+    UqrshrnVec,
+    /// [`UqrshrnScalar`](crate::UqrshrnScalar) of `isa/simd.isa`.
+    UqrshrnScalar,
+    /// [`SshllVec`](crate::SshllVec) of `isa/simd.isa`.
+    SshllVec,
+    /// [`UshllVec`](crate::UshllVec) of `isa/simd.isa`.
+    UshllVec,
+    /// [`ScvtfFixedVec`](crate::ScvtfFixedVec) of `isa/simd.isa`.
+    ScvtfFixedVec,
+    /// [`ScvtfFixedScalar`](crate::ScvtfFixedScalar) of `isa/simd.isa`.
+    ScvtfFixedScalar,
+    /// [`UcvtfFixedVec`](crate::UcvtfFixedVec) of `isa/simd.isa`.
+    UcvtfFixedVec,
+    /// [`UcvtfFixedScalar`](crate::UcvtfFixedScalar) of `isa/simd.isa`.
+    UcvtfFixedScalar,
+    /// [`FcvtzsFixedVec`](crate::FcvtzsFixedVec) of `isa/simd.isa`.
+    FcvtzsFixedVec,
+    /// [`FcvtzsFixedScalar`](crate::FcvtzsFixedScalar) of `isa/simd.isa`.
+    FcvtzsFixedScalar,
+    /// [`FcvtzuFixedVec`](crate::FcvtzuFixedVec) of `isa/simd.isa`.
+    FcvtzuFixedVec,
+    /// [`FcvtzuFixedScalar`](crate::FcvtzuFixedScalar) of `isa/simd.isa`.
+    FcvtzuFixedScalar,
+    /// [`SaddlVec`](crate::SaddlVec) of `isa/simd.isa`.
+    SaddlVec,
+    /// [`UaddlVec`](crate::UaddlVec) of `isa/simd.isa`.
+    UaddlVec,
+    /// [`SaddwVec`](crate::SaddwVec) of `isa/simd.isa`.
+    SaddwVec,
+    /// [`UaddwVec`](crate::UaddwVec) of `isa/simd.isa`.
+    UaddwVec,
+    /// [`SsublVec`](crate::SsublVec) of `isa/simd.isa`.
+    SsublVec,
+    /// [`UsublVec`](crate::UsublVec) of `isa/simd.isa`.
+    UsublVec,
+    /// [`SsubwVec`](crate::SsubwVec) of `isa/simd.isa`.
+    SsubwVec,
+    /// [`UsubwVec`](crate::UsubwVec) of `isa/simd.isa`.
+    UsubwVec,
+    /// [`AddhnVec`](crate::AddhnVec) of `isa/simd.isa`.
+    AddhnVec,
+    /// [`RaddhnVec`](crate::RaddhnVec) of `isa/simd.isa`.
+    RaddhnVec,
+    /// [`SabalVec`](crate::SabalVec) of `isa/simd.isa`.
+    SabalVec,
+    /// [`UabalVec`](crate::UabalVec) of `isa/simd.isa`.
+    UabalVec,
+    /// [`SubhnVec`](crate::SubhnVec) of `isa/simd.isa`.
+    SubhnVec,
+    /// [`RsubhnVec`](crate::RsubhnVec) of `isa/simd.isa`.
+    RsubhnVec,
+    /// [`SabdlVec`](crate::SabdlVec) of `isa/simd.isa`.
+    SabdlVec,
+    /// [`UabdlVec`](crate::UabdlVec) of `isa/simd.isa`.
+    UabdlVec,
+    /// [`SmlalVec`](crate::SmlalVec) of `isa/simd.isa`.
+    SmlalVec,
+    /// [`UmlalVec`](crate::UmlalVec) of `isa/simd.isa`.
+    UmlalVec,
+    /// [`SmlslVec`](crate::SmlslVec) of `isa/simd.isa`.
+    SmlslVec,
+    /// [`UmlslVec`](crate::UmlslVec) of `isa/simd.isa`.
+    UmlslVec,
+    /// [`SmullVec`](crate::SmullVec) of `isa/simd.isa`.
+    SmullVec,
+    /// [`UmullVec`](crate::UmullVec) of `isa/simd.isa`.
+    UmullVec,
+    /// [`SqdmlalVec`](crate::SqdmlalVec) of `isa/simd.isa`.
+    SqdmlalVec,
+    /// [`SqdmlalScalar`](crate::SqdmlalScalar) of `isa/simd.isa`.
+    SqdmlalScalar,
+    /// [`SqdmlslVec`](crate::SqdmlslVec) of `isa/simd.isa`.
+    SqdmlslVec,
+    /// [`SqdmlslScalar`](crate::SqdmlslScalar) of `isa/simd.isa`.
+    SqdmlslScalar,
+    /// [`SqdmullVec`](crate::SqdmullVec) of `isa/simd.isa`.
+    SqdmullVec,
+    /// [`SqdmullScalar`](crate::SqdmullScalar) of `isa/simd.isa`.
+    SqdmullScalar,
+    /// [`PmullVec`](crate::PmullVec) of `isa/simd.isa`.
+    PmullVec,
+    /// [`MlaElem`](crate::MlaElem) of `isa/simd.isa`.
+    MlaElem,
+    /// [`MlsElem`](crate::MlsElem) of `isa/simd.isa`.
+    MlsElem,
+    /// [`MulElem`](crate::MulElem) of `isa/simd.isa`.
+    MulElem,
+    /// [`SqdmulhElem`](crate::SqdmulhElem) of `isa/simd.isa`.
+    SqdmulhElem,
+    /// [`SqdmulhElemScalar`](crate::SqdmulhElemScalar) of `isa/simd.isa`.
+    SqdmulhElemScalar,
+    /// [`SqrdmulhElem`](crate::SqrdmulhElem) of `isa/simd.isa`.
+    SqrdmulhElem,
+    /// [`SqrdmulhElemScalar`](crate::SqrdmulhElemScalar) of `isa/simd.isa`.
+    SqrdmulhElemScalar,
+    /// [`SqrdmlahElem`](crate::SqrdmlahElem) of `isa/simd.isa`.
+    SqrdmlahElem,
+    /// [`SqrdmlahElemScalar`](crate::SqrdmlahElemScalar) of `isa/simd.isa`.
+    SqrdmlahElemScalar,
+    /// [`SqrdmlshElem`](crate::SqrdmlshElem) of `isa/simd.isa`.
+    SqrdmlshElem,
+    /// [`SqrdmlshElemScalar`](crate::SqrdmlshElemScalar) of `isa/simd.isa`.
+    SqrdmlshElemScalar,
+    /// [`SmlalElem`](crate::SmlalElem) of `isa/simd.isa`.
+    SmlalElem,
+    /// [`UmlalElem`](crate::UmlalElem) of `isa/simd.isa`.
+    UmlalElem,
+    /// [`SmlslElem`](crate::SmlslElem) of `isa/simd.isa`.
+    SmlslElem,
+    /// [`UmlslElem`](crate::UmlslElem) of `isa/simd.isa`.
+    UmlslElem,
+    /// [`SmullElem`](crate::SmullElem) of `isa/simd.isa`.
+    SmullElem,
+    /// [`UmullElem`](crate::UmullElem) of `isa/simd.isa`.
+    UmullElem,
+    /// [`SqdmlalElem`](crate::SqdmlalElem) of `isa/simd.isa`.
+    SqdmlalElem,
+    /// [`SqdmlalElemScalar`](crate::SqdmlalElemScalar) of `isa/simd.isa`.
+    SqdmlalElemScalar,
+    /// [`SqdmlslElem`](crate::SqdmlslElem) of `isa/simd.isa`.
+    SqdmlslElem,
+    /// [`SqdmlslElemScalar`](crate::SqdmlslElemScalar) of `isa/simd.isa`.
+    SqdmlslElemScalar,
+    /// [`SqdmullElem`](crate::SqdmullElem) of `isa/simd.isa`.
+    SqdmullElem,
+    /// [`SqdmullElemScalar`](crate::SqdmullElemScalar) of `isa/simd.isa`.
+    SqdmullElemScalar,
+    /// [`FmlaElem`](crate::FmlaElem) of `isa/simd.isa`.
+    FmlaElem,
+    /// [`FmlaElemScalar`](crate::FmlaElemScalar) of `isa/simd.isa`.
+    FmlaElemScalar,
+    /// [`FmlaElemHalf`](crate::FmlaElemHalf) of `isa/simd.isa`.
+    FmlaElemHalf,
+    /// [`FmlaElemScalarHalf`](crate::FmlaElemScalarHalf) of `isa/simd.isa`.
+    FmlaElemScalarHalf,
+    /// [`FmlsElem`](crate::FmlsElem) of `isa/simd.isa`.
+    FmlsElem,
+    /// [`FmlsElemScalar`](crate::FmlsElemScalar) of `isa/simd.isa`.
+    FmlsElemScalar,
+    /// [`FmlsElemHalf`](crate::FmlsElemHalf) of `isa/simd.isa`.
+    FmlsElemHalf,
+    /// [`FmlsElemScalarHalf`](crate::FmlsElemScalarHalf) of `isa/simd.isa`.
+    FmlsElemScalarHalf,
+    /// [`FmulElem`](crate::FmulElem) of `isa/simd.isa`.
+    FmulElem,
+    /// [`FmulElemScalar`](crate::FmulElemScalar) of `isa/simd.isa`.
+    FmulElemScalar,
+    /// [`FmulElemHalf`](crate::FmulElemHalf) of `isa/simd.isa`.
+    FmulElemHalf,
+    /// [`FmulElemScalarHalf`](crate::FmulElemScalarHalf) of `isa/simd.isa`.
+    FmulElemScalarHalf,
+    /// [`FmulxElem`](crate::FmulxElem) of `isa/simd.isa`.
+    FmulxElem,
+    /// [`FmulxElemScalar`](crate::FmulxElemScalar) of `isa/simd.isa`.
+    FmulxElemScalar,
+    /// [`FmulxElemHalf`](crate::FmulxElemHalf) of `isa/simd.isa`.
+    FmulxElemHalf,
+    /// [`FmulxElemScalarHalf`](crate::FmulxElemScalarHalf) of `isa/simd.isa`.
+    FmulxElemScalarHalf,
+    /// [`FmlalElem`](crate::FmlalElem) of `isa/simd.isa`.
+    FmlalElem,
+    /// [`FmlslElem`](crate::FmlslElem) of `isa/simd.isa`.
+    FmlslElem,
+    /// [`Fmlal2Elem`](crate::Fmlal2Elem) of `isa/simd.isa`.
+    Fmlal2Elem,
+    /// [`Fmlsl2Elem`](crate::Fmlsl2Elem) of `isa/simd.isa`.
+    Fmlsl2Elem,
+    /// [`SdotElem`](crate::SdotElem) of `isa/simd.isa`.
+    SdotElem,
+    /// [`UdotElem`](crate::UdotElem) of `isa/simd.isa`.
+    UdotElem,
+    /// [`UsdotElem`](crate::UsdotElem) of `isa/simd.isa`.
+    UsdotElem,
+    /// [`SudotElem`](crate::SudotElem) of `isa/simd.isa`.
+    SudotElem,
+    /// [`BfdotElem`](crate::BfdotElem) of `isa/simd.isa`.
+    BfdotElem,
+    /// [`BfmlalElem`](crate::BfmlalElem) of `isa/simd.isa`.
+    BfmlalElem,
+    /// [`FcmlaElem`](crate::FcmlaElem) of `isa/simd.isa`.
+    FcmlaElem,
+    /// [`Aese`](crate::Aese) of `isa/crypto.isa`.
+    Aese,
+    /// [`Aesd`](crate::Aesd) of `isa/crypto.isa`.
+    Aesd,
+    /// [`Aesmc`](crate::Aesmc) of `isa/crypto.isa`.
+    Aesmc,
+    /// [`Aesimc`](crate::Aesimc) of `isa/crypto.isa`.
+    Aesimc,
+    /// [`PmullQ`](crate::PmullQ) of `isa/crypto.isa`.
+    PmullQ,
+    /// [`Sha1c`](crate::Sha1c) of `isa/crypto.isa`.
+    Sha1c,
+    /// [`Sha1p`](crate::Sha1p) of `isa/crypto.isa`.
+    Sha1p,
+    /// [`Sha1m`](crate::Sha1m) of `isa/crypto.isa`.
+    Sha1m,
+    /// [`Sha1su0`](crate::Sha1su0) of `isa/crypto.isa`.
+    Sha1su0,
+    /// [`Sha256h`](crate::Sha256h) of `isa/crypto.isa`.
+    Sha256h,
+    /// [`Sha256h2`](crate::Sha256h2) of `isa/crypto.isa`.
+    Sha256h2,
+    /// [`Sha256su1`](crate::Sha256su1) of `isa/crypto.isa`.
+    Sha256su1,
+    /// [`Sha1h`](crate::Sha1h) of `isa/crypto.isa`.
+    Sha1h,
+    /// [`Sha1su1`](crate::Sha1su1) of `isa/crypto.isa`.
+    Sha1su1,
+    /// [`Sha256su0`](crate::Sha256su0) of `isa/crypto.isa`.
+    Sha256su0,
+    /// [`Sha512h`](crate::Sha512h) of `isa/crypto.isa`.
+    Sha512h,
+    /// [`Sha512h2`](crate::Sha512h2) of `isa/crypto.isa`.
+    Sha512h2,
+    /// [`Sha512su1`](crate::Sha512su1) of `isa/crypto.isa`.
+    Sha512su1,
+    /// [`Sha512su0`](crate::Sha512su0) of `isa/crypto.isa`.
+    Sha512su0,
+    /// [`Rax1`](crate::Rax1) of `isa/crypto.isa`.
+    Rax1,
+    /// [`Xar`](crate::Xar) of `isa/crypto.isa`.
+    Xar,
+    /// [`Eor3`](crate::Eor3) of `isa/crypto.isa`.
+    Eor3,
+    /// [`Bcax`](crate::Bcax) of `isa/crypto.isa`.
+    Bcax,
+    /// [`Sm3ss1`](crate::Sm3ss1) of `isa/crypto.isa`.
+    Sm3ss1,
+    /// [`Sm3tt1a`](crate::Sm3tt1a) of `isa/crypto.isa`.
+    Sm3tt1a,
+    /// [`Sm3tt1b`](crate::Sm3tt1b) of `isa/crypto.isa`.
+    Sm3tt1b,
+    /// [`Sm3tt2a`](crate::Sm3tt2a) of `isa/crypto.isa`.
+    Sm3tt2a,
+    /// [`Sm3tt2b`](crate::Sm3tt2b) of `isa/crypto.isa`.
+    Sm3tt2b,
+    /// [`Sm3partw1`](crate::Sm3partw1) of `isa/crypto.isa`.
+    Sm3partw1,
+    /// [`Sm3partw2`](crate::Sm3partw2) of `isa/crypto.isa`.
+    Sm3partw2,
+    /// [`Sm4ekey`](crate::Sm4ekey) of `isa/crypto.isa`.
+    Sm4ekey,
+    /// [`Sm4e`](crate::Sm4e) of `isa/crypto.isa`.
+    Sm4e,
 }
 
 /// An architecture feature that rows belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Feature {
+    /// The feature `aes` of the tables.
+    Aes,
     /// The feature `base` of the tables.
     Base,
+    /// The feature `bf16` of the tables.
+    Bf16,
     /// The feature `bti` of the tables.
     Bti,
     /// The feature `crc32` of the tables.
     Crc32,
     /// The feature `cssc` of the tables.
     Cssc,
+    /// The feature `dotprod` of the tables.
+    Dotprod,
     /// The feature `dpb` of the tables.
     Dpb,
     /// The feature `el1` of the tables.
     El1,
+    /// The feature `fcma` of the tables.
+    Fcma,
+    /// The feature `fhm` of the tables.
+    Fhm,
     /// The feature `flagm` of the tables.
     Flagm,
     /// The feature `flagm2` of the tables.
     Flagm2,
     /// The feature `fp` of the tables.
     Fp,
+    /// The feature `fp16` of the tables.
+    Fp16,
+    /// The feature `frintts` of the tables.
+    Frintts,
+    /// The feature `i8mm` of the tables.
+    I8mm,
+    /// The feature `jscvt` of the tables.
+    Jscvt,
     /// The feature `lor` of the tables.
     Lor,
     /// The feature `lrcpc` of the tables.
@@ -565,12 +1745,28 @@ pub enum Feature {
     Mops,
     /// The feature `pauth` of the tables.
     Pauth,
+    /// The feature `pmull` of the tables.
+    Pmull,
+    /// The feature `rdm` of the tables.
+    Rdm,
     /// The feature `rng` of the tables.
     Rng,
     /// The feature `sb` of the tables.
     Sb,
+    /// The feature `sha1` of the tables.
+    Sha1,
+    /// The feature `sha256` of the tables.
+    Sha256,
+    /// The feature `sha3` of the tables.
+    Sha3,
+    /// The feature `sha512` of the tables.
+    Sha512,
     /// The feature `simd` of the tables.
     Simd,
+    /// The feature `sm3` of the tables.
+    Sm3,
+    /// The feature `sm4` of the tables.
+    Sm4,
     /// The feature `wfxt` of the tables.
     Wfxt,
     /// The feature `xs` of the tables.
@@ -580,24 +1776,41 @@ pub enum Feature {
 impl Feature {
     /// All features.
     pub const ALL: &'static [Feature] = &[
+        Feature::Aes,
         Feature::Base,
+        Feature::Bf16,
         Feature::Bti,
         Feature::Crc32,
         Feature::Cssc,
+        Feature::Dotprod,
         Feature::Dpb,
         Feature::El1,
+        Feature::Fcma,
+        Feature::Fhm,
         Feature::Flagm,
         Feature::Flagm2,
         Feature::Fp,
+        Feature::Fp16,
+        Feature::Frintts,
+        Feature::I8mm,
+        Feature::Jscvt,
         Feature::Lor,
         Feature::Lrcpc,
         Feature::Lrcpc2,
         Feature::Lse,
         Feature::Mops,
         Feature::Pauth,
+        Feature::Pmull,
+        Feature::Rdm,
         Feature::Rng,
         Feature::Sb,
+        Feature::Sha1,
+        Feature::Sha256,
+        Feature::Sha3,
+        Feature::Sha512,
         Feature::Simd,
+        Feature::Sm3,
+        Feature::Sm4,
         Feature::Wfxt,
         Feature::Xs,
     ];
@@ -874,6 +2087,587 @@ macro_rules! for_each_insn {
             (Umaddl, umaddl)
             (Umsubl, umsubl)
             (Umulh, umulh)
+            (FmovReg, fmov_reg)
+            (FabsScalar, fabs_scalar)
+            (FnegScalar, fneg_scalar)
+            (FsqrtScalar, fsqrt_scalar)
+            (Fcvt, fcvt)
+            (Bfcvt, bfcvt)
+            (FrintnScalar, frintn_scalar)
+            (FrintpScalar, frintp_scalar)
+            (FrintmScalar, frintm_scalar)
+            (FrintzScalar, frintz_scalar)
+            (FrintaScalar, frinta_scalar)
+            (FrintxScalar, frintx_scalar)
+            (FrintiScalar, frinti_scalar)
+            (Frint32zScalar, frint32z_scalar)
+            (Frint32xScalar, frint32x_scalar)
+            (Frint64zScalar, frint64z_scalar)
+            (Frint64xScalar, frint64x_scalar)
+            (FmulScalar, fmul_scalar)
+            (FdivScalar, fdiv_scalar)
+            (FaddScalar, fadd_scalar)
+            (FsubScalar, fsub_scalar)
+            (FmaxScalar, fmax_scalar)
+            (FminScalar, fmin_scalar)
+            (FmaxnmScalar, fmaxnm_scalar)
+            (FminnmScalar, fminnm_scalar)
+            (FnmulScalar, fnmul_scalar)
+            (Fmadd, fmadd)
+            (Fmsub, fmsub)
+            (Fnmadd, fnmadd)
+            (Fnmsub, fnmsub)
+            (Fcmp, fcmp)
+            (FcmpZero, fcmp_zero)
+            (Fcmpe, fcmpe)
+            (FcmpeZero, fcmpe_zero)
+            (Fccmp, fccmp)
+            (Fccmpe, fccmpe)
+            (Fcsel, fcsel)
+            (FmovImm, fmov_imm)
+            (ScvtfGprFixed, scvtf_gpr_fixed)
+            (ScvtfGpr, scvtf_gpr)
+            (UcvtfGprFixed, ucvtf_gpr_fixed)
+            (UcvtfGpr, ucvtf_gpr)
+            (FcvtzsGprFixed, fcvtzs_gpr_fixed)
+            (FcvtzsGpr, fcvtzs_gpr)
+            (FcvtzuGprFixed, fcvtzu_gpr_fixed)
+            (FcvtzuGpr, fcvtzu_gpr)
+            (FcvtnsGpr, fcvtns_gpr)
+            (FcvtnuGpr, fcvtnu_gpr)
+            (FcvtasGpr, fcvtas_gpr)
+            (FcvtauGpr, fcvtau_gpr)
+            (FcvtpsGpr, fcvtps_gpr)
+            (FcvtpuGpr, fcvtpu_gpr)
+            (FcvtmsGpr, fcvtms_gpr)
+            (FcvtmuGpr, fcvtmu_gpr)
+            (Fjcvtzs, fjcvtzs)
+            (FmovToGpr, fmov_to_gpr)
+            (FmovFromGpr, fmov_from_gpr)
+            (FmovTopToGpr, fmov_top_to_gpr)
+            (FmovTopFromGpr, fmov_top_from_gpr)
+            (ShaddVec, shadd_vec)
+            (UhaddVec, uhadd_vec)
+            (SqaddVec, sqadd_vec)
+            (SqaddScalar, sqadd_scalar)
+            (UqaddVec, uqadd_vec)
+            (UqaddScalar, uqadd_scalar)
+            (SrhaddVec, srhadd_vec)
+            (UrhaddVec, urhadd_vec)
+            (ShsubVec, shsub_vec)
+            (UhsubVec, uhsub_vec)
+            (SqsubVec, sqsub_vec)
+            (SqsubScalar, sqsub_scalar)
+            (UqsubVec, uqsub_vec)
+            (UqsubScalar, uqsub_scalar)
+            (CmgtVec, cmgt_vec)
+            (CmgtScalar, cmgt_scalar)
+            (CmhiVec, cmhi_vec)
+            (CmhiScalar, cmhi_scalar)
+            (CmgeVec, cmge_vec)
+            (CmgeScalar, cmge_scalar)
+            (CmhsVec, cmhs_vec)
+            (CmhsScalar, cmhs_scalar)
+            (SshlVec, sshl_vec)
+            (SshlScalar, sshl_scalar)
+            (UshlVec, ushl_vec)
+            (UshlScalar, ushl_scalar)
+            (SqshlVec, sqshl_vec)
+            (SqshlScalar, sqshl_scalar)
+            (UqshlVec, uqshl_vec)
+            (UqshlScalar, uqshl_scalar)
+            (SrshlVec, srshl_vec)
+            (SrshlScalar, srshl_scalar)
+            (UrshlVec, urshl_vec)
+            (UrshlScalar, urshl_scalar)
+            (SqrshlVec, sqrshl_vec)
+            (SqrshlScalar, sqrshl_scalar)
+            (UqrshlVec, uqrshl_vec)
+            (UqrshlScalar, uqrshl_scalar)
+            (SmaxVec, smax_vec)
+            (UmaxVec, umax_vec)
+            (SminVec, smin_vec)
+            (UminVec, umin_vec)
+            (SabdVec, sabd_vec)
+            (UabdVec, uabd_vec)
+            (SabaVec, saba_vec)
+            (UabaVec, uaba_vec)
+            (AddVec, add_vec)
+            (AddScalar, add_scalar)
+            (SubVec, sub_vec)
+            (SubScalar, sub_scalar)
+            (CmtstVec, cmtst_vec)
+            (CmtstScalar, cmtst_scalar)
+            (CmeqVec, cmeq_vec)
+            (CmeqScalar, cmeq_scalar)
+            (MlaVec, mla_vec)
+            (MlsVec, mls_vec)
+            (MulVec, mul_vec)
+            (SmaxpVec, smaxp_vec)
+            (UmaxpVec, umaxp_vec)
+            (SminpVec, sminp_vec)
+            (UminpVec, uminp_vec)
+            (SqdmulhVec, sqdmulh_vec)
+            (SqdmulhScalar, sqdmulh_scalar)
+            (SqrdmulhVec, sqrdmulh_vec)
+            (SqrdmulhScalar, sqrdmulh_scalar)
+            (AddpVec, addp_vec)
+            (PmulVec, pmul_vec)
+            (AndVec, and_vec)
+            (BicVec, bic_vec)
+            (OrrVec, orr_vec)
+            (OrnVec, orn_vec)
+            (EorVec, eor_vec)
+            (BslVec, bsl_vec)
+            (BitVec, bit_vec)
+            (BifVec, bif_vec)
+            (FmaxnmVec, fmaxnm_vec)
+            (FmaxnmVecHalf, fmaxnm_vec_half)
+            (FmaxnmpVec, fmaxnmp_vec)
+            (FmaxnmpVecHalf, fmaxnmp_vec_half)
+            (FminnmVec, fminnm_vec)
+            (FminnmVecHalf, fminnm_vec_half)
+            (FminnmpVec, fminnmp_vec)
+            (FminnmpVecHalf, fminnmp_vec_half)
+            (FmlaVec, fmla_vec)
+            (FmlaVecHalf, fmla_vec_half)
+            (FmlsVec, fmls_vec)
+            (FmlsVecHalf, fmls_vec_half)
+            (FaddVec, fadd_vec)
+            (FaddVecHalf, fadd_vec_half)
+            (FaddpVec, faddp_vec)
+            (FaddpVecHalf, faddp_vec_half)
+            (FsubVec, fsub_vec)
+            (FsubVecHalf, fsub_vec_half)
+            (FabdVec, fabd_vec)
+            (FabdVecHalf, fabd_vec_half)
+            (FabdScalar, fabd_scalar)
+            (FabdScalarHalf, fabd_scalar_half)
+            (FmulxVec, fmulx_vec)
+            (FmulxVecHalf, fmulx_vec_half)
+            (FmulxScalar, fmulx_scalar)
+            (FmulxScalarHalf, fmulx_scalar_half)
+            (FmulVec, fmul_vec)
+            (FmulVecHalf, fmul_vec_half)
+            (FcmeqVec, fcmeq_vec)
+            (FcmeqVecHalf, fcmeq_vec_half)
+            (FcmeqScalar, fcmeq_scalar)
+            (FcmeqScalarHalf, fcmeq_scalar_half)
+            (FcmgeVec, fcmge_vec)
+            (FcmgeVecHalf, fcmge_vec_half)
+            (FcmgeScalar, fcmge_scalar)
+            (FcmgeScalarHalf, fcmge_scalar_half)
+            (FcmgtVec, fcmgt_vec)
+            (FcmgtVecHalf, fcmgt_vec_half)
+            (FcmgtScalar, fcmgt_scalar)
+            (FcmgtScalarHalf, fcmgt_scalar_half)
+            (FacgeVec, facge_vec)
+            (FacgeVecHalf, facge_vec_half)
+            (FacgeScalar, facge_scalar)
+            (FacgeScalarHalf, facge_scalar_half)
+            (FacgtVec, facgt_vec)
+            (FacgtVecHalf, facgt_vec_half)
+            (FacgtScalar, facgt_scalar)
+            (FacgtScalarHalf, facgt_scalar_half)
+            (FmaxVec, fmax_vec)
+            (FmaxVecHalf, fmax_vec_half)
+            (FmaxpVec, fmaxp_vec)
+            (FmaxpVecHalf, fmaxp_vec_half)
+            (FminVec, fmin_vec)
+            (FminVecHalf, fmin_vec_half)
+            (FminpVec, fminp_vec)
+            (FminpVecHalf, fminp_vec_half)
+            (FrecpsVec, frecps_vec)
+            (FrecpsVecHalf, frecps_vec_half)
+            (FrecpsScalar, frecps_scalar)
+            (FrecpsScalarHalf, frecps_scalar_half)
+            (FdivVec, fdiv_vec)
+            (FdivVecHalf, fdiv_vec_half)
+            (FrsqrtsVec, frsqrts_vec)
+            (FrsqrtsVecHalf, frsqrts_vec_half)
+            (FrsqrtsScalar, frsqrts_scalar)
+            (FrsqrtsScalarHalf, frsqrts_scalar_half)
+            (FmlalVec, fmlal_vec)
+            (FmlslVec, fmlsl_vec)
+            (Fmlal2Vec, fmlal2_vec)
+            (Fmlsl2Vec, fmlsl2_vec)
+            (SqrdmlahVec, sqrdmlah_vec)
+            (SqrdmlahScalar, sqrdmlah_scalar)
+            (SqrdmlshVec, sqrdmlsh_vec)
+            (SqrdmlshScalar, sqrdmlsh_scalar)
+            (SdotVec, sdot_vec)
+            (UdotVec, udot_vec)
+            (UsdotVec, usdot_vec)
+            (Smmla, smmla)
+            (Ummla, ummla)
+            (Usmmla, usmmla)
+            (FcmlaVec, fcmla_vec)
+            (FcaddVec, fcadd_vec)
+            (BfdotVec, bfdot_vec)
+            (Bfmmla, bfmmla)
+            (BfmlalVec, bfmlal_vec)
+            (Rev64Vec, rev64_vec)
+            (Rev32Vec, rev32_vec)
+            (Rev16Vec, rev16_vec)
+            (SaddlpVec, saddlp_vec)
+            (UaddlpVec, uaddlp_vec)
+            (SuqaddVec, suqadd_vec)
+            (UsqaddVec, usqadd_vec)
+            (SuqaddScalar, suqadd_scalar)
+            (UsqaddScalar, usqadd_scalar)
+            (ClsVec, cls_vec)
+            (ClzVec, clz_vec)
+            (CntVec, cnt_vec)
+            (NotVec, not_vec)
+            (RbitVec, rbit_vec)
+            (SadalpVec, sadalp_vec)
+            (UadalpVec, uadalp_vec)
+            (SqabsVec, sqabs_vec)
+            (SqnegVec, sqneg_vec)
+            (SqabsScalar, sqabs_scalar)
+            (SqnegScalar, sqneg_scalar)
+            (CmgtZeroVec, cmgt_zero_vec)
+            (CmgtZeroScalar, cmgt_zero_scalar)
+            (CmgeZeroVec, cmge_zero_vec)
+            (CmgeZeroScalar, cmge_zero_scalar)
+            (CmeqZeroVec, cmeq_zero_vec)
+            (CmeqZeroScalar, cmeq_zero_scalar)
+            (CmleZeroVec, cmle_zero_vec)
+            (CmleZeroScalar, cmle_zero_scalar)
+            (CmltZeroVec, cmlt_zero_vec)
+            (CmltZeroScalar, cmlt_zero_scalar)
+            (AbsVec, abs_vec)
+            (NegVec, neg_vec)
+            (AbsScalar, abs_scalar)
+            (NegScalar, neg_scalar)
+            (XtnVec, xtn_vec)
+            (SqxtunVec, sqxtun_vec)
+            (SqxtunScalar, sqxtun_scalar)
+            (SqxtnVec, sqxtn_vec)
+            (SqxtnScalar, sqxtn_scalar)
+            (UqxtnVec, uqxtn_vec)
+            (UqxtnScalar, uqxtn_scalar)
+            (ShllVec, shll_vec)
+            (UrecpeVec, urecpe_vec)
+            (UrsqrteVec, ursqrte_vec)
+            (FcvtnVec, fcvtn_vec)
+            (FcvtlVec, fcvtl_vec)
+            (FcvtxnVec, fcvtxn_vec)
+            (FcvtxnScalar, fcvtxn_scalar)
+            (BfcvtnVec, bfcvtn_vec)
+            (FrintnVec, frintn_vec)
+            (FrintnVecHalf, frintn_vec_half)
+            (FrintaVec, frinta_vec)
+            (FrintaVecHalf, frinta_vec_half)
+            (FrintpVec, frintp_vec)
+            (FrintpVecHalf, frintp_vec_half)
+            (FrintmVec, frintm_vec)
+            (FrintmVecHalf, frintm_vec_half)
+            (FrintxVec, frintx_vec)
+            (FrintxVecHalf, frintx_vec_half)
+            (FrintzVec, frintz_vec)
+            (FrintzVecHalf, frintz_vec_half)
+            (FrintiVec, frinti_vec)
+            (FrintiVecHalf, frinti_vec_half)
+            (FcvtnsVec, fcvtns_vec)
+            (FcvtnsVecHalf, fcvtns_vec_half)
+            (FcvtnsScalar, fcvtns_scalar)
+            (FcvtnsScalarHalf, fcvtns_scalar_half)
+            (FcvtnuVec, fcvtnu_vec)
+            (FcvtnuVecHalf, fcvtnu_vec_half)
+            (FcvtnuScalar, fcvtnu_scalar)
+            (FcvtnuScalarHalf, fcvtnu_scalar_half)
+            (FcvtpsVec, fcvtps_vec)
+            (FcvtpsVecHalf, fcvtps_vec_half)
+            (FcvtpsScalar, fcvtps_scalar)
+            (FcvtpsScalarHalf, fcvtps_scalar_half)
+            (FcvtpuVec, fcvtpu_vec)
+            (FcvtpuVecHalf, fcvtpu_vec_half)
+            (FcvtpuScalar, fcvtpu_scalar)
+            (FcvtpuScalarHalf, fcvtpu_scalar_half)
+            (FcvtmsVec, fcvtms_vec)
+            (FcvtmsVecHalf, fcvtms_vec_half)
+            (FcvtmsScalar, fcvtms_scalar)
+            (FcvtmsScalarHalf, fcvtms_scalar_half)
+            (FcvtmuVec, fcvtmu_vec)
+            (FcvtmuVecHalf, fcvtmu_vec_half)
+            (FcvtmuScalar, fcvtmu_scalar)
+            (FcvtmuScalarHalf, fcvtmu_scalar_half)
+            (FcvtzsVec, fcvtzs_vec)
+            (FcvtzsVecHalf, fcvtzs_vec_half)
+            (FcvtzsScalar, fcvtzs_scalar)
+            (FcvtzsScalarHalf, fcvtzs_scalar_half)
+            (FcvtzuVec, fcvtzu_vec)
+            (FcvtzuVecHalf, fcvtzu_vec_half)
+            (FcvtzuScalar, fcvtzu_scalar)
+            (FcvtzuScalarHalf, fcvtzu_scalar_half)
+            (FcvtasVec, fcvtas_vec)
+            (FcvtasVecHalf, fcvtas_vec_half)
+            (FcvtasScalar, fcvtas_scalar)
+            (FcvtasScalarHalf, fcvtas_scalar_half)
+            (FcvtauVec, fcvtau_vec)
+            (FcvtauVecHalf, fcvtau_vec_half)
+            (FcvtauScalar, fcvtau_scalar)
+            (FcvtauScalarHalf, fcvtau_scalar_half)
+            (ScvtfVec, scvtf_vec)
+            (ScvtfVecHalf, scvtf_vec_half)
+            (ScvtfScalar, scvtf_scalar)
+            (ScvtfScalarHalf, scvtf_scalar_half)
+            (UcvtfVec, ucvtf_vec)
+            (UcvtfVecHalf, ucvtf_vec_half)
+            (UcvtfScalar, ucvtf_scalar)
+            (UcvtfScalarHalf, ucvtf_scalar_half)
+            (FrecpeVec, frecpe_vec)
+            (FrecpeVecHalf, frecpe_vec_half)
+            (FrecpeScalar, frecpe_scalar)
+            (FrecpeScalarHalf, frecpe_scalar_half)
+            (FrsqrteVec, frsqrte_vec)
+            (FrsqrteVecHalf, frsqrte_vec_half)
+            (FrsqrteScalar, frsqrte_scalar)
+            (FrsqrteScalarHalf, frsqrte_scalar_half)
+            (FsqrtVec, fsqrt_vec)
+            (FsqrtVecHalf, fsqrt_vec_half)
+            (FrecpxScalar, frecpx_scalar)
+            (FrecpxScalarHalf, frecpx_scalar_half)
+            (FabsVec, fabs_vec)
+            (FabsVecHalf, fabs_vec_half)
+            (FnegVec, fneg_vec)
+            (FnegVecHalf, fneg_vec_half)
+            (FcmgtZeroVec, fcmgt_zero_vec)
+            (FcmgtZeroVecHalf, fcmgt_zero_vec_half)
+            (FcmgtZeroScalar, fcmgt_zero_scalar)
+            (FcmgtZeroScalarHalf, fcmgt_zero_scalar_half)
+            (FcmgeZeroVec, fcmge_zero_vec)
+            (FcmgeZeroVecHalf, fcmge_zero_vec_half)
+            (FcmgeZeroScalar, fcmge_zero_scalar)
+            (FcmgeZeroScalarHalf, fcmge_zero_scalar_half)
+            (FcmeqZeroVec, fcmeq_zero_vec)
+            (FcmeqZeroVecHalf, fcmeq_zero_vec_half)
+            (FcmeqZeroScalar, fcmeq_zero_scalar)
+            (FcmeqZeroScalarHalf, fcmeq_zero_scalar_half)
+            (FcmleZeroVec, fcmle_zero_vec)
+            (FcmleZeroVecHalf, fcmle_zero_vec_half)
+            (FcmleZeroScalar, fcmle_zero_scalar)
+            (FcmleZeroScalarHalf, fcmle_zero_scalar_half)
+            (FcmltZeroVec, fcmlt_zero_vec)
+            (FcmltZeroVecHalf, fcmlt_zero_vec_half)
+            (FcmltZeroScalar, fcmlt_zero_scalar)
+            (FcmltZeroScalarHalf, fcmlt_zero_scalar_half)
+            (Frint32zVec, frint32z_vec)
+            (Frint32xVec, frint32x_vec)
+            (Frint64zVec, frint64z_vec)
+            (Frint64xVec, frint64x_vec)
+            (SaddlvVec, saddlv_vec)
+            (UaddlvVec, uaddlv_vec)
+            (SmaxvVec, smaxv_vec)
+            (UmaxvVec, umaxv_vec)
+            (SminvVec, sminv_vec)
+            (UminvVec, uminv_vec)
+            (AddvVec, addv_vec)
+            (FmaxnmvVec, fmaxnmv_vec)
+            (FmaxnmvVecHalf, fmaxnmv_vec_half)
+            (FminnmvVec, fminnmv_vec)
+            (FminnmvVecHalf, fminnmv_vec_half)
+            (FmaxvVec, fmaxv_vec)
+            (FmaxvVecHalf, fmaxv_vec_half)
+            (FminvVec, fminv_vec)
+            (FminvVecHalf, fminv_vec_half)
+            (AddpScalar, addp_scalar)
+            (FmaxnmpScalar, fmaxnmp_scalar)
+            (FmaxnmpScalarHalf, fmaxnmp_scalar_half)
+            (FminnmpScalar, fminnmp_scalar)
+            (FminnmpScalarHalf, fminnmp_scalar_half)
+            (FaddpScalar, faddp_scalar)
+            (FaddpScalarHalf, faddp_scalar_half)
+            (FmaxpScalar, fmaxp_scalar)
+            (FmaxpScalarHalf, fmaxp_scalar_half)
+            (FminpScalar, fminp_scalar)
+            (FminpScalarHalf, fminp_scalar_half)
+            (DupElemVec, dup_elem_vec)
+            (DupElemScalar, dup_elem_scalar)
+            (DupGpr, dup_gpr)
+            (Smov, smov)
+            (Umov, umov)
+            (InsGpr, ins_gpr)
+            (InsElem, ins_elem)
+            (Tbl, tbl)
+            (Tbx, tbx)
+            (Uzp1, uzp1)
+            (Trn1, trn1)
+            (Zip1, zip1)
+            (Uzp2, uzp2)
+            (Trn2, trn2)
+            (Zip2, zip2)
+            (Ext, ext)
+            (Movi, movi)
+            (Mvni, mvni)
+            (OrrVecImm, orr_vec_imm)
+            (BicVecImm, bic_vec_imm)
+            (FmovVecImm, fmov_vec_imm)
+            (FmovVecImmHalf, fmov_vec_imm_half)
+            (SshrVec, sshr_vec)
+            (SshrScalar, sshr_scalar)
+            (UshrVec, ushr_vec)
+            (UshrScalar, ushr_scalar)
+            (SsraVec, ssra_vec)
+            (SsraScalar, ssra_scalar)
+            (UsraVec, usra_vec)
+            (UsraScalar, usra_scalar)
+            (SrshrVec, srshr_vec)
+            (SrshrScalar, srshr_scalar)
+            (UrshrVec, urshr_vec)
+            (UrshrScalar, urshr_scalar)
+            (SrsraVec, srsra_vec)
+            (SrsraScalar, srsra_scalar)
+            (UrsraVec, ursra_vec)
+            (UrsraScalar, ursra_scalar)
+            (SriVec, sri_vec)
+            (SriScalar, sri_scalar)
+            (ShlVec, shl_vec)
+            (ShlScalar, shl_scalar)
+            (SliVec, sli_vec)
+            (SliScalar, sli_scalar)
+            (SqshluVec, sqshlu_vec)
+            (SqshluScalar, sqshlu_scalar)
+            (SqshlImmVec, sqshl_imm_vec)
+            (SqshlImmScalar, sqshl_imm_scalar)
+            (UqshlImmVec, uqshl_imm_vec)
+            (UqshlImmScalar, uqshl_imm_scalar)
+            (ShrnVec, shrn_vec)
+            (RshrnVec, rshrn_vec)
+            (SqshrunVec, sqshrun_vec)
+            (SqshrunScalar, sqshrun_scalar)
+            (SqrshrunVec, sqrshrun_vec)
+            (SqrshrunScalar, sqrshrun_scalar)
+            (SqshrnVec, sqshrn_vec)
+            (SqshrnScalar, sqshrn_scalar)
+            (UqshrnVec, uqshrn_vec)
+            (UqshrnScalar, uqshrn_scalar)
+            (SqrshrnVec, sqrshrn_vec)
+            (SqrshrnScalar, sqrshrn_scalar)
+            (UqrshrnVec, uqrshrn_vec)
+            (UqrshrnScalar, uqrshrn_scalar)
+            (SshllVec, sshll_vec)
+            (UshllVec, ushll_vec)
+            (ScvtfFixedVec, scvtf_fixed_vec)
+            (ScvtfFixedScalar, scvtf_fixed_scalar)
+            (UcvtfFixedVec, ucvtf_fixed_vec)
+            (UcvtfFixedScalar, ucvtf_fixed_scalar)
+            (FcvtzsFixedVec, fcvtzs_fixed_vec)
+            (FcvtzsFixedScalar, fcvtzs_fixed_scalar)
+            (FcvtzuFixedVec, fcvtzu_fixed_vec)
+            (FcvtzuFixedScalar, fcvtzu_fixed_scalar)
+            (SaddlVec, saddl_vec)
+            (UaddlVec, uaddl_vec)
+            (SaddwVec, saddw_vec)
+            (UaddwVec, uaddw_vec)
+            (SsublVec, ssubl_vec)
+            (UsublVec, usubl_vec)
+            (SsubwVec, ssubw_vec)
+            (UsubwVec, usubw_vec)
+            (AddhnVec, addhn_vec)
+            (RaddhnVec, raddhn_vec)
+            (SabalVec, sabal_vec)
+            (UabalVec, uabal_vec)
+            (SubhnVec, subhn_vec)
+            (RsubhnVec, rsubhn_vec)
+            (SabdlVec, sabdl_vec)
+            (UabdlVec, uabdl_vec)
+            (SmlalVec, smlal_vec)
+            (UmlalVec, umlal_vec)
+            (SmlslVec, smlsl_vec)
+            (UmlslVec, umlsl_vec)
+            (SmullVec, smull_vec)
+            (UmullVec, umull_vec)
+            (SqdmlalVec, sqdmlal_vec)
+            (SqdmlalScalar, sqdmlal_scalar)
+            (SqdmlslVec, sqdmlsl_vec)
+            (SqdmlslScalar, sqdmlsl_scalar)
+            (SqdmullVec, sqdmull_vec)
+            (SqdmullScalar, sqdmull_scalar)
+            (PmullVec, pmull_vec)
+            (MlaElem, mla_elem)
+            (MlsElem, mls_elem)
+            (MulElem, mul_elem)
+            (SqdmulhElem, sqdmulh_elem)
+            (SqdmulhElemScalar, sqdmulh_elem_scalar)
+            (SqrdmulhElem, sqrdmulh_elem)
+            (SqrdmulhElemScalar, sqrdmulh_elem_scalar)
+            (SqrdmlahElem, sqrdmlah_elem)
+            (SqrdmlahElemScalar, sqrdmlah_elem_scalar)
+            (SqrdmlshElem, sqrdmlsh_elem)
+            (SqrdmlshElemScalar, sqrdmlsh_elem_scalar)
+            (SmlalElem, smlal_elem)
+            (UmlalElem, umlal_elem)
+            (SmlslElem, smlsl_elem)
+            (UmlslElem, umlsl_elem)
+            (SmullElem, smull_elem)
+            (UmullElem, umull_elem)
+            (SqdmlalElem, sqdmlal_elem)
+            (SqdmlalElemScalar, sqdmlal_elem_scalar)
+            (SqdmlslElem, sqdmlsl_elem)
+            (SqdmlslElemScalar, sqdmlsl_elem_scalar)
+            (SqdmullElem, sqdmull_elem)
+            (SqdmullElemScalar, sqdmull_elem_scalar)
+            (FmlaElem, fmla_elem)
+            (FmlaElemScalar, fmla_elem_scalar)
+            (FmlaElemHalf, fmla_elem_half)
+            (FmlaElemScalarHalf, fmla_elem_scalar_half)
+            (FmlsElem, fmls_elem)
+            (FmlsElemScalar, fmls_elem_scalar)
+            (FmlsElemHalf, fmls_elem_half)
+            (FmlsElemScalarHalf, fmls_elem_scalar_half)
+            (FmulElem, fmul_elem)
+            (FmulElemScalar, fmul_elem_scalar)
+            (FmulElemHalf, fmul_elem_half)
+            (FmulElemScalarHalf, fmul_elem_scalar_half)
+            (FmulxElem, fmulx_elem)
+            (FmulxElemScalar, fmulx_elem_scalar)
+            (FmulxElemHalf, fmulx_elem_half)
+            (FmulxElemScalarHalf, fmulx_elem_scalar_half)
+            (FmlalElem, fmlal_elem)
+            (FmlslElem, fmlsl_elem)
+            (Fmlal2Elem, fmlal2_elem)
+            (Fmlsl2Elem, fmlsl2_elem)
+            (SdotElem, sdot_elem)
+            (UdotElem, udot_elem)
+            (UsdotElem, usdot_elem)
+            (SudotElem, sudot_elem)
+            (BfdotElem, bfdot_elem)
+            (BfmlalElem, bfmlal_elem)
+            (FcmlaElem, fcmla_elem)
+            (Aese, aese)
+            (Aesd, aesd)
+            (Aesmc, aesmc)
+            (Aesimc, aesimc)
+            (PmullQ, pmull_q)
+            (Sha1c, sha1c)
+            (Sha1p, sha1p)
+            (Sha1m, sha1m)
+            (Sha1su0, sha1su0)
+            (Sha256h, sha256h)
+            (Sha256h2, sha256h2)
+            (Sha256su1, sha256su1)
+            (Sha1h, sha1h)
+            (Sha1su1, sha1su1)
+            (Sha256su0, sha256su0)
+            (Sha512h, sha512h)
+            (Sha512h2, sha512h2)
+            (Sha512su1, sha512su1)
+            (Sha512su0, sha512su0)
+            (Rax1, rax1)
+            (Xar, xar)
+            (Eor3, eor3)
+            (Bcax, bcax)
+            (Sm3ss1, sm3ss1)
+            (Sm3tt1a, sm3tt1a)
+            (Sm3tt1b, sm3tt1b)
+            (Sm3tt2a, sm3tt2a)
+            (Sm3tt2b, sm3tt2b)
+            (Sm3partw1, sm3partw1)
+            (Sm3partw2, sm3partw2)
+            (Sm4ekey, sm4ekey)
+            (Sm4e, sm4e)
         }
     };
 }
