@@ -1,5 +1,7 @@
 //! What an inode is and what may be changed about it: inode(7), stat(2), chmod(2), utimensat(2).
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 /// A device number, major and minor: makedev(3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceId {
@@ -14,6 +16,13 @@ impl DeviceId {
     #[must_use]
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor }
+    }
+
+    /// A number that no other file system of the process has, for one without a device: major 0.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(20);
+        Self::new(0, NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The 64-bit encoding that `st_dev` and `st_rdev` carry: makedev(3).

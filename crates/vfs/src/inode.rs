@@ -35,7 +35,10 @@ impl Anchor {
     /// The value of type `T` kept here, made by `make` if there is none yet.
     pub fn get_or_insert<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut slots = self.slots.lock();
-        if let Some(found) = slots.iter().find_map(|s| Arc::clone(s).downcast::<T>().ok()) {
+        if let Some(found) = slots
+            .iter()
+            .find_map(|s| Arc::clone(s).downcast::<T>().ok())
+        {
             return found;
         }
         let made = Arc::new(make());
@@ -45,7 +48,10 @@ impl Anchor {
 
     /// The value of type `T` kept here, if any.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.slots.lock().iter().find_map(|s| Arc::clone(s).downcast::<T>().ok())
+        self.slots
+            .lock()
+            .iter()
+            .find_map(|s| Arc::clone(s).downcast::<T>().ok())
     }
 
     /// Removes the value of type `T`.
@@ -181,7 +187,14 @@ pub trait Inode: Send + Sync + Debug + Any {
     }
     /// Renames an entry of this directory into `new_dir` of the same file system: renameat2(2). The VFS has
     /// excluded moving a directory below itself and holds the file system's rename lock.
-    fn rename(&self, cx: &Cx, name: &[u8], new_dir: &InodeRef, new_name: &[u8], flags: RenameFlags) -> Result<()> {
+    fn rename(
+        &self,
+        cx: &Cx,
+        name: &[u8],
+        new_dir: &InodeRef,
+        new_name: &[u8],
+        flags: RenameFlags,
+    ) -> Result<()> {
         let _ = (cx, name, new_dir, new_name, flags);
         Err(Errno::EPERM)
     }
@@ -195,14 +208,20 @@ pub trait Inode: Send + Sync + Debug + Any {
         let _ = (cx, set);
         Err(Errno::EPERM)
     }
+    /// The data were read or the directory listed: updates the access time as relatime does (only if it is not
+    /// newer than the other times, or a day old). The VFS has looked at the mount's flags. Default: no access times.
+    fn accessed(&self, cx: &Cx) {
+        let _ = cx;
+    }
     /// Overrides the ordinary owner/group/other check; `None` means: use it. `mask` is a combination of 4, 2, 1.
     fn permission(&self, cx: &Cx, mask: u32) -> Option<Result<()>> {
         let _ = (cx, mask);
         None
     }
     /// Opens the inode itself; `flags` are the `O_*` flags of open(2) less those that the VFS has dealt with
-    /// (`O_CREAT`, `O_EXCL`, `O_TRUNC`, `O_NOFOLLOW`, `O_CLOEXEC`). FIFOs, sockets and devices never come here:
-    /// the kernel opens them by [`Inode::kind`] and `rdev`, unless this returns something for them.
+    /// (`O_CREAT`, `O_EXCL`, `O_TRUNC`, `O_NOFOLLOW`, `O_CLOEXEC`). FIFOs, sockets and devices need not be opened here:
+    /// the kernel opens them by [`Inode::kind`] and `rdev`, unless this returns something for them. A file system
+    /// that leaves them to the kernel returns `ENXIO`.
     fn open(&self, cx: &Cx, flags: u32) -> Result<Arc<dyn FileOps>>;
 
     /// An extended attribute's value: getxattr(2).

@@ -6,17 +6,45 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod attr;
+pub mod context;
+pub mod create;
 pub mod cx;
+pub mod dentry;
 pub mod dir;
+pub mod file;
 pub mod file_ops;
 pub mod inode;
+mod limit;
+pub mod link;
+pub mod locks;
+pub mod mount;
+pub mod namespace;
+pub mod notify;
+pub mod open;
+pub mod path;
 pub mod poll;
+pub mod pseudo;
+pub mod rename;
+pub mod resolver;
+pub mod setattr;
+pub mod unlink;
+pub mod xattr;
 
-pub use attr::{Attr, DeviceId, FileType, SetAttr, SetTime, StatFs};
+pub use attr::{Attr, DeviceId, FileType, SetAttr, SetTime, StatFs, Time};
+pub use context::{At, FsContext};
 pub use cx::{Cred, Cx};
+pub use dentry::{Dentry, SuperBlock};
 pub use dir::{DirEntry, DirSink};
+pub use file::File;
 pub use file_ops::FileOps;
-pub use inode::{Anchor, FileSystem, Inode, InodeId, InodeRef, Link, NewInode, NewKind, RenameFlags};
+pub use inode::{
+    Anchor, FileSystem, Inode, InodeId, InodeRef, Link, NewInode, NewKind, RenameFlags,
+};
+pub use mount::{Mount, MountFlags};
+pub use namespace::MountNamespace;
+pub use path::Path;
 pub use poll::{Events, PollTable};
+pub use resolver::LookupFlags;
 pub use tuxlet_uapi::errno::{Errno, Result};

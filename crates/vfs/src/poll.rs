@@ -51,12 +51,16 @@ impl PollTable {
     /// A table whose queues will wake `wake`.
     #[must_use]
     pub fn new(wake: Arc<dyn Wake>) -> Self {
-        Self { wake, registrations: Vec::new() }
+        Self {
+            wake,
+            registrations: Vec::new(),
+        }
     }
 
     /// Puts the waiter on a queue.
     pub fn add(&mut self, queue: &WaitQueue) {
-        self.registrations.push(queue.register(Arc::clone(&self.wake)));
+        self.registrations
+            .push(queue.register(Arc::clone(&self.wake)));
     }
 
     /// Takes the waiter off all queues.

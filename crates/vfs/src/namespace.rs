@@ -1,0 +1,390 @@
+//! Mount namespaces and the operations on mounts: mount(2), umount2(2), pivot_root(2), mount_namespaces(7).
+//!
+//! All propagation is private: events never travel between mounts.
+
+use crate::{
+    cx::{Cx, cap},
+    inode::FileSystem,
+    mount::{Mount, MountFlags},
+    path::{Path, Reach},
+};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use tuxlet_uapi::errno::{Errno, Result};
+
+/// Namespace ids, for `/proc/PID/ns/mnt`; the first one has Linux' usual number.
+static NEXT_ID: AtomicU64 = AtomicU64::new(4_026_531_841);
+
+/// Mounts by the id of the mount that they are copies of.
+pub type MountMap = FxHashMap<u64, Arc<Mount>>;
+
+/// A tree of mounts.
+#[derive(Debug)]
+pub struct MountNamespace {
+    id: u64,
+    /// The root mount; the lock also serialises every change of the tree.
+    root: Mutex<Arc<Mount>>,
+}
+
+/// A line of `/proc/PID/mountinfo`: proc_pid_mountinfo(5).
+#[derive(Clone, Debug)]
+pub struct MountInfo {
+    /// Mount id.
+    pub id: u64,
+    /// Id of the mount that this one is attached to; its own for a root.
+    pub parent_id: u64,
+    /// The mount itself, for device, type, source and flags.
+    pub mount: Arc<Mount>,
+    /// The part of the file system that is mounted.
+    pub root: Vec<u8>,
+    /// Where, as seen from the reader's root.
+    pub mountpoint: Vec<u8>,
+}
+
+/// What pivot_root(2) did; the kernel moves every task whose root or working directory was `old_root`.
+#[derive(Clone, Debug)]
+pub struct Pivoted {
+    /// The root before.
+    pub old_root: Path,
+    /// The root now.
+    pub new_root: Path,
+}
+
+fn admin(cx: &Cx) -> Result<()> {
+    if cx.cred.has_cap(cap::SYS_ADMIN) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+impl MountNamespace {
+    /// A namespace with `fs` at its root.
+    #[must_use]
+    pub fn new(fs: &Arc<dyn FileSystem>, flags: MountFlags, source: &[u8]) -> Arc<Self> {
+        Self::of(Mount::new(fs, flags, source))
+    }
+
+    fn of(root: Arc<Mount>) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            root: Mutex::new(root),
+        })
+    }
+
+    /// The namespace's inode number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> Path {
+        let mount = Arc::clone(&self.root.lock());
+        let dentry = Arc::clone(mount.root());
+        Path { mount, dentry }.cross_mounts()
+    }
+
+    /// Whether a mount belongs to this namespace.
+    fn owns(root: &Arc<Mount>, mount: &Arc<Mount>) -> bool {
+        Arc::ptr_eq(&mount.top(), root)
+    }
+
+    /// Mounts a file system (or whatever `mount` shows) on `at`, which the resolver has crossed into.
+    fn graft(root: &Arc<Mount>, mount: &Arc<Mount>, at: &Path) -> Result<()> {
+        if !Self::owns(root, &at.mount) {
+            return Err(Errno::EINVAL);
+        }
+        if at.dentry.is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
+        if at.dentry.is_dir() != mount.root().is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        // Someone may have mounted here since the path was looked up.
+        mount.attach(&at.clone().cross_mounts());
+        Ok(())
+    }
+
+    /// Mounts `fs` on `at`.
+    pub fn mount(
+        &self,
+        cx: &Cx,
+        fs: &Arc<dyn FileSystem>,
+        at: &Path,
+        flags: MountFlags,
+        source: &[u8],
+    ) -> Result<Arc<Mount>> {
+        admin(cx)?;
+        let root = self.root.lock();
+        if at.is_mount_root() && Arc::ptr_eq(at.mount.fs(), fs) {
+            return Err(Errno::EBUSY);
+        }
+        let mount = Mount::new(fs, flags, source);
+        Self::graft(&root, &mount, at)?;
+        Ok(mount)
+    }
+
+    /// A copy of the mount under `from` (with all that is mounted below, if `recursive`), attached nowhere;
+    /// also what open_tree(2) makes.
+    fn copy_tree(from: &Path, recursive: bool, made: &mut MountMap) -> Arc<Mount> {
+        let copy = from.mount.clone_at(&from.dentry);
+        made.insert(from.mount.id(), Arc::clone(&copy));
+        if recursive {
+            for child in from.mount.children() {
+                let Some(place) = child.attached() else {
+                    continue;
+                };
+                if !from.dentry.is_ancestor_of(&place.dentry) {
+                    continue;
+                }
+                let whole = Path {
+                    mount: Arc::clone(&child),
+                    dentry: Arc::clone(child.root()),
+                };
+                let below = Self::copy_tree(&whole, true, made);
+                below.attach(&Path {
+                    mount: Arc::clone(&copy),
+                    dentry: place.dentry,
+                });
+            }
+        }
+        copy
+    }
+
+    /// Makes `from` visible at `at`: `MS_BIND`, with `MS_REC` for everything mounted below it too.
+    pub fn bind(&self, cx: &Cx, from: &Path, at: &Path, recursive: bool) -> Result<Arc<Mount>> {
+        admin(cx)?;
+        let root = self.root.lock();
+        if !Self::owns(&root, &at.mount) || !Self::owns(&root, &from.mount) {
+            return Err(Errno::EINVAL);
+        }
+        let copy = Self::copy_tree(from, recursive, &mut MountMap::default());
+        Self::graft(&root, &copy, at)?;
+        Ok(copy)
+    }
+
+    /// Unmounts what is mounted at `at`. With `lazy` (`MNT_DETACH`) the tree disappears at once and ends with its
+    /// last user; otherwise `EBUSY` while it is used.
+    pub fn umount(&self, cx: &Cx, at: Path, lazy: bool) -> Result<()> {
+        admin(cx)?;
+        let root = self.root.lock();
+        if !at.is_mount_root() || !Self::owns(&root, &at.mount) {
+            return Err(Errno::EINVAL);
+        }
+        let mount = at.mount;
+        if Arc::ptr_eq(&mount, &root) {
+            return Err(if lazy { Errno::EINVAL } else { Errno::EBUSY });
+        }
+        if lazy {
+            mount.detach_tree();
+            return Ok(());
+        }
+        // Two references are expected: the parent's and ours. Any other is a user.
+        if mount.has_children() || Arc::strong_count(&mount) > 2 {
+            return Err(Errno::EBUSY);
+        }
+        mount.detach();
+        drop(root);
+        mount.fs().sync()
+    }
+
+    /// Changes flags: `MS_REMOUNT`. With `bind` only those of this mount, otherwise also whether the file system
+    /// as a whole is read-only.
+    pub fn remount(&self, cx: &Cx, at: &Path, flags: MountFlags, bind: bool) -> Result<()> {
+        admin(cx)?;
+        let root = self.root.lock();
+        if !at.is_mount_root() || !Self::owns(&root, &at.mount) {
+            return Err(Errno::EINVAL);
+        }
+        let mut flags = flags;
+        if !flags.intersects(
+            MountFlags::NOATIME
+                | MountFlags::NODIRATIME
+                | MountFlags::RELATIME
+                | MountFlags::STRICTATIME,
+        ) {
+            let kept = MountFlags::NOATIME
+                | MountFlags::NODIRATIME
+                | MountFlags::RELATIME
+                | MountFlags::STRICTATIME;
+            flags |= at.mount.flags() & kept;
+        }
+        if flags.contains(MountFlags::RDONLY) && !at.mount.read_only() && at.mount.has_writers() {
+            return Err(Errno::EBUSY);
+        }
+        if !bind {
+            at.mount
+                .super_block()
+                .set_read_only(flags.contains(MountFlags::RDONLY));
+        }
+        at.mount.set_flags(flags);
+        Ok(())
+    }
+
+    /// Moves a mount: `MS_MOVE`.
+    pub fn move_mount(&self, cx: &Cx, from: &Path, to: &Path) -> Result<()> {
+        admin(cx)?;
+        let root = self.root.lock();
+        if !from.is_mount_root()
+            || Arc::ptr_eq(&from.mount, &root)
+            || !Self::owns(&root, &from.mount)
+            || !Self::owns(&root, &to.mount)
+        {
+            return Err(Errno::EINVAL);
+        }
+        if from.dentry.is_dir() != to.dentry.is_dir() {
+            return Err(Errno::EINVAL);
+        }
+        let mut above = Arc::clone(&to.mount);
+        loop {
+            if Arc::ptr_eq(&above, &from.mount) {
+                return Err(Errno::ELOOP);
+            }
+            match above.attached() {
+                Some(up) => above = up.mount,
+                None => break,
+            }
+        }
+        from.mount.detach();
+        from.mount.attach(&to.clone().cross_mounts());
+        Ok(())
+    }
+
+    /// Changes the propagation type: only private exists, so this merely checks that `at` is a mount.
+    pub fn set_propagation(&self, cx: &Cx, at: &Path) -> Result<()> {
+        admin(cx)?;
+        if at.is_mount_root() {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        }
+    }
+
+    /// Swaps the root mount: pivot_root(2). `current` is the caller's root.
+    pub fn pivot_root(
+        &self,
+        cx: &Cx,
+        new_root: &Path,
+        put_old: &Path,
+        current: &Path,
+    ) -> Result<Pivoted> {
+        admin(cx)?;
+        let mut root = self.root.lock();
+        if !Self::owns(&root, &new_root.mount)
+            || !Self::owns(&root, &put_old.mount)
+            || !Self::owns(&root, &current.mount)
+        {
+            return Err(Errno::EINVAL);
+        }
+        if new_root.dentry.is_unlinked() || put_old.dentry.is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
+        if !new_root.dentry.is_dir() || !put_old.dentry.is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        if Arc::ptr_eq(&new_root.mount, &current.mount)
+            || Arc::ptr_eq(&put_old.mount, &current.mount)
+        {
+            return Err(Errno::EBUSY);
+        }
+        if !current.is_mount_root()
+            || !new_root.is_mount_root()
+            || Arc::ptr_eq(&new_root.mount, &root)
+        {
+            return Err(Errno::EINVAL);
+        }
+        if !put_old.is_below(new_root) || !new_root.is_below(current) {
+            return Err(Errno::EINVAL);
+        }
+        let place_of_root = current.mount.attached();
+        new_root.mount.detach();
+        current.mount.detach();
+        match &place_of_root {
+            Some(place) => new_root.mount.attach(place),
+            None => *root = Arc::clone(&new_root.mount),
+        }
+        current.mount.attach(&put_old.clone().cross_mounts());
+        Ok(Pivoted {
+            old_root: current.clone(),
+            new_root: new_root.clone(),
+        })
+    }
+
+    /// A copy for a task with a namespace of its own (`CLONE_NEWNS`), and for each old mount's id its copy, by
+    /// which the kernel translates the task's root and working directory.
+    pub fn copy(&self, cx: &Cx) -> Result<(Arc<Self>, MountMap)> {
+        admin(cx)?;
+        let root = self.root.lock();
+        let mut made = MountMap::default();
+        let whole = Path {
+            mount: Arc::clone(&root),
+            dentry: Arc::clone(root.root()),
+        };
+        let copy = Self::copy_tree(&whole, true, &mut made);
+        Ok((Self::of(copy), made))
+    }
+
+    /// All mounts that a task with this root can reach, in the order of their making.
+    #[must_use]
+    pub fn list(&self, root: &Path) -> Vec<MountInfo> {
+        let top = Arc::clone(&self.root.lock());
+        let mut all = vec![top];
+        let mut next = 0;
+        while next < all.len() {
+            let children = all[next].children();
+            all.extend(children);
+            next += 1;
+        }
+        all.sort_by_key(|m| m.id());
+        all.iter().filter_map(|m| Self::info(m, root)).collect()
+    }
+
+    fn info(mount: &Arc<Mount>, root: &Path) -> Option<MountInfo> {
+        let here = Path {
+            mount: Arc::clone(mount),
+            dentry: Arc::clone(mount.root()),
+        };
+        // The caller's own root mount shows as "/", even if the caller's root lies inside it.
+        let mountpoint = if Arc::ptr_eq(mount, &root.mount) {
+            b"/".to_vec()
+        } else {
+            match here.print(root) {
+                (path, Reach::Inside) => path,
+                (_, Reach::Outside) => return None,
+            }
+        };
+        let mut names = Vec::new();
+        let mut at = Some(Arc::clone(mount.root()));
+        while let Some(dentry) = at {
+            let (name, parent) = dentry.place();
+            if parent.is_some() {
+                names.push(name);
+            }
+            at = parent;
+        }
+        let mut within: Vec<u8> = Vec::new();
+        for name in names.iter().rev() {
+            within.push(b'/');
+            within.extend_from_slice(name);
+        }
+        if within.is_empty() {
+            within.push(b'/');
+        }
+        if mount.root().is_unlinked() {
+            within.extend_from_slice(b"//deleted");
+        }
+        Some(MountInfo {
+            id: mount.id(),
+            parent_id: mount.attached().map_or(mount.id(), |up| up.mount.id()),
+            mount: Arc::clone(mount),
+            root: within,
+            mountpoint,
+        })
+    }
+}

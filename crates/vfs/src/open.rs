@@ -1,0 +1,290 @@
+//! open(2), openat2(2).
+
+use crate::{
+    access::{self, EXEC, READ, WRITE},
+    attr::{DeviceId, FileType},
+    context::At,
+    create::{may_create, new_inode},
+    cx::Cx,
+    dentry::Dentry,
+    file::{File, PathOnly},
+    file_ops::FileOps,
+    inode::NewKind,
+    mount::MountFlags,
+    notify,
+    path::Path,
+    resolver::{self, Followed, Last, LookupFlags, Parent, Walk},
+    setattr,
+};
+use std::sync::Arc;
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    fcntl::OpenFlags,
+};
+
+/// How to open: open_how of openat2(2).
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// `O_*` flags. `O_CLOEXEC` is the kernel's business and ignored here.
+    pub flags: OpenFlags,
+    /// Mode of a new file, before the umask.
+    pub mode: u32,
+    /// `RESOLVE_*` flags; others are ignored.
+    pub resolve: LookupFlags,
+}
+
+impl How {
+    /// Flags alone.
+    #[must_use]
+    pub fn new(flags: OpenFlags) -> Self {
+        Self {
+            flags,
+            mode: 0,
+            resolve: LookupFlags::empty(),
+        }
+    }
+}
+
+/// What open(2) found.
+#[derive(Debug)]
+pub enum Opened {
+    /// An open file.
+    File(Arc<File>),
+    /// A FIFO, socket or device that the file system does not open by itself: the kernel has to.
+    Special(Special),
+}
+
+/// A FIFO, socket or device whose permissions have been checked.
+#[derive(Debug)]
+pub struct Special {
+    path: Path,
+    flags: OpenFlags,
+    rdev: DeviceId,
+}
+
+impl Special {
+    /// Where it is; its type tells what to do.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The `O_*` flags.
+    #[must_use]
+    pub fn flags(&self) -> OpenFlags {
+        self.flags
+    }
+
+    /// The device number, of a device.
+    #[must_use]
+    pub fn rdev(&self) -> DeviceId {
+        self.rdev
+    }
+
+    /// The open file, once the kernel has made its operations.
+    #[must_use]
+    pub fn finish(self, cx: &Cx, ops: Arc<dyn FileOps>) -> Arc<File> {
+        File::new(cx, ops, self.path, self.flags)
+    }
+}
+
+/// Opens `path`.
+pub fn open(cx: &Cx, at: &At, path: &[u8], how: &How) -> Result<Opened> {
+    let mut flags = how.flags;
+    if flags.contains(OpenFlags::PATH) {
+        flags &= OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
+    }
+    let mut walk = how.resolve;
+    walk.set(LookupFlags::FOLLOW, !flags.contains(OpenFlags::NOFOLLOW));
+    walk.remove(LookupFlags::EMPTY_PATH | LookupFlags::DIRECTORY);
+    if flags.contains(OpenFlags::TMPFILE) {
+        if !flags.writable() || flags.contains(OpenFlags::CREAT) {
+            return Err(Errno::EINVAL);
+        }
+        let dir = resolver::lookup(cx, at, path, walk | LookupFlags::DIRECTORY)?;
+        return open_tmpfile(cx, &dir, how.mode, flags);
+    }
+    if flags.contains(OpenFlags::CREAT) {
+        if flags.contains(OpenFlags::DIRECTORY) {
+            return Err(Errno::EINVAL);
+        }
+        return open_create(cx, at, path, how.mode, flags, walk);
+    }
+    walk.set(LookupFlags::DIRECTORY, flags.contains(OpenFlags::DIRECTORY));
+    let found = resolver::lookup(cx, at, path, walk)?;
+    open_path(cx, found, flags)
+}
+
+/// Opens a file that has been looked up, with all checks of open(2).
+pub fn open_path(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
+    if flags.contains(OpenFlags::PATH) {
+        let ops = Arc::new(PathOnly(Arc::clone(path.inode())));
+        return Ok(Opened::File(File::new(cx, ops, path, flags)));
+    }
+    may_open(cx, &path, flags)?;
+    if flags.contains(OpenFlags::TRUNC) && path.dentry.kind() == FileType::Regular {
+        setattr::do_truncate(cx, &path, 0)?;
+    }
+    finish(cx, path, flags)
+}
+
+/// Opens a program for execve(2): `EACCES` unless it is an executable regular file.
+pub fn open_exec(cx: &Cx, path: Path) -> Result<Arc<File>> {
+    if path.dentry.kind() == FileType::Symlink {
+        return Err(Errno::ELOOP);
+    }
+    access::may_exec(cx, &path)?;
+    let ops = path.inode().open(cx, 0)?;
+    Ok(File::new(cx, ops, path, OpenFlags::empty()))
+}
+
+fn may_open(cx: &Cx, path: &Path, flags: OpenFlags) -> Result<()> {
+    let mut mask = match flags.access_mode() {
+        0 => READ,
+        1 => WRITE,
+        _ => READ | WRITE,
+    };
+    if flags.contains(OpenFlags::TRUNC) {
+        mask |= WRITE;
+    }
+    let kind = path.dentry.kind();
+    match kind {
+        FileType::Symlink => return Err(Errno::ELOOP),
+        FileType::Directory if mask & WRITE != 0 => return Err(Errno::EISDIR),
+        FileType::CharDevice | FileType::BlockDevice
+            if path.mount.flags().contains(MountFlags::NODEV) =>
+        {
+            return Err(Errno::EACCES);
+        }
+        _ => {}
+    }
+    let plain = matches!(kind, FileType::Regular | FileType::Directory);
+    if plain && mask & WRITE != 0 && path.mount.super_block().read_only() {
+        return Err(Errno::EROFS);
+    }
+    access::permission(cx, path.inode(), mask)?;
+    if flags.contains(OpenFlags::NOATIME) && !cx.cred.owner_or_capable(&path.attr(cx)?) {
+        return Err(Errno::EPERM);
+    }
+    if plain && mask & WRITE != 0 {
+        path.mount.want_write()?;
+    }
+    Ok(())
+}
+
+/// Lets the file system open the inode, or says that the kernel has to.
+fn finish(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
+    let passed = flags
+        - (OpenFlags::CREAT
+            | OpenFlags::EXCL
+            | OpenFlags::TRUNC
+            | OpenFlags::NOFOLLOW
+            | OpenFlags::CLOEXEC);
+    match path.inode().open(cx, passed.bits()) {
+        Ok(ops) => Ok(Opened::File(File::new(cx, ops, path, flags))),
+        Err(Errno::ENXIO)
+            if !matches!(path.dentry.kind(), FileType::Regular | FileType::Directory) =>
+        {
+            let rdev = path.attr(cx)?.rdev;
+            Ok(Opened::Special(Special { path, flags, rdev }))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn open_tmpfile(cx: &Cx, dir: &Path, mode: u32, flags: OpenFlags) -> Result<Opened> {
+    dir.mount.want_write()?;
+    access::permission(cx, dir.inode(), WRITE | EXEC)?;
+    let new = new_inode(cx, dir.inode(), NewKind::Regular, mode & 0o7777)?;
+    let inode = dir.inode().tmpfile(cx, &new)?;
+    let label = format!("#{}", inode.id().ino);
+    let parent = Some(Arc::clone(&dir.dentry));
+    let dentry = Dentry::nameless(dir.mount.super_block(), inode, label.as_bytes(), parent);
+    let path = Path {
+        mount: Arc::clone(&dir.mount),
+        dentry,
+    };
+    finish(cx, path, flags)
+}
+
+fn open_create(
+    cx: &Cx,
+    at: &At,
+    path: &[u8],
+    mode: u32,
+    flags: OpenFlags,
+    walk: LookupFlags,
+) -> Result<Opened> {
+    let exclusive = flags.contains(OpenFlags::EXCL);
+    let mut walk = Walk::new(cx, at, walk);
+    let mut parent = walk.parent(path)?;
+    loop {
+        let Last::Name(name) = &parent.last else {
+            return Err(if exclusive {
+                Errno::EEXIST
+            } else {
+                Errno::EISDIR
+            });
+        };
+        if parent.trailing {
+            return Err(Errno::EISDIR);
+        }
+        let found = match walk.child(&parent, name) {
+            Ok(found) => found,
+            Err(Errno::ENOENT) => match create(cx, &parent, name, mode)? {
+                Some(made) => return finish(cx, made, flags),
+                // Someone else was quicker.
+                None => continue,
+            },
+            Err(e) => return Err(e),
+        };
+        if exclusive {
+            return Err(Errno::EEXIST);
+        }
+        if found.dentry.kind() != FileType::Symlink {
+            return open_found(cx, found, flags);
+        }
+        if flags.contains(OpenFlags::NOFOLLOW) {
+            return Err(Errno::ELOOP);
+        }
+        parent = match walk.follow_to_parent(&parent, &found)? {
+            Followed::Parent(next) => next,
+            Followed::Jumped(path) => return open_found(cx, path, flags),
+        };
+    }
+}
+
+fn open_found(cx: &Cx, found: Path, flags: OpenFlags) -> Result<Opened> {
+    if found.dentry.is_dir() {
+        return Err(Errno::EISDIR);
+    }
+    open_path(cx, found, flags)
+}
+
+/// Creates the file; `None` if the name has appeared meanwhile.
+fn create(cx: &Cx, parent: &Parent, name: &[u8], mode: u32) -> Result<Option<Path>> {
+    let dir = &parent.dir.dentry;
+    let lock = dir.lock_dir();
+    match dir.lookup_locked(cx, name) {
+        Ok(_) => return Ok(None),
+        Err(Errno::ENOENT) => {}
+        Err(e) => return Err(e),
+    }
+    parent.dir.mount.want_write()?;
+    may_create(cx, dir)?;
+    let new = new_inode(cx, dir.inode(), NewKind::Regular, mode & 0o7777)?;
+    let inode = match dir.inode().create(cx, name, &new) {
+        Err(Errno::EEXIST) => {
+            dir.forget_unknown(name);
+            return Ok(None);
+        }
+        other => other?,
+    };
+    let dentry = dir.adopt(name, inode);
+    drop(lock);
+    notify::on_entry(dir, name, false, tuxlet_uapi::inotify::IN_CREATE);
+    Ok(Some(Path {
+        mount: Arc::clone(&parent.dir.mount),
+        dentry,
+    }))
+}
