@@ -80,6 +80,14 @@ impl Out {
         }
     }
 
+    /// `, xN`, nothing for the zero register.
+    pub(crate) fn opt_x(&mut self, reg: u8) {
+        if reg != 31 {
+            self.str(", ");
+            self.x(true, reg);
+        }
+    }
+
     /// General register, 31 = stack pointer.
     pub(crate) fn xsp(&mut self, sf: bool, reg: u8) {
         match (sf, reg) {
@@ -216,8 +224,7 @@ impl Out {
     pub(crate) fn prfop(&mut self, rt: u8) {
         let (kind, level, policy) = (rt >> 3, rt >> 1 & 3, rt & 1);
         if kind == 3 || level == 3 {
-            self.imm(rt);
-            return;
+            return self.put(format_args!("#{rt:#04x}"));
         }
         let kind = ["pld", "pli", "pst"][usize::from(kind)];
         let policy = ["keep", "strm"][usize::from(policy)];
@@ -231,7 +238,7 @@ impl Out {
             "", "ld", "st", "sy",
         ];
         match names[usize::from(crm & 15)] {
-            "" => self.imm(crm),
+            "" => self.put(format_args!("#{crm:#04x}")),
             name => self.str(name),
         }
     }
@@ -316,25 +323,27 @@ impl Out {
         self.put(format_args!("v{reg}.{name}"));
     }
 
-    /// `{ v1.4s, v2.4s }`
+    /// `{v1.4s, v2.4s}`
     pub(crate) fn list(&mut self, count: u8, size: u8, q: bool, reg: u8) {
-        self.str("{");
-        for i in 0..count {
-            self.str(if i == 0 { "" } else { ", " });
-            self.v(size, q, (reg + i) % 32);
-        }
-        self.str("}");
+        self.registers(count, reg, arrangement(size, q));
     }
 
-    /// `{ v1.s, v2.s }[index]`
+    /// `{v1.s, v2.s}[index]`
     pub(crate) fn list_elem(&mut self, count: u8, size: u8, reg: u8, index: u8) {
-        self.str("{");
-        for i in 0..count {
-            let letter = SCALARS.get(usize::from(size)).unwrap_or(&"?");
-            let sep = if i == 0 { "" } else { ", " };
-            self.put(format_args!("{sep}v{}.{letter}", (reg + i) % 32));
+        self.registers(count, reg, SCALARS.get(usize::from(size)).unwrap_or(&"?"));
+        self.put(format_args!("[{index}]"));
+    }
+
+    fn registers(&mut self, count: u8, reg: u8, suffix: &str) {
+        let last = (reg + count - 1) % 32;
+        if count > 2 && reg < last {
+            return self.put(format_args!("{{v{reg}.{suffix}-v{last}.{suffix}}}"));
         }
-        self.put(format_args!("}}[{index}]"));
+        for i in 0..count {
+            let open = if i == 0 { "{" } else { ", " };
+            self.put(format_args!("{open}v{}.{suffix}", (reg + i) % 32));
+        }
+        self.str("}");
     }
 
     /// Post-index operand of a structure load or store: register, or the transfer size.
@@ -402,6 +411,7 @@ impl Out {
             (2, 0) => "esb",
             (2, 1) => "psb csync",
             (2, 2) => "tsb csync",
+            (2, 6) => "clearbhb",
             (3, 0) => "paciaz",
             (3, 1) => "paciasp",
             (3, 2) => "pacibz",

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Only check that the checked-in files are up to date.
     #[arg(long)]
     check: bool,
-    /// Compare the decoder with objdump over this many random words.
+    /// Compare the decoder with objdump over this many random words (0: sweep bits 31:10).
     #[arg(long, value_name = "WORDS")]
     oracle: Option<u64>,
     /// With --oracle: the random seed.

@@ -28,6 +28,34 @@ impl BCond {
     }
 }
 
+/// `01010100 iiiiiiiiiiiiiiiiiii 1 cccc`: `bc.{cond(cond)} {label(imm)}` (hbc).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BcCond {
+    /// Bits 23:5, sign-extended, times 4.
+    pub imm: i32,
+    /// Bits 3:0.
+    pub cond: u8,
+}
+
+impl BcCond {
+    /// Takes the fields out of an instruction word.
+    #[inline]
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        Self {
+            imm: ((((word >> 5) & 0x7ffff) << 13) as i32 >> 13) << 2,
+            cond: (word & 0xf) as u8,
+        }
+    }
+
+    /// The instruction word with these fields.
+    #[inline]
+    #[must_use]
+    pub const fn to_word(self) -> u32 {
+        0x54000010 | ((((self.imm >> 2) as u32) & 0x7ffff) << 5) | ((self.cond as u32) & 0xf)
+    }
+}
+
 /// `000101 iiiiiiiiiiiiiiiiiiiiiiiiii`: `b {label(imm)}` (base).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct B {

@@ -13,6 +13,16 @@ impl BCond {
     }
 }
 
+impl BcCond {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { imm, cond } = self;
+        o.str("bc.");
+        o.cond(cond);
+        o.str(" ");
+        o.label(imm);
+    }
+}
+
 impl B {
     pub(crate) fn print(self, o: &mut Out) {
         let Self { imm } = self;

@@ -201,7 +201,7 @@ impl OrrImm {
             rn,
             rd,
         } = self;
-        if rn == 31 && !move_wide_preferred(sf, n, imms, immr) {
+        if rn == 31 && (rd == 31 || !move_wide_preferred(sf, n, imms, immr)) {
             o.str("mov ");
             o.xsp(sf, rd);
             o.str(", ");

@@ -1024,7 +1024,7 @@ impl Sbcs {
     }
 }
 
-/// `1 01 11010000 iiiiii 00001 nnnnn 0 kkkk`: `rmif {x(true, rn)}, {dec(imm6)}, {imm(mask)}` (flagm).
+/// `1 01 11010000 iiiiii 00001 nnnnn 0 kkkk`: `rmif {x(true, rn)}, {dec(imm6)}, {dec(mask)}` (flagm).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rmif {
     /// Bits 20:15.

@@ -458,7 +458,7 @@ impl Rmif {
         o.str(", ");
         o.dec(imm6);
         o.str(", ");
-        o.imm(mask);
+        o.dec(mask);
     }
 }
 

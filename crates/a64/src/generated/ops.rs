@@ -48,6 +48,8 @@ pub enum OpId {
     Extr,
     /// [`BCond`](crate::BCond) of `isa/branch.isa`.
     BCond,
+    /// [`BcCond`](crate::BcCond) of `isa/branch.isa`.
+    BcCond,
     /// [`B`](crate::B) of `isa/branch.isa`.
     B,
     /// [`Bl`](crate::Bl) of `isa/branch.isa`.
@@ -1729,6 +1731,8 @@ pub enum Feature {
     Fp16,
     /// The feature `frintts` of the tables.
     Frintts,
+    /// The feature `hbc` of the tables.
+    Hbc,
     /// The feature `i8mm` of the tables.
     I8mm,
     /// The feature `jscvt` of the tables.
@@ -1792,6 +1796,7 @@ impl Feature {
         Feature::Fp,
         Feature::Fp16,
         Feature::Frintts,
+        Feature::Hbc,
         Feature::I8mm,
         Feature::Jscvt,
         Feature::Lor,
@@ -1846,6 +1851,7 @@ macro_rules! for_each_insn {
             (Ubfm, ubfm)
             (Extr, extr)
             (BCond, b_cond)
+            (BcCond, bc_cond)
             (B, b)
             (Bl, bl)
             (Cbz, cbz)

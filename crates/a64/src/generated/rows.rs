@@ -5,7 +5,7 @@ use crate::decode::Row;
 
 /// Indexed by `OpId`.
 #[rustfmt::skip]
-pub(crate) static ROWS: [Row; 844] = [
+pub(crate) static ROWS: [Row; 845] = [
     Row { op: OpId::Adr, name: "Adr", mask: 0x9f000000, value: 0x10000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Adrp, name: "Adrp", mask: 0x9f000000, value: 0x90000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::AddImm, name: "AddImm", mask: 0x7f800000, value: 0x11000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
@@ -28,6 +28,7 @@ pub(crate) static ROWS: [Row; 844] = [
     Row { op: OpId::Ubfm, name: "Ubfm", mask: 0x7f800000, value: 0x53000000, ignored: 0x00000000, ones: 0x00000000, valid: Some(|w| super::Ubfm::from_word(w).is_valid()), features: &[Feature::Base] },
     Row { op: OpId::Extr, name: "Extr", mask: 0x7fa00000, value: 0x13800000, ignored: 0x00000000, ones: 0x00000000, valid: Some(|w| super::Extr::from_word(w).is_valid()), features: &[Feature::Base] },
     Row { op: OpId::BCond, name: "BCond", mask: 0xff000010, value: 0x54000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
+    Row { op: OpId::BcCond, name: "BcCond", mask: 0xff000010, value: 0x54000010, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Hbc] },
     Row { op: OpId::B, name: "B", mask: 0xfc000000, value: 0x14000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Bl, name: "Bl", mask: 0xfc000000, value: 0x94000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Cbz, name: "Cbz", mask: 0x7f000000, value: 0x34000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
@@ -60,7 +61,7 @@ pub(crate) static ROWS: [Row; 844] = [
     Row { op: OpId::DsbNxs, name: "DsbNxs", mask: 0xfffff3ff, value: 0xd503323f, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Xs] },
     Row { op: OpId::Dmb, name: "Dmb", mask: 0xfffff0ff, value: 0xd50330bf, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Isb, name: "Isb", mask: 0xfffff0ff, value: 0xd50330df, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
-    Row { op: OpId::Sb, name: "Sb", mask: 0xffffffff, value: 0xd50330ff, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Sb] },
+    Row { op: OpId::Sb, name: "Sb", mask: 0xfffff0ff, value: 0xd50330ff, ignored: 0x00000f00, ones: 0x00000000, valid: None, features: &[Feature::Sb] },
     Row { op: OpId::Cfinv, name: "Cfinv", mask: 0xfffff0ff, value: 0xd500401f, ignored: 0x00000f00, ones: 0x00000000, valid: None, features: &[Feature::Flagm] },
     Row { op: OpId::Xaflag, name: "Xaflag", mask: 0xfffff0ff, value: 0xd500403f, ignored: 0x00000f00, ones: 0x00000000, valid: None, features: &[Feature::Flagm2] },
     Row { op: OpId::Axflag, name: "Axflag", mask: 0xfffff0ff, value: 0xd500405f, ignored: 0x00000f00, ones: 0x00000000, valid: None, features: &[Feature::Flagm2] },

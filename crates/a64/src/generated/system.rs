@@ -368,7 +368,7 @@ impl Isb {
     }
 }
 
-/// `1101 0101 0000 0011 0011 0000 111 11111`: `sb` (sb).
+/// `1101 0101 0000 0011 0011 ____ 111 11111`: `sb` (sb).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sb {}
 
@@ -724,7 +724,7 @@ impl IcIvau {
     }
 }
 
-/// `1101010100 0 01 ooo nnnn cccc ppp ttttt`: `sys {imm(op1)}, c{num(crn)}, c{num(crm)}, {imm(op2)}, {x(true, rt)}` (el1).
+/// `1101010100 0 01 ooo nnnn cccc ppp ttttt`: `sys {dec(op1)}, c{num(crn)}, c{num(crm)}, {dec(op2)}{opt_x(rt)}` (el1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sys {
     /// Bits 18:16.
@@ -766,7 +766,7 @@ impl Sys {
     }
 }
 
-/// `1101010100 1 01 ooo nnnn cccc ppp ttttt`: `sysl {x(true, rt)}, {imm(op1)}, c{num(crn)}, c{num(crm)}, {imm(op2)}` (el1).
+/// `1101010100 1 01 ooo nnnn cccc ppp ttttt`: `sysl {x(true, rt)}, {dec(op1)}, c{num(crn)}, c{num(crm)}, {dec(op2)}` (el1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sysl {
     /// Bits 18:16.

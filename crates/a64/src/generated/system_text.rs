@@ -257,15 +257,14 @@ impl Sys {
             rt,
         } = self;
         o.str("sys ");
-        o.imm(op1);
+        o.dec(op1);
         o.str(", c");
         o.num(crn);
         o.str(", c");
         o.num(crm);
         o.str(", ");
-        o.imm(op2);
-        o.str(", ");
-        o.x(true, rt);
+        o.dec(op2);
+        o.opt_x(rt);
     }
 }
 
@@ -281,12 +280,12 @@ impl Sysl {
         o.str("sysl ");
         o.x(true, rt);
         o.str(", ");
-        o.imm(op1);
+        o.dec(op1);
         o.str(", c");
         o.num(crn);
         o.str(", c");
         o.num(crm);
         o.str(", ");
-        o.imm(op2);
+        o.dec(op2);
     }
 }
