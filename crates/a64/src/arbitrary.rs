@@ -4,8 +4,8 @@ use crate::{OpId, decode};
 
 /// A random word that decodes to `op`; `rng` gives random bits.
 ///
-/// Works by rejection, which the tables' constraints allow (the rarest row accepts one
-/// pattern in a few hundred); a generator that is not random ends in the row's plainest form.
+/// Works by rejection, which the tables' constraints allow (the tightest row accepts one
+/// pattern in about thirty). A generator that is not random gets the row's fixed bits.
 pub fn arbitrary(op: OpId, rng: &mut impl FnMut() -> u32) -> u32 {
     let row = op.row();
     for _ in 0..100_000 {

@@ -1,7 +1,9 @@
 //! Properties of the whole table: rows are disjoint, and decode, encode and the random
 //! generator agree with one another.
 
-use tuxlet_a64::{Insn, OpId, arbitrary, decode, disassemble, for_each_insn};
+use tuxlet_a64::{
+    Feature, Insn, OpId, arbitrary, decode, disassemble, for_each_done_insn, for_each_insn,
+};
 
 /// xorshift; any bits will do.
 fn rng(mut state: u32) -> impl FnMut() -> u32 {
@@ -118,4 +120,29 @@ fn prints_standard_syntax() {
     ] {
         assert_eq!(disassemble(word, 0x1000), text);
     }
+}
+
+#[test]
+fn a_feature_is_complete_when_all_its_rows_are_done() {
+    for &feature in Feature::ALL {
+        let done = OpId::all()
+            .filter(|op| op.features().contains(&feature))
+            .all(OpId::is_done);
+        assert_eq!(feature.is_complete(), done, "{feature:?}");
+    }
+    assert!(
+        !Feature::Pauth.is_complete(),
+        "pointer authentication is only decoded"
+    );
+}
+
+macro_rules! done_names {
+    ($(($row:ident, $snake:ident))*) => { [$(OpId::$row),*] };
+}
+
+#[test]
+fn the_done_list_is_the_status_column() {
+    let listed: Vec<OpId> = for_each_done_insn!(done_names).into();
+    assert!(listed.is_sorted(), "run `cargo xtask isa`");
+    assert!(OpId::all().filter(|op| op.is_done()).eq(listed));
 }
