@@ -5,6 +5,7 @@ use crate::{
     cx::Cx,
     dir::DirSink,
     poll::{Events, PollTable},
+    socket::SocketOps,
 };
 use std::{any::Any, fmt::Debug, sync::Arc};
 use tuxlet_mem::{AddressSpace, IoRead, IoWrite, MemoryObject};
@@ -16,6 +17,10 @@ pub trait FileOps: Send + Sync + Debug + Any {
     /// As `Any`, for the kernel to find its own file types.
     fn as_any(&self) -> &dyn Any;
 
+    /// The socket behind the file, if it is one.
+    fn as_socket(&self) -> Option<&dyn SocketOps> {
+        None
+    }
     /// Reads at `offset` into `to`: at most `to.remaining()` bytes; 0 at the end. Streams ignore `offset`.
     fn read_at(&self, cx: &Cx, offset: u64, to: &mut dyn IoWrite) -> Result<usize> {
         let _ = (cx, offset, to);

@@ -29,6 +29,7 @@ pub mod pseudo;
 pub mod rename;
 pub mod resolver;
 pub mod setattr;
+pub mod socket;
 pub mod unlink;
 pub mod xattr;
 
@@ -47,4 +48,5 @@ pub use namespace::MountNamespace;
 pub use path::Path;
 pub use poll::{Events, PollTable};
 pub use resolver::LookupFlags;
+pub use socket::SocketOps;
 pub use tuxlet_uapi::errno::{Errno, Result};
