@@ -1,3 +1,31 @@
-//! The userspace Linux kernel: tasks, signals, system calls.
+//! The userspace Linux kernel: tasks, signals, memory of processes, system calls.
+//!
+//! One host thread runs one guest thread ([`task::CurrentTask::run`]): it enters the engine, handles the exit
+//! (system call, fault, kick), delivers signals and goes round again. Everything shared lives behind `Arc`s so
+//! that the `CLONE_*` flags are "clone the `Arc` or copy the thing".
+//!
+//! The kernel never names a concrete file system or engine; `machine` puts them together.
 
 #![forbid(unsafe_code)]
+
+pub mod anon;
+pub mod arch;
+pub mod clock;
+pub mod config;
+pub mod exec;
+pub mod fd;
+pub mod futex;
+pub mod kernel;
+pub mod pidfd;
+pub mod pipe;
+pub mod signal;
+pub mod special;
+pub mod syscall;
+pub mod task;
+pub mod timer;
+pub mod tty;
+pub mod wait;
+
+pub use config::{Config, EventSink};
+pub use kernel::{Kernel, Spawn, Stdio};
+pub use task::{CurrentTask, Task, ThreadGroup};

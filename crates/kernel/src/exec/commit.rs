@@ -1,0 +1,138 @@
+//! The point of no return of execve(2).
+
+use super::{elf::Loaded, image::Image};
+use crate::{
+    arch::hwcap,
+    task::{CurrentTask, disabled_stack, work},
+};
+use std::sync::{Arc, atomic::Ordering};
+use tuxlet_cpu::CpuState;
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    mount::MS_NOSUID,
+};
+use tuxlet_vfs::{Attr, Cred, Path, cx::CAP_FULL};
+
+const S_ISUID: u32 = 0o4000;
+const S_ISGID: u32 = 0o2000;
+const S_IXGRP: u32 = 0o010;
+
+impl CurrentTask {
+    /// The credentials that a program runs with, and whether they give it rights that its caller lacks
+    /// (`AT_SECURE`): execve(2), capabilities(7).
+    pub(super) fn exec_cred(&self, attr: &Attr, path: &Path) -> (Cred, bool) {
+        let old = self.task.cred();
+        let mut new = (*old).clone();
+        let honours_set_id = !old.no_new_privs && u64::from(path.mount.flags().bits()) & u64::from(MS_NOSUID) == 0;
+        if honours_set_id && attr.mode & S_ISUID != 0 {
+            new.euid = attr.uid;
+        }
+        if honours_set_id && attr.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
+            new.egid = attr.gid;
+        }
+        (new.suid, new.fsuid) = (new.euid, new.euid);
+        (new.sgid, new.fsgid) = (new.egid, new.egid);
+        let root = new.euid == 0 || new.uid == 0;
+        // DEVIATION: file capabilities (security.capability) are not applied.
+        new.cap_permitted = if root { CAP_FULL & new.cap_bounding | new.cap_inheritable } else { new.cap_ambient };
+        new.cap_effective = if new.euid == 0 { new.cap_permitted } else { new.cap_ambient };
+        let secure = new.euid != old.uid || new.egid != old.gid;
+        (new, secure)
+    }
+
+    /// Swaps in the new program. `called_as` is the path that execve(2) was given, which names the thread.
+    pub(super) fn commit_exec(
+        &mut self,
+        loaded: Loaded,
+        called_as: &[u8],
+        image: &Image,
+    ) -> Result<()> {
+        self.become_only_thread()?;
+        let (cred, secure) = self.exec_cred(&image.attr, &image.path);
+
+        if self.clear_child_tid != 0 {
+            let addr = std::mem::take(&mut self.clear_child_tid);
+            if Arc::strong_count(&self.mm) > 1 && self.mm.write::<u32>(addr, &0).is_ok() {
+                crate::futex::wake_addr(self, addr, 1);
+            }
+        }
+        crate::futex::exit_robust_list(self);
+        self.rseq = None;
+        self.restart = None;
+        self.switch_mm(Arc::clone(&loaded.mm));
+        if let Some(done) = self.vfork_done.take() {
+            done.complete();
+        }
+
+        // From here on the old program is gone; nothing below can fail.
+        let group = Arc::clone(self.task.group());
+        self.unshare_sighand(&group);
+        self.unshare_fds();
+        let cx = self.cx();
+        self.fds.close_for_exec(&cx);
+        self.task.signals.lock().alt_stack = disabled_stack();
+        group.timers.clear_posix();
+        group.dumpable.store(!secure, Ordering::Relaxed);
+        self.task.pdeath_signal.store(if secure { 0 } else { self.task.pdeath_signal.load(Ordering::Relaxed) }, Ordering::Relaxed);
+        self.task.set_cred(cred);
+        self.task.set_comm(called_as.rsplit(|b| *b == b'/').next().unwrap_or(called_as));
+        if let Some(node) = self.kernel.tree.lock().node_mut(group.tgid()) {
+            node.execed = true;
+        }
+        *self.cpu = CpuState { pc: loaded.entry, sp: loaded.stack, ..CpuState::new() };
+        hwcap::init_registers(&mut self.cpu);
+        Ok(())
+    }
+
+    /// Kills the other threads and waits until they are gone; the caller takes over the leader's id.
+    fn become_only_thread(&mut self) -> Result<()> {
+        let group = Arc::clone(self.task.group());
+        let own = self.task.tid();
+        {
+            let mut shared = group.signals.lock();
+            if shared.group_exit.is_some() || shared.exec_by.is_some() {
+                return Err(Errno::ERESTARTNOINTR);
+            }
+            shared.exec_by = Some(own);
+        }
+        let others = || -> Vec<_> {
+            let tree = self.kernel.tree.lock();
+            let threads = tree.node(group.tgid()).map(|n| n.threads.clone()).unwrap_or_default();
+            threads.into_iter().filter(|t| t.tid() != own).collect()
+        };
+        for task in others() {
+            task.notify(work::EXIT);
+        }
+        let waiter = Arc::clone(self.task.waiter());
+        let mut table = tuxlet_vfs::PollTable::new(waiter.clone());
+        table.add(&group.thread_exit);
+        while !others().is_empty() {
+            if group.signals.lock().group_exit.is_some() {
+                group.signals.lock().exec_by = None;
+                return Err(Errno::EINTR);
+            }
+            waiter.wait(None);
+        }
+        group.signals.lock().exec_by = None;
+        if own != group.tgid() {
+            self.task.set_tid(group.tgid());
+            self.kernel.tree.lock().become_leader(&self.task, own);
+        }
+        Ok(())
+    }
+
+    fn unshare_sighand(&self, group: &crate::task::ThreadGroup) {
+        let mut sighand = group.sighand.write();
+        let own = sighand.copy();
+        own.reset_handlers();
+        *sighand = Arc::new(own);
+    }
+
+    /// Gives the task a descriptor table of its own.
+    pub(crate) fn unshare_fds(&mut self) {
+        if Arc::strong_count(&self.fds) > 1 {
+            self.fds = Arc::new(self.fds.copy());
+            self.publish_resources();
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Futexes: futex(2), get_robust_list(2).
+//!
+//! Waiters are kept by key in shards. A waiter is enqueued under its shard's lock after the word was compared
+//! under the same lock, so that a wake-up between the comparison and the sleep cannot be lost.
+
+use crate::{task::CurrentTask, wait::WaitError};
+use parking_lot::{Mutex, MutexGuard};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::{
+    collections::VecDeque,
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+use tuxlet_mem::FutexKey;
+use tuxlet_sync::Waiter;
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS},
+};
+
+const SHARDS: usize = 64;
+/// Linux gives up on longer robust lists: they are loops or nonsense.
+const ROBUST_LIST_LIMIT: usize = 2048;
+
+#[derive(Debug)]
+struct Sleeper {
+    waiter: Arc<Waiter>,
+    bitset: u32,
+    woken: AtomicBool,
+    /// Where it is queued now; changes by requeueing.
+    key: Mutex<FutexKey>,
+}
+
+type Queue = VecDeque<Arc<Sleeper>>;
+type Shard = FxHashMap<FutexKey, Queue>;
+
+/// All futexes of a machine.
+#[derive(Debug)]
+pub struct FutexTable {
+    shards: Vec<Mutex<Shard>>,
+}
+
+impl Default for FutexTable {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect() }
+    }
+}
+
+fn wake_queue(shard: &mut Shard, key: &FutexKey, count: u32, bitset: u32, woken: &mut Vec<Arc<Sleeper>>) {
+    let Some(queue) = shard.get_mut(key) else { return };
+    let mut left = count;
+    queue.retain(|sleeper| {
+        if left == 0 || sleeper.bitset & bitset == 0 {
+            return true;
+        }
+        left -= 1;
+        sleeper.woken.store(true, Ordering::SeqCst);
+        woken.push(Arc::clone(sleeper));
+        false
+    });
+    if queue.is_empty() {
+        shard.remove(key);
+    }
+}
+
+fn notify(woken: &[Arc<Sleeper>]) -> u32 {
+    for sleeper in woken {
+        sleeper.waiter.notify();
+    }
+    woken.len() as u32
+}
+
+impl FutexTable {
+    fn index(key: &FutexKey) -> usize {
+        FxBuildHasher.hash_one(key) as usize % SHARDS
+    }
+
+    /// Locks the shards of two keys in a fixed order; the second is `None` if they are the same.
+    fn lock_two(&self, a: usize, b: usize) -> (MutexGuard<'_, Shard>, Option<MutexGuard<'_, Shard>>) {
+        match a.cmp(&b) {
+            std::cmp::Ordering::Equal => (self.shards[a].lock(), None),
+            std::cmp::Ordering::Less => {
+                let first = self.shards[a].lock();
+                (first, Some(self.shards[b].lock()))
+            }
+            std::cmp::Ordering::Greater => {
+                let second = self.shards[b].lock();
+                (self.shards[a].lock(), Some(second))
+            }
+        }
+    }
+
+    /// Wakes at most `count` waiters whose bit set meets `bitset`; the number woken.
+    pub fn wake(&self, key: &FutexKey, count: u32, bitset: u32) -> u32 {
+        let mut woken = Vec::new();
+        wake_queue(&mut self.shards[Self::index(key)].lock(), key, count, bitset, &mut woken);
+        notify(&woken)
+    }
+
+    fn remove(&self, sleeper: &Arc<Sleeper>) {
+        loop {
+            let key = *sleeper.key.lock();
+            let mut shard = self.shards[Self::index(&key)].lock();
+            // A requeue between the two locks has moved it.
+            if *sleeper.key.lock() != key {
+                continue;
+            }
+            if let Some(queue) = shard.get_mut(&key) {
+                queue.retain(|s| !Arc::ptr_eq(s, sleeper));
+                if queue.is_empty() {
+                    shard.remove(&key);
+                }
+            }
+            return;
+        }
+    }
+}
+
+/// A condition and a change for [`CurrentTask::futex_wake_op`], unpacked from `val3`: futex(2), "FUTEX_WAKE_OP".
+fn wake_op_values(op: u32, old: u32) -> Result<(u32, bool)> {
+    let mut arg = (op >> 12 & 0xfff).cast_signed() << 20 >> 20;
+    let cmp_arg = (op & 0xfff).cast_signed() << 20 >> 20;
+    let operation = op >> 28 & 0xf;
+    if operation & 8 != 0 {
+        arg = 1i32.wrapping_shl(arg.cast_unsigned());
+    }
+    let arg = arg.cast_unsigned();
+    let new = match operation & 7 {
+        0 => arg,
+        1 => old.wrapping_add(arg),
+        2 => old | arg,
+        3 => old & !arg,
+        4 => old ^ arg,
+        _ => return Err(Errno::ENOSYS),
+    };
+    let was = old.cast_signed();
+    let holds = match op >> 24 & 0xf {
+        0 => was == cmp_arg,
+        1 => was != cmp_arg,
+        2 => was < cmp_arg,
+        3 => was <= cmp_arg,
+        4 => was > cmp_arg,
+        5 => was >= cmp_arg,
+        _ => return Err(Errno::ENOSYS),
+    };
+    Ok((new, holds))
+}
+
+impl CurrentTask {
+    /// The key of a word; `shared` unless `FUTEX_PRIVATE_FLAG` is given.
+    pub fn futex_key(&self, addr: u64, shared: bool) -> Result<FutexKey> {
+        if addr & 3 != 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(self.mm.space.futex_key(addr, shared)?)
+    }
+
+    /// Sleeps while the word holds `value`. `EAGAIN` if it does not, `ETIMEDOUT`, `ERESTARTSYS` for a signal.
+    pub fn futex_wait(
+        &mut self,
+        addr: u64,
+        shared: bool,
+        value: u32,
+        bitset: u32,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        if bitset == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let key = self.futex_key(addr, shared)?;
+        // A first look outside the lock brings the page in, so that the second one does not fault under it.
+        self.mm.space.load_u32(addr)?;
+        let kernel = Arc::clone(&self.kernel);
+        let sleeper = Arc::new(Sleeper {
+            waiter: Arc::clone(self.task.waiter()),
+            bitset,
+            woken: AtomicBool::new(false),
+            key: Mutex::new(key),
+        });
+        {
+            let mut shard = kernel.futexes.shards[FutexTable::index(&key)].lock();
+            if self.mm.space.load_u32(addr)? != value {
+                return Err(Errno::EAGAIN);
+            }
+            shard.entry(key).or_default().push_back(Arc::clone(&sleeper));
+        }
+        let result = self.wait_until(deadline, |_, _| sleeper.woken.load(Ordering::SeqCst).then_some(()));
+        match result {
+            Ok(()) => Ok(()),
+            Err(reason) => {
+                kernel.futexes.remove(&sleeper);
+                // A wake-up that came first counts: its sender believes that it woke somebody.
+                if sleeper.woken.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                Err(if reason == WaitError::TimedOut { Errno::ETIMEDOUT } else { Errno::ERESTARTSYS })
+            }
+        }
+    }
+
+    /// Sleeps on several words until one is woken; its index: futex_waitv(2).
+    pub fn futex_wait_many(
+        &mut self,
+        words: &[(u64, bool, u32)],
+        deadline: Option<Instant>,
+    ) -> Result<usize> {
+        let kernel = Arc::clone(&self.kernel);
+        let mut sleepers: Vec<Arc<Sleeper>> = Vec::with_capacity(words.len());
+        let mut outcome = Ok(None);
+        for (addr, shared, value) in words {
+            let enqueue = || -> Result<Option<Arc<Sleeper>>> {
+                let key = self.futex_key(*addr, *shared)?;
+                self.mm.space.load_u32(*addr)?;
+                let sleeper = Arc::new(Sleeper {
+                    waiter: Arc::clone(self.task.waiter()),
+                    bitset: !0,
+                    woken: AtomicBool::new(false),
+                    key: Mutex::new(key),
+                });
+                let mut shard = kernel.futexes.shards[FutexTable::index(&key)].lock();
+                if self.mm.space.load_u32(*addr)? != *value {
+                    return Ok(None);
+                }
+                shard.entry(key).or_default().push_back(Arc::clone(&sleeper));
+                Ok(Some(sleeper))
+            };
+            match enqueue() {
+                Ok(Some(sleeper)) => sleepers.push(sleeper),
+                Ok(None) => outcome = Err(Errno::EAGAIN),
+                Err(errno) => outcome = Err(errno),
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
+        if outcome.is_ok() {
+            let woken = |s: &Arc<Sleeper>| s.woken.load(Ordering::SeqCst);
+            let waited = self.wait_until(deadline, |_, _| sleepers.iter().position(woken));
+            outcome = match waited {
+                Ok(index) => Ok(Some(index)),
+                Err(WaitError::TimedOut) => Err(Errno::ETIMEDOUT),
+                Err(WaitError::Interrupted) => Err(Errno::ERESTARTSYS),
+            };
+        }
+        for sleeper in &sleepers {
+            kernel.futexes.remove(sleeper);
+        }
+        let late = sleepers.iter().position(|s| s.woken.load(Ordering::SeqCst));
+        match (outcome, late) {
+            (Ok(Some(index)), _) | (_, Some(index)) => Ok(index),
+            (Err(errno), None) => Err(errno),
+            (Ok(None), None) => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// Wakes waiters of a word; the number woken.
+    pub fn futex_wake(&self, addr: u64, shared: bool, count: u32, bitset: u32) -> Result<u32> {
+        if bitset == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let key = self.futex_key(addr, shared)?;
+        Ok(self.kernel.futexes.wake(&key, count, bitset))
+    }
+
+    /// Wakes `wake` waiters of one word and moves up to `requeue` others to a second; `expected` is compared
+    /// first (`FUTEX_CMP_REQUEUE`). Returns how many were woken and how many moved.
+    pub fn futex_requeue(
+        &self,
+        from: u64,
+        to: u64,
+        shared: bool,
+        wake: u32,
+        requeue: u32,
+        expected: Option<u32>,
+    ) -> Result<(u32, u32)> {
+        let from_key = self.futex_key(from, shared)?;
+        let to_key = self.futex_key(to, shared)?;
+        self.mm.space.load_u32(from)?;
+        let table = &self.kernel.futexes;
+        let mut woken = Vec::new();
+        let mut moved = Queue::new();
+        {
+            let (mut first, mut second) =
+                table.lock_two(FutexTable::index(&from_key), FutexTable::index(&to_key));
+            if expected.is_some_and(|e| self.mm.space.load_u32(from) != Ok(e)) {
+                return Err(Errno::EAGAIN);
+            }
+            wake_queue(&mut first, &from_key, wake, !0, &mut woken);
+            if let Some(queue) = first.get_mut(&from_key) {
+                let count = queue.len().min(requeue as usize);
+                moved.extend(queue.drain(..count));
+                if queue.is_empty() {
+                    first.remove(&from_key);
+                }
+            }
+            for sleeper in &moved {
+                *sleeper.key.lock() = to_key;
+            }
+            if !moved.is_empty() {
+                let target = second.as_deref_mut().unwrap_or(&mut *first);
+                target.entry(to_key).or_default().extend(moved.iter().cloned());
+            }
+        }
+        Ok((notify(&woken), moved.len() as u32))
+    }
+
+    /// Changes the second word, wakes waiters of the first, and of the second if its old value meets a
+    /// condition: `FUTEX_WAKE_OP`.
+    pub fn futex_wake_op(
+        &self,
+        first: u64,
+        second: u64,
+        shared: bool,
+        wake_first: u32,
+        wake_second: u32,
+        op: u32,
+    ) -> Result<u32> {
+        let first_key = self.futex_key(first, shared)?;
+        let second_key = self.futex_key(second, shared)?;
+        let mut old = self.mm.space.load_u32(second)?;
+        let holds = loop {
+            let (new, holds) = wake_op_values(op, old)?;
+            match self.mm.space.cmpxchg_u32(second, old, new)? {
+                Ok(_) => break holds,
+                Err(seen) => old = seen,
+            }
+        };
+        let table = &self.kernel.futexes;
+        let mut count = table.wake(&first_key, wake_first, !0);
+        if holds {
+            count += table.wake(&second_key, wake_second, !0);
+        }
+        Ok(count)
+    }
+}
+
+/// Wakes waiters of a word in the exiting task's memory, shared or private: `CLONE_CHILD_CLEARTID`.
+pub(crate) fn wake_addr(task: &CurrentTask, addr: u64, count: u32) {
+    for shared in [false, true] {
+        if let Ok(key) = task.futex_key(addr, shared) {
+            task.kernel.futexes.wake(&key, count, !0);
+        }
+    }
+}
+
+/// Marks the robust futexes that a dying thread holds and wakes a waiter of each: get_robust_list(2).
+pub(crate) fn exit_robust_list(task: &mut CurrentTask) {
+    let head = std::mem::take(&mut task.robust_list);
+    if head == 0 {
+        return;
+    }
+    let space = Arc::clone(&task.mm.space);
+    let read = |addr: u64| space.read::<u64>(addr).ok();
+    let (Some(first), Some(offset), Some(pending)) =
+        (read(head), read(head.wrapping_add(8)), read(head.wrapping_add(16)))
+    else {
+        return;
+    };
+    let word = |entry: u64| (entry & !1).wrapping_add(offset);
+    let mut entry = first;
+    for _ in 0..ROBUST_LIST_LIMIT {
+        if entry & !1 == head {
+            break;
+        }
+        let Some(next) = read(entry & !1) else { break };
+        if entry & !1 != pending & !1 {
+            owner_died(task, word(entry), false);
+        }
+        entry = next;
+    }
+    if pending & !1 != 0 {
+        owner_died(task, word(pending), true);
+    }
+}
+
+fn owner_died(task: &CurrentTask, addr: u64, pending: bool) {
+    let Ok(mut old) = task.mm.space.load_u32(addr) else { return };
+    loop {
+        let owner = old & FUTEX_TID_MASK;
+        if pending && owner == 0 {
+            // Died between releasing the lock and waking: the waiter would sleep for ever.
+            wake_addr(task, addr, 1);
+            return;
+        }
+        if owner != task.task.tid() {
+            return;
+        }
+        let new = (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+        match task.mm.space.cmpxchg_u32(addr, old, new) {
+            Ok(Ok(_)) => break,
+            Ok(Err(seen)) => old = seen,
+            Err(_) => return,
+        }
+    }
+    if old & FUTEX_WAITERS != 0 {
+        wake_addr(task, addr, 1);
+    }
+}

@@ -1,0 +1,294 @@
+//! The kernel of one machine.
+
+use crate::{
+    clock::Clock,
+    config::{Config, EventSink},
+    futex::FutexTable,
+    task::{CurrentTask, MmLayout, Mm, Node, Resources, Task, ThreadGroup, Tree, comm_bytes},
+    signal::TaskSignals,
+};
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashSet;
+use std::sync::{Arc, atomic::Ordering};
+use tuxlet_cpu::{CpuState, Engine};
+use tuxlet_host::thread;
+use tuxlet_mem::{AddressSpace, MemoryBudget};
+use tuxlet_sync::WaitQueue;
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    resource::Rusage,
+    signal::Signal,
+};
+use tuxlet_vfs::{Cred, Cx, File, FsContext, MountNamespace};
+
+/// Names that uname(2) gives and sethostname(2) sets.
+#[derive(Clone, Debug)]
+pub struct UtsNames {
+    /// Node name.
+    pub hostname: Vec<u8>,
+    /// NIS domain name.
+    pub domainname: Vec<u8>,
+}
+
+/// The kernel of one machine.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Settings.
+    pub config: Config,
+    /// Clocks.
+    pub clock: Clock,
+    /// Processes and threads.
+    pub tree: Mutex<Tree>,
+    /// Waiters on futexes.
+    pub futexes: FutexTable,
+    /// Memory of all processes together.
+    pub budget: Arc<MemoryBudget>,
+    /// The instruction engine.
+    pub engine: Arc<dyn Engine>,
+    /// Mounts; one namespace for all processes.
+    pub mounts: Arc<MountNamespace>,
+    /// Names of uname(2).
+    pub uts: RwLock<UtsNames>,
+    /// The embedder's ear.
+    pub events: Arc<dyn EventSink>,
+    /// Woken when a signal is queued anywhere: signalfd(2).
+    pub signal_notify: WaitQueue,
+    /// Woken when a process dies, for the embedder's waits.
+    pub exit_notify: WaitQueue,
+    /// Absent system calls that have been reported already, by name.
+    reported: Mutex<FxHashSet<u64>>,
+}
+
+/// The three standard streams of a process that the host starts.
+#[derive(Clone, Debug)]
+pub struct Stdio {
+    /// Standard input.
+    pub stdin: Arc<File>,
+    /// Standard output.
+    pub stdout: Arc<File>,
+    /// Standard error.
+    pub stderr: Arc<File>,
+}
+
+/// A process for the host to start.
+#[derive(Clone, Debug)]
+pub struct Spawn {
+    /// The program: a path, found as execve(2) finds it.
+    pub program: Vec<u8>,
+    /// Arguments, the program's name first.
+    pub args: Vec<Vec<u8>>,
+    /// Environment, `NAME=value`.
+    pub env: Vec<Vec<u8>>,
+    /// Working directory.
+    pub cwd: Vec<u8>,
+    /// Identity.
+    pub cred: Cred,
+    /// Standard streams.
+    pub stdio: Stdio,
+    /// Make the process a session leader with the terminal of its standard input as controlling terminal.
+    pub controlling_tty: bool,
+}
+
+impl Kernel {
+    /// A kernel without processes.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        engine: Arc<dyn Engine>,
+        mounts: Arc<MountNamespace>,
+        events: Arc<dyn EventSink>,
+    ) -> Arc<Self> {
+        let uts = UtsNames { hostname: config.hostname.clone().into_bytes(), domainname: b"(none)".to_vec() };
+        Arc::new(Self {
+            clock: Clock::new(),
+            tree: Mutex::new(Tree::default()),
+            futexes: FutexTable::default(),
+            budget: MemoryBudget::new(config.memory),
+            engine,
+            mounts,
+            uts: RwLock::new(uts),
+            events,
+            signal_notify: WaitQueue::new(),
+            exit_notify: WaitQueue::new(),
+            reported: Mutex::new(FxHashSet::default()),
+            config,
+        })
+    }
+
+    /// Starts a process in a session of its own, without a parent; returns its id. The
+    /// errors are those of execve(2).
+    pub fn spawn(self: &Arc<Self>, spawn: &Spawn) -> Result<u32> {
+        let tgid = self.tree.lock().alloc_pid()?;
+        let started = self.build_first(tgid, spawn).and_then(|current| {
+            let task = Arc::clone(&current.task);
+            self.insert_first(tgid, &task);
+            if spawn.controlling_tty {
+                crate::tty::acquire_controlling(self, &spawn.stdio.stdin, tgid);
+            }
+            self.start_thread(current).inspect_err(|_| self.forget_unstarted(&task))
+        });
+        if let Err(errno) = started {
+            self.tree.lock().release_pid(tgid);
+            return Err(errno);
+        }
+        Ok(tgid)
+    }
+
+    fn build_first(self: &Arc<Self>, tgid: u32, spawn: &Spawn) -> Result<CurrentTask> {
+        let fs = Arc::new(FsContext::new(&self.mounts));
+        let fds = Arc::new(crate::fd::FdTable::new());
+        for file in [&spawn.stdio.stdin, &spawn.stdio.stdout, &spawn.stdio.stderr] {
+            fds.install(Arc::clone(file), false, 0, 3)?;
+        }
+        let space = AddressSpace::new(Arc::clone(&self.budget));
+        let resources = Resources { mm: Mm::new(space, MmLayout::default(), None), fds, fs };
+        let group = ThreadGroup::first(tgid);
+        group.owner_uid.store(spawn.cred.uid, Ordering::Relaxed);
+        let signals =
+            TaskSignals { alt_stack: crate::task::disabled_stack(), ..TaskSignals::default() };
+        let name = spawn.program.rsplit(|b| *b == b'/').next().unwrap_or(&spawn.program);
+        let cred = Arc::new(spawn.cred.clone());
+        let task = Task::new(self, tgid, group, cred, comm_bytes(name), resources.clone(), signals);
+        let mut current = CurrentTask::new(Arc::clone(self), task, resources, Box::new(CpuState::new()));
+        current.change_directory(&spawn.cwd)?;
+        current.exec_path(&spawn.program, spawn.args.clone(), spawn.env.clone())?;
+        Ok(current)
+    }
+
+    fn insert_first(&self, tgid: u32, task: &Arc<Task>) {
+        // The host waits for it, so process 1 is not its parent.
+        let node = Node::new(Arc::clone(task.group()), 0, tgid, tgid);
+        self.tree.lock().insert_group(node, Arc::clone(task));
+    }
+
+    /// Runs a task on a host thread of its own. `EAGAIN` when the host has no more threads.
+    pub(crate) fn start_thread(self: &Arc<Self>, current: CurrentTask) -> Result<()> {
+        if self.tree.lock().task_count() > self.config.max_tasks {
+            return Err(Errno::EAGAIN);
+        }
+        let name = format!("guest-{}", current.task.tid());
+        thread::spawn(&name, self.config.stack_size, move || current.run()).map_err(|_| Errno::EAGAIN)?;
+        Ok(())
+    }
+
+    /// Takes a task out of the tree again whose thread could not be started.
+    pub(crate) fn forget_unstarted(&self, task: &Arc<Task>) {
+        let mut tree = self.tree.lock();
+        tree.remove_thread(task);
+        if task.tid() == task.tgid() {
+            let node = tree.reap(task.tgid());
+            drop(tree);
+            drop(node);
+        }
+    }
+
+    /// A context for file operations on behalf of a task that is ending.
+    pub(crate) fn cx_for(&self, task: &Task, fs: &FsContext) -> Cx {
+        Cx {
+            cred: task.cred(),
+            umask: fs.umask(),
+            now: self.clock.realtime_vfs(),
+            fsize_limit: u64::MAX,
+            tgid: task.tgid(),
+            tid: task.tid(),
+        }
+    }
+
+    /// A context for file operations of the host itself, as the superuser.
+    #[must_use]
+    pub fn host_cx(&self) -> Cx {
+        Cx {
+            cred: Arc::new(Cred::root()),
+            umask: 0,
+            now: self.clock.realtime_vfs(),
+            fsize_limit: u64::MAX,
+            tgid: 0,
+            tid: 0,
+        }
+    }
+
+    /// Logs a system call that is not there, once each.
+    pub(crate) fn note_absent(&self, nr: u64, name: Option<&str>) {
+        if self.reported.lock().insert(nr) {
+            tracing::info!("system call {nr} ({}) is not implemented: ENOSYS", name.unwrap_or("unknown"));
+        }
+    }
+
+    /// Whether a process is dead or gone.
+    #[must_use]
+    pub fn is_zombie(&self, tgid: u32) -> bool {
+        self.tree.lock().node(tgid).is_none_or(|n| n.zombie.is_some())
+    }
+
+    /// The process that the OOM killer takes: the largest resident set, weighted by `oom_score_adj`; never
+    /// process 1.
+    pub(crate) fn oom_victim(&self) -> Option<Arc<ThreadGroup>> {
+        let candidates: Vec<(Arc<ThreadGroup>, Arc<Task>)> = {
+            let tree = self.tree.lock();
+            let live = tree.groups().filter(|(id, n)| *id != 1 && n.zombie.is_none());
+            live.filter_map(|(_, n)| Some((Arc::clone(&n.group), Arc::clone(n.threads.first()?)))).collect()
+        };
+        let total = (self.config.memory / 4096).cast_signed();
+        candidates
+            .into_iter()
+            .filter_map(|(group, task)| {
+                let adjust = i64::from(group.oom_score_adj.load(Ordering::Relaxed));
+                let pages = task.resources()?.mm.space.resident_pages().cast_signed();
+                (adjust > -1000).then_some((pages + adjust * total / 1000, group))
+            })
+            .max_by_key(|(score, _)| *score)
+            .map(|(_, group)| group)
+    }
+
+    /// Kills every process: the machine is shutting down.
+    pub fn kill_all(&self) {
+        let groups: Vec<_> = self.tree.lock().groups().map(|(_, n)| Arc::clone(&n.group)).collect();
+        for group in groups {
+            let status = crate::task::WaitStatus::Signaled(Signal::SIGKILL, false);
+            self.begin_group_exit(&group, status);
+        }
+    }
+
+    /// Waits until a process that the host started is dead, reaps it and gives its status.
+    pub fn wait_process(&self, tgid: u32) -> Option<crate::task::WaitStatus> {
+        let waiter = tuxlet_sync::Waiter::new();
+        let registration = self.exit_notify.register(waiter.clone());
+        loop {
+            {
+                let mut tree = self.tree.lock();
+                let node = tree.node(tgid)?;
+                if let Some(status) = node.zombie {
+                    let node = tree.reap(tgid);
+                    drop(tree);
+                    drop(node);
+                    drop(registration);
+                    return Some(status);
+                }
+            }
+            waiter.wait(None);
+        }
+    }
+}
+
+impl Node {
+    /// A node of a new process in a session and process group of its own making.
+    #[must_use]
+    pub fn new(group: Arc<ThreadGroup>, parent: u32, pgid: u32, sid: u32) -> Self {
+        Self {
+            group,
+            parent,
+            children: Vec::new(),
+            pgid,
+            sid,
+            threads: Vec::new(),
+            zombie: None,
+            claimed: false,
+            report: None,
+            stopped: false,
+            exit_signal: Some(Signal::SIGCHLD),
+            execed: false,
+            usage: Rusage::default(),
+            subreaper: false,
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Process, group and session ids, user and group ids: credentials(7).
+
+use super::UserPtr;
+use crate::task::CurrentTask;
+use tuxlet_uapi::errno::{Errno, Result};
+use tuxlet_vfs::{Cred, cx::cap};
+
+/// Linux has room for so many groups.
+const NGROUPS_MAX: i32 = 65_536;
+/// "Leave this one as it is".
+const KEEP: u32 = u32::MAX;
+
+pub(super) fn sys_getpid(task: &mut CurrentTask) -> Result<u32> {
+    Ok(task.task.tgid())
+}
+
+pub(super) fn sys_gettid(task: &mut CurrentTask) -> Result<u32> {
+    Ok(task.task.tid())
+}
+
+pub(super) fn sys_getppid(task: &mut CurrentTask) -> Result<u32> {
+    Ok(task.kernel.tree.lock().node(task.task.tgid()).map_or(0, |n| n.parent))
+}
+
+pub(super) fn sys_set_tid_address(task: &mut CurrentTask, addr: u64) -> Result<u32> {
+    task.clear_child_tid = addr;
+    Ok(task.task.tid())
+}
+
+pub(super) fn sys_getpgid(task: &mut CurrentTask, pid: u32) -> Result<u32> {
+    let pid = if pid == 0 { task.task.tgid() } else { pid };
+    task.kernel.tree.lock().node(pid).map(|n| n.pgid).ok_or(Errno::ESRCH)
+}
+
+pub(super) fn sys_getsid(task: &mut CurrentTask, pid: u32) -> Result<u32> {
+    let pid = if pid == 0 { task.task.tgid() } else { pid };
+    task.kernel.tree.lock().node(pid).map(|n| n.sid).ok_or(Errno::ESRCH)
+}
+
+pub(super) fn sys_setpgid(task: &mut CurrentTask, pid: i32, pgid: i32) -> Result<()> {
+    if pgid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let own = task.task.tgid();
+    let pid = if pid == 0 { own } else { pid.cast_unsigned() };
+    let pgid = if pgid == 0 { pid } else { pgid.cast_unsigned() };
+    let mut tree = task.kernel.tree.lock();
+    let own_sid = tree.node(own).map(|n| n.sid).ok_or(Errno::ESRCH)?;
+    let target = tree.node(pid).filter(|n| n.zombie.is_none()).ok_or(Errno::ESRCH)?;
+    if pid != own {
+        if target.parent != own {
+            return Err(Errno::ESRCH);
+        }
+        if target.sid != own_sid {
+            return Err(Errno::EPERM);
+        }
+        if target.execed {
+            return Err(Errno::EACCES);
+        }
+    }
+    // A session leader stays where it is.
+    if target.sid == pid {
+        return Err(Errno::EPERM);
+    }
+    if pgid != pid && !tree.process_group(pgid).any(|n| n.sid == own_sid) {
+        return Err(Errno::EPERM);
+    }
+    if let Some(node) = tree.node_mut(pid) {
+        node.pgid = pgid;
+    }
+    Ok(())
+}
+
+pub(super) fn sys_setsid(task: &mut CurrentTask) -> Result<u32> {
+    let own = task.task.tgid();
+    let mut tree = task.kernel.tree.lock();
+    if tree.process_group(own).next().is_some() {
+        return Err(Errno::EPERM);
+    }
+    let node = tree.node_mut(own).ok_or(Errno::ESRCH)?;
+    node.pgid = own;
+    node.sid = own;
+    Ok(own)
+}
+
+pub(super) fn sys_getuid(task: &mut CurrentTask) -> Result<u32> {
+    Ok(task.task.cred().uid)
+}
+
+pub(super) fn sys_geteuid(task: &mut CurrentTask) -> Result<u32> {
+    Ok(task.task.cred().euid)
+}
+
+pub(super) fn sys_getgid(task: &mut CurrentTask) -> Result<u32> {
+    Ok(task.task.cred().gid)
+}
+
+pub(super) fn sys_getegid(task: &mut CurrentTask) -> Result<u32> {
+    Ok(task.task.cred().egid)
+}
+
+pub(super) fn sys_getresuid(
+    task: &mut CurrentTask,
+    real: UserPtr<u32>,
+    effective: UserPtr<u32>,
+    saved: UserPtr<u32>,
+) -> Result<()> {
+    let cred = task.task.cred();
+    real.write(task, &cred.uid)?;
+    effective.write(task, &cred.euid)?;
+    saved.write(task, &cred.suid)
+}
+
+pub(super) fn sys_getresgid(
+    task: &mut CurrentTask,
+    real: UserPtr<u32>,
+    effective: UserPtr<u32>,
+    saved: UserPtr<u32>,
+) -> Result<()> {
+    let cred = task.task.cred();
+    real.write(task, &cred.gid)?;
+    effective.write(task, &cred.egid)?;
+    saved.write(task, &cred.sgid)
+}
+
+impl CurrentTask {
+    /// Changes user ids with the effect that this has on capabilities: capabilities(7), "Effect of user ID
+    /// changes on capabilities".
+    fn commit_uids(&mut self, mut new: Cred) {
+        let old = self.task.cred();
+        let any_root = |c: &Cred| c.uid == 0 || c.euid == 0 || c.suid == 0;
+        const KEEP_CAPS: u32 = 1 << 4;
+        const NO_SETUID_FIXUP: u32 = 1 << 2;
+        if new.securebits & NO_SETUID_FIXUP == 0 {
+            if any_root(&old) && !any_root(&new) && new.securebits & KEEP_CAPS == 0 {
+                new.cap_permitted = 0;
+                new.cap_effective = 0;
+                new.cap_ambient = 0;
+            }
+            if old.euid == 0 && new.euid != 0 {
+                new.cap_effective = 0;
+            }
+            if old.euid != 0 && new.euid == 0 {
+                new.cap_effective = new.cap_permitted;
+            }
+        }
+        new.fsuid = new.euid;
+        self.task.set_cred(new);
+    }
+
+    fn commit_gids(&mut self, mut new: Cred) {
+        new.fsgid = new.egid;
+        self.task.set_cred(new);
+    }
+}
+
+pub(super) fn sys_setuid(task: &mut CurrentTask, uid: u32) -> Result<()> {
+    let mut new = (*task.task.cred()).clone();
+    if uid == KEEP {
+        return Err(Errno::EINVAL);
+    }
+    if new.has_cap(cap::SETUID) {
+        (new.uid, new.suid) = (uid, uid);
+    } else if uid != new.uid && uid != new.suid {
+        return Err(Errno::EPERM);
+    }
+    new.euid = uid;
+    task.commit_uids(new);
+    Ok(())
+}
+
+pub(super) fn sys_setgid(task: &mut CurrentTask, gid: u32) -> Result<()> {
+    let mut new = (*task.task.cred()).clone();
+    if gid == KEEP {
+        return Err(Errno::EINVAL);
+    }
+    if new.has_cap(cap::SETGID) {
+        (new.gid, new.sgid) = (gid, gid);
+    } else if gid != new.gid && gid != new.sgid {
+        return Err(Errno::EPERM);
+    }
+    new.egid = gid;
+    task.commit_gids(new);
+    Ok(())
+}
+
+pub(super) fn sys_setreuid(task: &mut CurrentTask, real: u32, effective: u32) -> Result<()> {
+    let old = task.task.cred();
+    let mut new = (*old).clone();
+    let privileged = old.has_cap(cap::SETUID);
+    if real != KEEP {
+        if real != old.uid && real != old.euid && !privileged {
+            return Err(Errno::EPERM);
+        }
+        new.uid = real;
+    }
+    if effective != KEEP {
+        if ![old.uid, old.euid, old.suid].contains(&effective) && !privileged {
+            return Err(Errno::EPERM);
+        }
+        new.euid = effective;
+    }
+    if real != KEEP || (effective != KEEP && effective != old.uid) {
+        new.suid = new.euid;
+    }
+    task.commit_uids(new);
+    Ok(())
+}
+
+pub(super) fn sys_setregid(task: &mut CurrentTask, real: u32, effective: u32) -> Result<()> {
+    let old = task.task.cred();
+    let mut new = (*old).clone();
+    let privileged = old.has_cap(cap::SETGID);
+    if real != KEEP {
+        if real != old.gid && real != old.egid && !privileged {
+            return Err(Errno::EPERM);
+        }
+        new.gid = real;
+    }
+    if effective != KEEP {
+        if ![old.gid, old.egid, old.sgid].contains(&effective) && !privileged {
+            return Err(Errno::EPERM);
+        }
+        new.egid = effective;
+    }
+    if real != KEEP || (effective != KEEP && effective != old.gid) {
+        new.sgid = new.egid;
+    }
+    task.commit_gids(new);
+    Ok(())
+}
+
+/// Unprivileged, each new id must be one of the old three.
+fn may_set_three(old: [u32; 3], new: [u32; 3], privileged: bool) -> bool {
+    privileged || new.iter().all(|id| *id == KEEP || old.contains(id))
+}
+
+pub(super) fn sys_setresuid(task: &mut CurrentTask, real: u32, effective: u32, saved: u32) -> Result<()> {
+    let old = task.task.cred();
+    if !may_set_three([old.uid, old.euid, old.suid], [real, effective, saved], old.has_cap(cap::SETUID)) {
+        return Err(Errno::EPERM);
+    }
+    let mut new = (*old).clone();
+    for (to, from) in [(&mut new.uid, real), (&mut new.euid, effective), (&mut new.suid, saved)] {
+        if from != KEEP {
+            *to = from;
+        }
+    }
+    task.commit_uids(new);
+    Ok(())
+}
+
+pub(super) fn sys_setresgid(task: &mut CurrentTask, real: u32, effective: u32, saved: u32) -> Result<()> {
+    let old = task.task.cred();
+    if !may_set_three([old.gid, old.egid, old.sgid], [real, effective, saved], old.has_cap(cap::SETGID)) {
+        return Err(Errno::EPERM);
+    }
+    let mut new = (*old).clone();
+    for (to, from) in [(&mut new.gid, real), (&mut new.egid, effective), (&mut new.sgid, saved)] {
+        if from != KEEP {
+            *to = from;
+        }
+    }
+    task.commit_gids(new);
+    Ok(())
+}
+
+pub(super) fn sys_setfsuid(task: &mut CurrentTask, uid: u32) -> Result<u32> {
+    let old = task.task.cred();
+    if [old.uid, old.euid, old.suid, old.fsuid].contains(&uid) || (uid != KEEP && old.has_cap(cap::SETUID)) {
+        task.task.set_cred(Cred { fsuid: uid, ..(*old).clone() });
+    }
+    Ok(old.fsuid)
+}
+
+pub(super) fn sys_setfsgid(task: &mut CurrentTask, gid: u32) -> Result<u32> {
+    let old = task.task.cred();
+    if [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid) || (gid != KEEP && old.has_cap(cap::SETGID)) {
+        task.task.set_cred(Cred { fsgid: gid, ..(*old).clone() });
+    }
+    Ok(old.fsgid)
+}
+
+pub(super) fn sys_getgroups(task: &mut CurrentTask, size: i32, list: UserPtr<u32>) -> Result<usize> {
+    let cred = task.task.cred();
+    if size < 0 {
+        return Err(Errno::EINVAL);
+    }
+    if size > 0 {
+        if cred.groups.len() > size as usize {
+            return Err(Errno::EINVAL);
+        }
+        for (i, gid) in cred.groups.iter().enumerate() {
+            list.offset(i as u64).write(task, gid)?;
+        }
+    }
+    Ok(cred.groups.len())
+}
+
+pub(super) fn sys_setgroups(task: &mut CurrentTask, size: i32, list: UserPtr<u32>) -> Result<()> {
+    let old = task.task.cred();
+    if !old.has_cap(cap::SETGID) {
+        return Err(Errno::EPERM);
+    }
+    if !(0..=NGROUPS_MAX).contains(&size) {
+        return Err(Errno::EINVAL);
+    }
+    let groups = list.read_vec(task, size as usize)?;
+    task.task.set_cred(Cred { groups: groups.into(), ..(*old).clone() });
+    Ok(())
+}

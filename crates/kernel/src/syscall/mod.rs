@@ -1,0 +1,51 @@
+//! System calls: the table, dispatch, and one file per family.
+
+pub mod arg;
+mod dir;
+mod futex;
+mod ids;
+mod memory;
+mod misc;
+mod open;
+mod pipe;
+mod poll;
+mod process;
+mod rw;
+mod signal;
+mod stat;
+mod strace;
+mod table;
+mod time;
+mod wait;
+
+pub use arg::{Flags, FromArg, IntoRet, UserPath, UserPtr};
+pub use table::{Level, Row, rows};
+
+use crate::task::{CurrentTask, ExitKind};
+use std::sync::atomic::Ordering;
+use tuxlet_uapi::errno::{Errno, Result};
+
+/// Performs the system call that the registers ask for. `Err` ends the task.
+pub(crate) fn dispatch(task: &mut CurrentTask) -> std::result::Result<Result<u64>, ExitKind> {
+    let nr = task.cpu.x[8];
+    let args = [task.cpu.x[0], task.cpu.x[1], task.cpu.x[2], task.cpu.x[3], task.cpu.x[4], task.cpu.x[5]];
+    let row = u32::try_from(nr).ok().and_then(table::row);
+    let traced = task.kernel.config.strace.is_some();
+    let entered = traced.then(|| strace::enter(task, nr, row, &args)).flatten();
+    task.task.in_syscall.store(nr as u32, Ordering::Relaxed);
+    let result = match row.and_then(|r| r.handler) {
+        Some(handler) => handler(task, &args),
+        None => {
+            task.kernel.note_absent(nr, row.map(|r| r.name));
+            Err(Errno::ENOSYS)
+        }
+    };
+    task.task.in_syscall.store(u32::MAX, Ordering::Relaxed);
+    if let Some(call) = entered {
+        strace::leave(task, &call, &result);
+    }
+    match task.exit_request.take() {
+        Some(kind) => Err(kind),
+        None => Ok(result),
+    }
+}

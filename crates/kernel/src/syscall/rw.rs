@@ -1,0 +1,326 @@
+//! read(2), write(2), their vector and positional forms, lseek(2), sendfile(2), copy_file_range(2).
+
+use super::{Flags, UserPtr};
+use crate::task::CurrentTask;
+use std::sync::Arc;
+use tuxlet_mem::{IoRead, IoVec, IoWrite, UserReader, UserWriter};
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    signal::Signal,
+    socket::Iovec,
+};
+use tuxlet_vfs::{Events, File};
+
+/// Longest transfer of one call: `MAX_RW_COUNT`.
+const MAX_RW_COUNT: u64 = 0x7fff_f000;
+/// `IOV_MAX`.
+const IOV_MAX: usize = 1024;
+/// `RWF_HIPRI`, `RWF_DSYNC`, `RWF_SYNC`: accepted; the data is written through anyway or by the next fsync.
+const RWF_SYNC_FLAGS: u32 = 1 | 2 | 4;
+/// `RWF_NOWAIT`.
+const RWF_NOWAIT: u32 = 8;
+/// `RWF_APPEND`.
+const RWF_APPEND: u32 = 16;
+/// Bytes that sendfile(2) moves in one step.
+const COPY_CHUNK: usize = 64 << 10;
+
+impl CurrentTask {
+    /// A vector of buffers in the caller's memory. `EINVAL` for too many or a negative length.
+    pub(crate) fn read_iovecs(&self, array: u64, count: usize) -> Result<Vec<IoVec>> {
+        if count > IOV_MAX {
+            return Err(Errno::EINVAL);
+        }
+        let mut left = MAX_RW_COUNT;
+        let mut buffers = Vec::with_capacity(count);
+        for iov in UserPtr::<Iovec>::new(array).read_vec(self, count)? {
+            if iov.iov_len.cast_signed() < 0 {
+                return Err(Errno::EINVAL);
+            }
+            let len = iov.iov_len.min(left);
+            left -= len;
+            buffers.push(IoVec { addr: iov.iov_base, len });
+        }
+        Ok(buffers)
+    }
+
+    fn one_buffer(addr: u64, len: u64) -> [IoVec; 1] {
+        [IoVec { addr, len: len.min(MAX_RW_COUNT) }]
+    }
+
+    fn do_read(&mut self, file: &Arc<File>, offset: Option<u64>, buffers: &[IoVec], nowait: bool) -> Result<usize> {
+        let cx = self.cx();
+        let space = Arc::clone(&self.mm.space);
+        let nonblock = nowait || file.nonblocking();
+        self.block_on_file(file, Events::READABLE, nonblock, None, |_| {
+            let mut to = UserWriter::new(&space, buffers);
+            match offset {
+                Some(offset) => file.pread(&cx, offset, &mut to),
+                None => file.read(&cx, &mut to),
+            }
+        })
+    }
+
+    fn do_write(
+        &mut self,
+        file: &Arc<File>,
+        offset: Option<u64>,
+        buffers: &[IoVec],
+        nowait: bool,
+        append: bool,
+    ) -> Result<usize> {
+        let cx = self.cx();
+        let space = Arc::clone(&self.mm.space);
+        let nonblock = nowait || file.nonblocking();
+        let mut from = UserReader::new(&space, buffers);
+        let mut written = 0;
+        let result = self.block_on_file(file, Events::WRITABLE, nonblock, None, |_| {
+            let n = match offset {
+                Some(offset) => file.pwrite(&cx, offset, &mut from, append)?,
+                None => file.write(&cx, &mut from)?,
+            };
+            written += n;
+            // A blocking pipe or terminal takes everything before write(2) returns.
+            if n > 0 && from.remaining() > 0 && !file.ops().seekable() && !nonblock {
+                return Err(Errno::EAGAIN);
+            }
+            Ok(())
+        });
+        match result {
+            Ok(()) => Ok(written),
+            Err(_) if written > 0 => Ok(written),
+            Err(errno) => {
+                if errno == Errno::EPIPE {
+                    self.send_self(Signal::SIGPIPE);
+                } else if errno == Errno::EFBIG {
+                    self.send_self(Signal::SIGXFSZ);
+                }
+                Err(errno)
+            }
+        }
+    }
+}
+
+pub(super) fn sys_read(task: &mut CurrentTask, fd: i32, buf: u64, len: u64) -> Result<usize> {
+    let file = task.fds.get(fd)?;
+    task.do_read(&file, None, &CurrentTask::one_buffer(buf, len), false)
+}
+
+pub(super) fn sys_write(task: &mut CurrentTask, fd: i32, buf: u64, len: u64) -> Result<usize> {
+    let file = task.fds.get(fd)?;
+    task.do_write(&file, None, &CurrentTask::one_buffer(buf, len), false, false)
+}
+
+pub(super) fn sys_readv(task: &mut CurrentTask, fd: i32, array: u64, count: usize) -> Result<usize> {
+    let file = task.fds.get(fd)?;
+    let buffers = task.read_iovecs(array, count)?;
+    task.do_read(&file, None, &buffers, false)
+}
+
+pub(super) fn sys_writev(task: &mut CurrentTask, fd: i32, array: u64, count: usize) -> Result<usize> {
+    let file = task.fds.get(fd)?;
+    let buffers = task.read_iovecs(array, count)?;
+    task.do_write(&file, None, &buffers, false, false)
+}
+
+fn offset(raw: i64) -> Result<Option<u64>> {
+    u64::try_from(raw).map(Some).map_err(|_| Errno::EINVAL)
+}
+
+pub(super) fn sys_pread64(task: &mut CurrentTask, fd: i32, buf: u64, len: u64, pos: i64) -> Result<usize> {
+    let pos = offset(pos)?;
+    let file = task.fds.get(fd)?;
+    task.do_read(&file, pos, &CurrentTask::one_buffer(buf, len), false)
+}
+
+pub(super) fn sys_pwrite64(task: &mut CurrentTask, fd: i32, buf: u64, len: u64, pos: i64) -> Result<usize> {
+    let pos = offset(pos)?;
+    let file = task.fds.get(fd)?;
+    task.do_write(&file, pos, &CurrentTask::one_buffer(buf, len), false, false)
+}
+
+pub(super) fn sys_preadv(task: &mut CurrentTask, fd: i32, array: u64, count: usize, pos: i64) -> Result<usize> {
+    let pos = offset(pos)?;
+    let file = task.fds.get(fd)?;
+    let buffers = task.read_iovecs(array, count)?;
+    task.do_read(&file, pos, &buffers, false)
+}
+
+pub(super) fn sys_pwritev(task: &mut CurrentTask, fd: i32, array: u64, count: usize, pos: i64) -> Result<usize> {
+    let pos = offset(pos)?;
+    let file = task.fds.get(fd)?;
+    let buffers = task.read_iovecs(array, count)?;
+    task.do_write(&file, pos, &buffers, false, false)
+}
+
+pub(super) fn sys_preadv2(
+    task: &mut CurrentTask,
+    fd: i32,
+    array: u64,
+    count: usize,
+    pos: i64,
+    _high: u64,
+    flags: Flags,
+) -> Result<usize> {
+    let flags = flags.0;
+    let file = task.fds.get(fd)?;
+    let buffers = task.read_iovecs(array, count)?;
+    if flags & !(RWF_SYNC_FLAGS | RWF_NOWAIT) != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let pos = if pos == -1 { None } else { offset(pos)? };
+    task.do_read(&file, pos, &buffers, flags & RWF_NOWAIT != 0)
+}
+
+pub(super) fn sys_pwritev2(
+    task: &mut CurrentTask,
+    fd: i32,
+    array: u64,
+    count: usize,
+    pos: i64,
+    _high: u64,
+    flags: Flags,
+) -> Result<usize> {
+    let flags = flags.0;
+    let file = task.fds.get(fd)?;
+    let buffers = task.read_iovecs(array, count)?;
+    if flags & !(RWF_SYNC_FLAGS | RWF_NOWAIT | RWF_APPEND) != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let pos = if pos == -1 { None } else { offset(pos)? };
+    task.do_write(&file, pos, &buffers, flags & RWF_NOWAIT != 0, flags & RWF_APPEND != 0)
+}
+
+pub(super) fn sys_lseek(task: &mut CurrentTask, fd: i32, offset: i64, whence: u32) -> Result<u64> {
+    task.fds.get(fd)?.seek(&task.cx(), offset, whence)
+}
+
+/// Moves bytes between two files inside the kernel. A position that is given is used instead of the file's.
+fn copy(
+    task: &mut CurrentTask,
+    from: &Arc<File>,
+    mut from_pos: Option<u64>,
+    to: &Arc<File>,
+    mut to_pos: Option<u64>,
+    len: u64,
+) -> Result<(u64, Option<u64>, Option<u64>)> {
+    let mut left = len.min(MAX_RW_COUNT);
+    let mut copied = 0;
+    let mut buffer = vec![0; COPY_CHUNK.min(left as usize)];
+    while left > 0 {
+        let want = buffer.len().min(left as usize);
+        let cx = task.cx();
+        let read = task.block_on_file(from, Events::READABLE, from.nonblocking(), None, |_| {
+            let mut space = &mut buffer[..want];
+            match from_pos {
+                Some(pos) => from.pread(&cx, pos, &mut space as &mut dyn IoWrite),
+                None => from.read(&cx, &mut space as &mut dyn IoWrite),
+            }
+        });
+        let n = match read {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(_) if copied > 0 => break,
+            Err(errno) => return Err(errno),
+        };
+        let mut data = &buffer[..n];
+        while !data.is_empty() {
+            let cx = task.cx();
+            let written = task.block_on_file(to, Events::WRITABLE, to.nonblocking(), None, |_| {
+                let mut rest = data;
+                match to_pos {
+                    Some(pos) => to.pwrite(&cx, pos, &mut rest as &mut dyn IoRead, false),
+                    None => to.write(&cx, &mut rest as &mut dyn IoRead),
+                }
+            });
+            match written {
+                Ok(w) => {
+                    data = &data[w..];
+                    copied += w as u64;
+                    to_pos = to_pos.map(|p| p + w as u64);
+                    from_pos = from_pos.map(|p| p + w as u64);
+                }
+                Err(errno) => {
+                    // What was read but not written goes back, where the input has a position.
+                    if from_pos.is_none() && from.ops().seekable() {
+                        from.seek(&task.cx(), -(data.len() as i64), tuxlet_uapi::fcntl::SEEK_CUR)?;
+                    }
+                    if errno == Errno::EPIPE {
+                        task.send_self(Signal::SIGPIPE);
+                    }
+                    return if copied > 0 { Ok((copied, from_pos, to_pos)) } else { Err(errno) };
+                }
+            }
+        }
+        left -= n as u64;
+    }
+    Ok((copied, from_pos, to_pos))
+}
+
+pub(super) fn sys_sendfile(
+    task: &mut CurrentTask,
+    out_fd: i32,
+    in_fd: i32,
+    offset: UserPtr<i64>,
+    count: u64,
+) -> Result<u64> {
+    let from = task.fds.get(in_fd)?;
+    let to = task.fds.get(out_fd)?;
+    if !from.readable() || !to.writable() {
+        return Err(Errno::EBADF);
+    }
+    let pos = match offset.read_opt(task)? {
+        Some(pos) if pos < 0 => return Err(Errno::EINVAL),
+        Some(_) if !from.ops().seekable() => return Err(Errno::ESPIPE),
+        pos => pos.map(i64::cast_unsigned),
+    };
+    let (copied, pos, _) = copy(task, &from, pos, &to, None, count)?;
+    if let Some(pos) = pos {
+        offset.write(task, &pos.cast_signed())?;
+    }
+    Ok(copied)
+}
+
+pub(super) fn sys_copy_file_range(
+    task: &mut CurrentTask,
+    in_fd: i32,
+    in_offset: UserPtr<i64>,
+    out_fd: i32,
+    out_offset: UserPtr<i64>,
+    len: u64,
+    flags: Flags,
+) -> Result<u64> {
+    flags.only(0)?;
+    let from = task.fds.get(in_fd)?;
+    let to = task.fds.get(out_fd)?;
+    let regular = |f: &File| f.inode().is_some_and(|i| i.kind() == tuxlet_vfs::FileType::Regular);
+    if [&from, &to].iter().any(|f| f.inode().is_some_and(|i| i.kind() == tuxlet_vfs::FileType::Directory)) {
+        return Err(Errno::EISDIR);
+    }
+    if !regular(&from) || !regular(&to) {
+        return Err(Errno::EINVAL);
+    }
+    if !from.readable() || !to.writable() || to.flags().contains(tuxlet_uapi::fcntl::OpenFlags::APPEND) {
+        return Err(Errno::EBADF);
+    }
+    let position = |p: Option<i64>| match p {
+        Some(pos) if pos < 0 => Err(Errno::EINVAL),
+        pos => Ok(pos.map(i64::cast_unsigned)),
+    };
+    let from_pos = position(in_offset.read_opt(task)?)?;
+    let to_pos = position(out_offset.read_opt(task)?)?;
+    let same = from.inode().map(|i| i.id()) == to.inode().map(|i| i.id());
+    if same {
+        let (a, b) = (from_pos.unwrap_or_else(|| from.pos()), to_pos.unwrap_or_else(|| to.pos()));
+        if a < b.saturating_add(len) && b < a.saturating_add(len) {
+            return Err(Errno::EINVAL);
+        }
+    }
+    let (copied, from_pos, to_pos) = copy(task, &from, from_pos, &to, to_pos, len)?;
+    if let Some(pos) = from_pos {
+        in_offset.write(task, &pos.cast_signed())?;
+    }
+    if let Some(pos) = to_pos {
+        out_offset.write(task, &pos.cast_signed())?;
+    }
+    Ok(copied)
+}

@@ -1,0 +1,230 @@
+//! The system call table: one row per call with its support level. Dispatch, the trace and
+//! `docs/generated/SYSCALLS.md` derive from it.
+
+use super::{
+    arg::Syscall, dir, futex, ids, memory, misc, open, pipe, poll, process, rw, signal, stat, time, wait,
+};
+use crate::task::CurrentTask;
+use tuxlet_uapi::{
+    errno::Result,
+    nr::{self, SYSCALLS},
+};
+
+/// How well a system call is supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// As the man page says.
+    Full,
+    /// Something is missing: the note says what.
+    Partial,
+    /// `ENOSYS`.
+    Absent,
+}
+
+type Handler = fn(&mut CurrentTask, &[u64; 6]) -> Result<u64>;
+type Show = fn(&CurrentTask, &[u64; 6]) -> String;
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Number on arm64.
+    pub nr: u32,
+    /// Name.
+    pub name: &'static str,
+    /// Support.
+    pub level: Level,
+    /// What is missing or why it is absent.
+    pub note: &'static str,
+    pub(super) handler: Option<Handler>,
+    pub(super) show: Option<Show>,
+}
+
+/// One above the highest number.
+const LEN: usize = 470;
+
+static TABLE: [Option<Row>; LEN] = build();
+
+const fn build() -> [Option<Row>; LEN] {
+    let mut table: [Option<Row>; LEN] = [None; LEN];
+    // Every call that Linux has gets a row, so that absence is listed and not just a hole.
+    let mut i = 0;
+    while i < SYSCALLS.len() {
+        let (name, nr) = SYSCALLS[i];
+        if (nr as usize) < LEN {
+            table[nr as usize] = Some(Row { nr, name, level: Level::Absent, note: "", handler: None, show: None });
+        }
+        i += 1;
+    }
+    let mut i = 0;
+    while i < IMPLEMENTED.len() {
+        let (nr, level, note, handler, show) = IMPLEMENTED[i];
+        if let Some(row) = &mut table[nr as usize] {
+            row.level = level;
+            row.note = note;
+            row.handler = Some(handler);
+            row.show = Some(show);
+        }
+        i += 1;
+    }
+    table
+}
+
+/// The row of a number.
+pub(super) fn row(nr: u32) -> Option<&'static Row> {
+    TABLE.get(nr as usize)?.as_ref()
+}
+
+/// All rows in the order of their numbers.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().flatten()
+}
+
+macro_rules! syscalls {
+    ($( $nr:ident => $handler:path, $level:ident $($note:literal)?; )*) => {
+        const IMPLEMENTED: &[(u32, Level, &str, Handler, Show)] = &[
+            $( (
+                nr::$nr,
+                Level::$level,
+                concat!("" $(, $note)?),
+                |task, args| Syscall::call(&$handler, task, args),
+                |task, args| Syscall::show(&$handler, task, args),
+            ), )*
+        ];
+    };
+}
+
+syscalls! {
+    READ => rw::sys_read, Full;
+    WRITE => rw::sys_write, Full;
+    READV => rw::sys_readv, Full;
+    WRITEV => rw::sys_writev, Full;
+    PREAD64 => rw::sys_pread64, Full;
+    PWRITE64 => rw::sys_pwrite64, Full;
+    PREADV => rw::sys_preadv, Full;
+    PWRITEV => rw::sys_pwritev, Full;
+    PREADV2 => rw::sys_preadv2, Full;
+    PWRITEV2 => rw::sys_pwritev2, Partial "RWF_SYNC and RWF_DSYNC write without waiting for the medium";
+    LSEEK => rw::sys_lseek, Full;
+    SENDFILE => rw::sys_sendfile, Full;
+    COPY_FILE_RANGE => rw::sys_copy_file_range, Full;
+    OPENAT => open::sys_openat, Full;
+    OPENAT2 => open::sys_openat2, Full;
+    CLOSE => open::sys_close, Full;
+    CLOSE_RANGE => open::sys_close_range, Full;
+    DUP => open::sys_dup, Full;
+    DUP3 => open::sys_dup3, Full;
+    TRUNCATE => open::sys_truncate, Full;
+    FTRUNCATE => open::sys_ftruncate, Full;
+    FALLOCATE => open::sys_fallocate, Full;
+    FSYNC => open::sys_fsync, Full;
+    FDATASYNC => open::sys_fdatasync, Full;
+    SYNC => open::sys_sync, Full;
+    SYNCFS => open::sys_syncfs, Full;
+    SYNC_FILE_RANGE => open::sys_sync_file_range, Full;
+    FADVISE64 => open::sys_fadvise64, Full;
+    READAHEAD => open::sys_readahead, Full;
+    FSTAT => stat::sys_fstat, Full;
+    NEWFSTATAT => stat::sys_newfstatat, Full;
+    STATX => stat::sys_statx, Full;
+    STATFS => stat::sys_statfs, Full;
+    FSTATFS => stat::sys_fstatfs, Full;
+    FACCESSAT => stat::sys_faccessat, Full;
+    FACCESSAT2 => stat::sys_faccessat2, Full;
+    FCHMOD => stat::sys_fchmod, Full;
+    FCHMODAT => stat::sys_fchmodat, Full;
+    FCHMODAT2 => stat::sys_fchmodat2, Full;
+    FCHOWN => stat::sys_fchown, Full;
+    FCHOWNAT => stat::sys_fchownat, Full;
+    UTIMENSAT => stat::sys_utimensat, Full;
+    GETDENTS64 => dir::sys_getdents64, Full;
+    GETCWD => dir::sys_getcwd, Full;
+    CHDIR => dir::sys_chdir, Full;
+    FCHDIR => dir::sys_fchdir, Full;
+    CHROOT => dir::sys_chroot, Full;
+    UMASK => dir::sys_umask, Full;
+    MKDIRAT => dir::sys_mkdirat, Full;
+    MKNODAT => dir::sys_mknodat, Full;
+    SYMLINKAT => dir::sys_symlinkat, Full;
+    LINKAT => dir::sys_linkat, Full;
+    READLINKAT => dir::sys_readlinkat, Full;
+    UNLINKAT => dir::sys_unlinkat, Full;
+    RENAMEAT => dir::sys_renameat, Full;
+    RENAMEAT2 => dir::sys_renameat2, Full;
+    PIPE2 => pipe::sys_pipe2, Full;
+    PPOLL => poll::sys_ppoll, Full;
+    PSELECT6 => poll::sys_pselect6, Full;
+    MMAP => memory::sys_mmap, Partial "no huge pages";
+    MUNMAP => memory::sys_munmap, Full;
+    MPROTECT => memory::sys_mprotect, Full;
+    MREMAP => memory::sys_mremap, Full;
+    BRK => memory::sys_brk, Full;
+    MADVISE => memory::sys_madvise, Full;
+    MSYNC => memory::sys_msync, Full;
+    MINCORE => memory::sys_mincore, Full;
+    MLOCK => memory::sys_mlock, Full;
+    MLOCK2 => memory::sys_mlock2, Full;
+    MUNLOCK => memory::sys_munlock, Full;
+    MLOCKALL => memory::sys_mlockall, Full;
+    MUNLOCKALL => memory::sys_munlockall, Full;
+    CLOCK_GETTIME => time::sys_clock_gettime, Full;
+    CLOCK_GETRES => time::sys_clock_getres, Full;
+    CLOCK_SETTIME => time::sys_clock_settime, Full;
+    GETTIMEOFDAY => time::sys_gettimeofday, Full;
+    NANOSLEEP => time::sys_nanosleep, Full;
+    CLOCK_NANOSLEEP => time::sys_clock_nanosleep, Partial "not on CPU-time clocks";
+    TIMES => time::sys_times, Full;
+    GETPID => ids::sys_getpid, Full;
+    GETTID => ids::sys_gettid, Full;
+    GETPPID => ids::sys_getppid, Full;
+    SET_TID_ADDRESS => ids::sys_set_tid_address, Full;
+    GETPGID => ids::sys_getpgid, Full;
+    SETPGID => ids::sys_setpgid, Full;
+    GETSID => ids::sys_getsid, Full;
+    SETSID => ids::sys_setsid, Full;
+    GETUID => ids::sys_getuid, Full;
+    GETEUID => ids::sys_geteuid, Full;
+    GETGID => ids::sys_getgid, Full;
+    GETEGID => ids::sys_getegid, Full;
+    GETRESUID => ids::sys_getresuid, Full;
+    GETRESGID => ids::sys_getresgid, Full;
+    SETUID => ids::sys_setuid, Full;
+    SETGID => ids::sys_setgid, Full;
+    SETREUID => ids::sys_setreuid, Full;
+    SETREGID => ids::sys_setregid, Full;
+    SETRESUID => ids::sys_setresuid, Full;
+    SETRESGID => ids::sys_setresgid, Full;
+    SETFSUID => ids::sys_setfsuid, Full;
+    SETFSGID => ids::sys_setfsgid, Full;
+    GETGROUPS => ids::sys_getgroups, Full;
+    SETGROUPS => ids::sys_setgroups, Full;
+    UNAME => misc::sys_uname, Full;
+    SETHOSTNAME => misc::sys_sethostname, Full;
+    SETDOMAINNAME => misc::sys_setdomainname, Full;
+    SYSINFO => misc::sys_sysinfo, Full;
+    GETRANDOM => misc::sys_getrandom, Full;
+    GETCPU => misc::sys_getcpu, Full;
+    EXIT => process::sys_exit, Full;
+    EXIT_GROUP => process::sys_exit_group, Full;
+    CLONE => process::sys_clone, Partial "no namespaces";
+    CLONE3 => process::sys_clone3, Partial "no namespaces, no CLONE_INTO_CGROUP";
+    EXECVE => process::sys_execve, Partial "no file capabilities";
+    EXECVEAT => process::sys_execveat, Partial "no file capabilities";
+    WAIT4 => wait::sys_wait4, Full;
+    WAITID => wait::sys_waitid, Full;
+    FUTEX => futex::sys_futex, Partial "no PI futexes";
+    FUTEX_WAITV => futex::sys_futex_waitv, Full;
+    SET_ROBUST_LIST => futex::sys_set_robust_list, Full;
+    RESTART_SYSCALL => futex::sys_restart_syscall, Full;
+    KILL => signal::sys_kill, Full;
+    TKILL => signal::sys_tkill, Full;
+    TGKILL => signal::sys_tgkill, Full;
+    RT_SIGQUEUEINFO => signal::sys_rt_sigqueueinfo, Full;
+    RT_TGSIGQUEUEINFO => signal::sys_rt_tgsigqueueinfo, Full;
+    RT_SIGACTION => signal::sys_rt_sigaction, Full;
+    RT_SIGPROCMASK => signal::sys_rt_sigprocmask, Full;
+    RT_SIGPENDING => signal::sys_rt_sigpending, Full;
+    RT_SIGSUSPEND => signal::sys_rt_sigsuspend, Full;
+    RT_SIGTIMEDWAIT => signal::sys_rt_sigtimedwait, Full;
+    RT_SIGRETURN => signal::sys_rt_sigreturn, Full;
+    SIGALTSTACK => signal::sys_sigaltstack, Full;
+}

@@ -1,0 +1,230 @@
+//! Making tasks: clone(2), fork(2), vfork(2).
+
+use super::{CurrentTask, Node, Resources, Task, ThreadGroup};
+use crate::signal::TaskSignals;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tuxlet_sync::WaitQueue;
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    resource::RLIMIT_NPROC,
+    sched::{
+        CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS, CLONE_NEWCGROUP,
+        CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS,
+        CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS, CLONE_SIGHAND, CLONE_THREAD, CLONE_VFORK,
+        CLONE_VM,
+    },
+    signal::{Signal, StackT},
+};
+use tuxlet_vfs::cx::cap;
+
+const NAMESPACES: u64 = CLONE_NEWNS
+    | CLONE_NEWCGROUP
+    | CLONE_NEWUTS
+    | CLONE_NEWIPC
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWNET
+    | CLONE_NEWTIME;
+
+/// What clone(2) and clone3(2) ask for.
+#[derive(Clone, Debug, Default)]
+pub struct CloneRequest {
+    /// `CLONE_*`, without the exit signal.
+    pub flags: u64,
+    /// Signal for the parent at exit, 0 for none.
+    pub exit_signal: u32,
+    /// Stack pointer of the child; 0 keeps the parent's.
+    pub stack: u64,
+    /// Thread pointer for `CLONE_SETTLS`.
+    pub tls: u64,
+    /// Where `CLONE_PARENT_SETTID` stores the id.
+    pub parent_tid: u64,
+    /// Where `CLONE_CHILD_SETTID` and `CLONE_CHILD_CLEARTID` work.
+    pub child_tid: u64,
+    /// Where `CLONE_PIDFD` stores the descriptor.
+    pub pidfd: u64,
+    /// The id that clone3(2)'s `set_tid` asks for.
+    pub set_tid: Option<u32>,
+}
+
+/// Lets the parent of a vfork(2) go on: when the child has another memory or is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct VforkDone(Arc<(Mutex<bool>, WaitQueue)>);
+
+impl VforkDone {
+    fn new() -> Self {
+        Self(Arc::new((Mutex::new(false), WaitQueue::new())))
+    }
+
+    pub(crate) fn complete(&self) {
+        *self.0.0.lock() = true;
+        self.0.1.wake_all(!0);
+    }
+
+    fn is_done(&self) -> bool {
+        *self.0.0.lock()
+    }
+}
+
+fn check_flags(flags: u64) -> Result<()> {
+    let has = |f: u64| flags & f != 0;
+    let wrong = (has(CLONE_SIGHAND) && !has(CLONE_VM))
+        || (has(CLONE_THREAD) && !has(CLONE_SIGHAND))
+        || (has(CLONE_SIGHAND) && has(CLONE_CLEAR_SIGHAND))
+        || (has(CLONE_NEWNS) && has(CLONE_FS))
+        || (has(CLONE_PIDFD) && has(CLONE_THREAD));
+    // DEVIATION: no namespaces yet; a kernel built without them says EINVAL as well.
+    if wrong || has(NAMESPACES) { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+impl CurrentTask {
+    /// Makes a child task and starts it; returns its id in the parent.
+    pub fn clone_task(&mut self, request: &CloneRequest) -> Result<u32> {
+        check_flags(request.flags)?;
+        let flags = request.flags;
+        let has = |f: u64| flags & f != 0;
+        self.check_process_limit()?;
+
+        let kernel = Arc::clone(&self.kernel);
+        let tid = {
+            let mut tree = kernel.tree.lock();
+            match request.set_tid {
+                Some(tid) => tree.claim_pid(tid)?,
+                None => tree.alloc_pid()?,
+            }
+        };
+        let made = self.build_child(request, tid);
+        let (child, mut regs, group_is_new) = match made {
+            Ok(made) => made,
+            Err(errno) => {
+                kernel.tree.lock().release_pid(tid);
+                return Err(errno);
+            }
+        };
+        regs.x[0] = 0;
+        if request.stack != 0 {
+            regs.sp = request.stack;
+        }
+        if has(CLONE_SETTLS) {
+            regs.tpidr = request.tls;
+        }
+        let mut current = CurrentTask::new(
+            Arc::clone(&kernel),
+            Arc::clone(&child),
+            child.resources().ok_or(Errno::ENOMEM)?,
+            regs,
+        );
+        if has(CLONE_CHILD_CLEARTID) {
+            current.clear_child_tid = request.child_tid;
+        }
+        let vfork = has(CLONE_VFORK).then(VforkDone::new);
+        current.vfork_done.clone_from(&vfork);
+
+        if has(CLONE_PIDFD) {
+            let fd = crate::pidfd::install(self, &child)?;
+            self.mm.write::<i32>(request.pidfd, &fd)?;
+        }
+        if has(CLONE_PARENT_SETTID) {
+            // Linux ignores a bad pointer here.
+            let _ = self.mm.write::<u32>(request.parent_tid, &tid);
+        }
+        if has(CLONE_CHILD_SETTID) {
+            let _ = current.mm.write::<u32>(request.child_tid, &tid);
+        }
+        self.insert_child(request, &child, group_is_new);
+        if let Err(errno) = kernel.start_thread(current) {
+            kernel.forget_unstarted(&child);
+            return Err(errno);
+        }
+        if let Some(done) = vfork {
+            self.wait_vfork(&done);
+        }
+        Ok(tid)
+    }
+
+    fn check_process_limit(&self) -> Result<()> {
+        let cred = self.task.cred();
+        if cred.uid == 0 || cred.has_cap(cap::SYS_RESOURCE) || cred.has_cap(cap::SYS_ADMIN) {
+            return Ok(());
+        }
+        let limit = self.task.group().rlimit(RLIMIT_NPROC);
+        let used = self.kernel.tree.lock().tasks_of_user(cred.uid);
+        if used as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+    }
+
+    /// The child, its registers, and whether it is a new process.
+    fn build_child(
+        &mut self,
+        request: &CloneRequest,
+        tid: u32,
+    ) -> Result<(Arc<Task>, Box<tuxlet_cpu::CpuState>, bool)> {
+        let has = |f: u64| request.flags & f != 0;
+        let resources = Resources {
+            mm: if has(CLONE_VM) { Arc::clone(&self.mm) } else { self.mm.fork()? },
+            fds: if has(CLONE_FILES) { Arc::clone(&self.fds) } else { Arc::new(self.fds.copy()) },
+            fs: if has(CLONE_FS) { Arc::clone(&self.fs) } else { Arc::new(self.fs.copy()) },
+        };
+        let parent_group = self.task.group();
+        let new_group = !has(CLONE_THREAD);
+        let group = if new_group {
+            let old = parent_group.sighand.read();
+            let sighand = if has(CLONE_SIGHAND) { Arc::clone(&old) } else { Arc::new(old.copy()) };
+            if has(CLONE_CLEAR_SIGHAND) {
+                sighand.reset_handlers();
+            }
+            let limits = *parent_group.rlimits.lock();
+            ThreadGroup::child_of(tid, parent_group, sighand, limits)
+        } else {
+            Arc::clone(parent_group)
+        };
+        let signals = {
+            let own = self.task.signals.lock();
+            // A thread with its own stack does not inherit the alternate one: sigaltstack(2).
+            let keeps_stack = !has(CLONE_VM) || has(CLONE_VFORK);
+            TaskSignals {
+                blocked: own.blocked,
+                alt_stack: if keeps_stack { own.alt_stack } else { disabled_stack() },
+                ..TaskSignals::default()
+            }
+        };
+        let comm = super::comm_bytes(&self.task.comm());
+        let task = Task::new(&self.kernel, tid, group, self.task.cred(), comm, resources, signals);
+        task.inherit(&self.task);
+        Ok((task, self.cpu.clone(), new_group))
+    }
+
+    fn insert_child(&self, request: &CloneRequest, child: &Arc<Task>, new_group: bool) {
+        let mut tree = self.kernel.tree.lock();
+        if !new_group {
+            tree.insert_thread(Arc::clone(child));
+            return;
+        }
+        let own = tree.node(self.task.tgid());
+        let (own_parent, pgid, sid, own_exit) =
+            own.map_or((0, 0, 0, None), |n| (n.parent, n.pgid, n.sid, n.exit_signal));
+        let (parent, exit_signal) = if request.flags & CLONE_PARENT != 0 {
+            (own_parent, own_exit)
+        } else {
+            (self.task.tgid(), Signal::new(request.exit_signal as i32).ok())
+        };
+        let mut node = Node::new(Arc::clone(child.group()), parent, pgid, sid);
+        node.exit_signal = exit_signal;
+        tree.insert_group(node, Arc::clone(child));
+    }
+
+    /// The parent of a vfork(2) sleeps until its memory is its own again; only being killed ends that early.
+    fn wait_vfork(&mut self, done: &VforkDone) {
+        let waiter = Arc::clone(self.task.waiter());
+        let mut table = tuxlet_vfs::PollTable::new(waiter.clone());
+        table.add(&done.0.1);
+        while !done.is_done() && self.task.group().signals.lock().group_exit.is_none() {
+            waiter.wait(None);
+        }
+    }
+}
+
+/// No alternate signal stack.
+pub(crate) fn disabled_stack() -> StackT {
+    StackT { ss_flags: tuxlet_uapi::signal::SS_DISABLE, ..StackT::default() }
+}

@@ -1,0 +1,208 @@
+//! Dying: _exit(2), exit_group(2), fatal signals; telling the parent.
+
+use super::{CurrentTask, RunState, Task, ThreadGroup, WaitStatus, work};
+use crate::{
+    kernel::Kernel,
+    signal::{send_to_group, send_to_process_group, send_to_task},
+};
+use std::sync::{Arc, atomic::Ordering};
+use tuxlet_uapi::signal::{
+    CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SA_NOCLDSTOP, SA_NOCLDWAIT, SigInfo, Signal,
+};
+
+/// How a task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitKind {
+    /// Only this thread, with its exit code.
+    Thread(u8),
+    /// The whole process.
+    Group(WaitStatus),
+}
+
+impl CurrentTask {
+    /// Ends the task. Nothing of the guest runs after this; the host thread returns.
+    pub(crate) fn exit(mut self, kind: ExitKind) {
+        let group = Arc::clone(self.task.group());
+        let last_words = match kind {
+            ExitKind::Thread(code) => WaitStatus::Exited(code),
+            ExitKind::Group(status) => {
+                self.kernel.begin_group_exit(&group, status);
+                status
+            }
+        };
+        self.task.exiting.store(true, Ordering::SeqCst);
+        crate::futex::exit_robust_list(&mut self);
+        if self.clear_child_tid != 0 {
+            let addr = self.clear_child_tid;
+            if self.mm.write::<u32>(addr, &0).is_ok() {
+                crate::futex::wake_addr(&self, addr, 1);
+            }
+        }
+        self.account_cpu();
+        group.dead_times.add_from(&self.task.times);
+
+        let CurrentTask { task, kernel, vcpu, mm, fds, fs, vfork_done, .. } = self;
+        // The memory first: a vfork(2) parent waits for it; then the files, whose other ends may be waited on.
+        drop(vcpu);
+        task.set_resources(None);
+        drop(mm);
+        if let Some(done) = vfork_done {
+            done.complete();
+        }
+        let cx = kernel.cx_for(&task, &fs);
+        if let Some(table) = Arc::into_inner(fds) {
+            table.close_all(&cx);
+        }
+        drop(fs);
+        kernel.send_pdeath_signals(&task);
+        task.set_run_state(RunState::Zombie);
+        kernel.task_is_dead(&task, last_words);
+    }
+}
+
+impl Kernel {
+    /// Marks a process as dying and wakes all its threads; the first status given counts.
+    pub fn begin_group_exit(&self, group: &Arc<ThreadGroup>, status: WaitStatus) {
+        group.signals.lock().group_exit.get_or_insert(status);
+        let threads = self.tree.lock().node(group.tgid()).map(|n| n.threads.clone()).unwrap_or_default();
+        for task in threads {
+            task.notify(work::EXIT);
+        }
+    }
+
+    /// A parent thread's death reaches children that asked for it: `PR_SET_PDEATHSIG`.
+    fn send_pdeath_signals(&self, dead: &Arc<Task>) {
+        let children: Vec<Arc<Task>> = {
+            let tree = self.tree.lock();
+            let Some(node) = tree.node(dead.tgid()) else { return };
+            node.children.iter().filter_map(|c| tree.node(*c)).flat_map(|n| n.threads.clone()).collect()
+        };
+        for child in children {
+            let signal = i32::from(child.pdeath_signal.load(Ordering::Relaxed));
+            // DEVIATION: Linux looks at the parent thread; we act when the last thread of the parent goes.
+            if signal != 0 && self.tree.lock().node(dead.tgid()).is_some_and(|n| n.threads.len() <= 1) {
+                if let Ok(signal) = Signal::new(signal) {
+                    let _ = send_to_task(self, &child, SigInfo::kernel(signal));
+                }
+            }
+        }
+    }
+
+    fn task_is_dead(self: &Arc<Self>, task: &Arc<Task>, last_words: WaitStatus) {
+        let group = task.group();
+        let mut tree = self.tree.lock();
+        if tree.remove_thread(task) > 0 {
+            drop(tree);
+            group.thread_exit.wake_all(!0);
+            return;
+        }
+        let status = group.signals.lock().group_exit.unwrap_or(last_words);
+        let tgid = group.tgid();
+        let (reaper, zombies) = tree.reparent_children(tgid);
+        let (parent, exit_signal, pgid, sid) = match tree.node_mut(tgid) {
+            Some(node) => {
+                node.zombie = Some(status);
+                node.report = None;
+                node.usage = crate::task::usage::rusage(group);
+                (node.parent, node.exit_signal, node.pgid, node.sid)
+            }
+            None => return,
+        };
+        let newly_orphaned = tree.is_orphaned(pgid, None) && tree.has_stopped(pgid);
+        let parent_group = tree.node(parent).map(|n| Arc::clone(&n.group));
+        let reaper_group = tree.node(reaper).map(|n| Arc::clone(&n.group));
+        drop(tree);
+
+        if sid == tgid {
+            self.session_leader_died(sid);
+        }
+        if newly_orphaned {
+            send_to_process_group(self, pgid, SigInfo::kernel(Signal::SIGHUP));
+            send_to_process_group(self, pgid, SigInfo::kernel(Signal::SIGCONT));
+        }
+        if let Some(reaper) = reaper_group.filter(|_| !zombies.is_empty()) {
+            reaper.child_wait.wake_all(!0);
+            let _ = send_to_group(self, &reaper, SigInfo::kernel(Signal::SIGCHLD));
+        }
+        self.tell_parent_of_death(group, parent_group.as_ref(), exit_signal, status);
+        group.thread_exit.wake_all(!0);
+        self.events.process_exited(tgid, status);
+        self.exit_notify.wake_all(!0);
+    }
+
+    fn tell_parent_of_death(
+        &self,
+        group: &Arc<ThreadGroup>,
+        parent: Option<&Arc<ThreadGroup>>,
+        exit_signal: Option<Signal>,
+        status: WaitStatus,
+    ) {
+        let Some(parent) = parent else { return };
+        let tgid = group.tgid();
+        let action = parent.sighand.read().get(Signal::SIGCHLD);
+        let ignores = exit_signal == Some(Signal::SIGCHLD)
+            && (action.is_ignore() || action.sa_flags & SA_NOCLDWAIT != 0);
+        if ignores {
+            let node = self.tree.lock().reap(tgid);
+            drop(node);
+        }
+        if let Some(signal) = exit_signal.filter(|_| !action.is_ignore() || exit_signal != Some(Signal::SIGCHLD)) {
+            let (code, value) = match status {
+                WaitStatus::Signaled(sig, true) => (CLD_DUMPED, sig.number()),
+                WaitStatus::Signaled(sig, false) => (CLD_KILLED, sig.number()),
+                other => (CLD_EXITED, other.raw() >> 8),
+            };
+            let mut info = child_info(group, code, value);
+            info.si_signo = signal.number();
+            let _ = send_to_group(self, parent, info);
+        }
+        parent.child_wait.wake_all(!0);
+    }
+
+    /// Called by each thread that comes to rest in a stop; the last one tells the parent.
+    pub(crate) fn report_stopped(&self, group: &Arc<ThreadGroup>, signal: Signal, stopped: usize) {
+        let parent = {
+            let mut tree = self.tree.lock();
+            let Some(node) = tree.node_mut(group.tgid()) else { return };
+            if stopped < node.threads.len() || node.stopped {
+                return;
+            }
+            node.stopped = true;
+            node.report = Some(WaitStatus::Stopped(signal));
+            let parent = node.parent;
+            tree.node(parent).map(|n| Arc::clone(&n.group))
+        };
+        self.tell_parent(group, parent, CLD_STOPPED, signal);
+    }
+
+    /// The process goes on after a stop.
+    pub(crate) fn report_continued(&self, group: &Arc<ThreadGroup>) {
+        let parent = {
+            let mut tree = self.tree.lock();
+            let Some(node) = tree.node_mut(group.tgid()) else { return };
+            if !std::mem::take(&mut node.stopped) {
+                return;
+            }
+            node.report = Some(WaitStatus::Continued);
+            let parent = node.parent;
+            tree.node(parent).map(|n| Arc::clone(&n.group))
+        };
+        self.tell_parent(group, parent, CLD_CONTINUED, Signal::SIGCONT);
+    }
+
+    fn tell_parent(&self, group: &Arc<ThreadGroup>, parent: Option<Arc<ThreadGroup>>, code: i32, signal: Signal) {
+        let Some(parent) = parent else { return };
+        let action = parent.sighand.read().get(Signal::SIGCHLD);
+        if action.sa_flags & SA_NOCLDSTOP == 0 {
+            let _ = send_to_group(self, &parent, child_info(group, code, signal.number()));
+        }
+        parent.child_wait.wake_all(!0);
+    }
+}
+
+fn child_info(group: &Arc<ThreadGroup>, code: i32, status: i32) -> SigInfo {
+    let usage = super::usage::group_times(group);
+    let ticks = |ns: u64| (ns / 10_000_000).cast_signed();
+    let uid = group.owner_uid.load(Ordering::Relaxed);
+    SigInfo::chld(code, group.tgid().cast_signed(), uid, status, ticks(usage.0), ticks(usage.1))
+}

@@ -1,0 +1,88 @@
+//! Thread groups: what POSIX calls processes.
+
+use super::CpuTimes;
+use crate::signal::{GroupSignals, SigHand};
+use parking_lot::{Mutex, RwLock};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
+};
+use tuxlet_sync::WaitQueue;
+use tuxlet_uapi::resource::{Rlimit, default_rlimits};
+
+/// A thread group. Its place in the tree is kept by [`super::Tree`].
+#[derive(Debug)]
+pub struct ThreadGroup {
+    tgid: u32,
+    /// Signal dispositions, shared by `CLONE_SIGHAND`.
+    pub sighand: RwLock<Arc<SigHand>>,
+    /// Process-wide pending signals, group exit and group stop.
+    pub signals: Mutex<GroupSignals>,
+    /// Woken when a child changes state: wait(2).
+    pub child_wait: WaitQueue,
+    /// Woken when a thread of this group dies, for execve(2); and when the group becomes a zombie, for pidfds.
+    pub thread_exit: WaitQueue,
+    /// Resource limits by `RLIMIT_*` number.
+    pub rlimits: Mutex<[Rlimit; 16]>,
+    /// CPU time of threads that have died.
+    pub dead_times: CpuTimes,
+    /// CPU time of children that were waited for.
+    pub child_times: CpuTimes,
+    /// Core dumps and ptrace allowed: `PR_SET_DUMPABLE`.
+    pub dumpable: AtomicBool,
+    /// `/proc/PID/oom_score_adj`.
+    pub oom_score_adj: AtomicI32,
+    /// Real user id of the process, for `SIGCHLD` and wait(2) after its death.
+    pub owner_uid: AtomicU32,
+    /// POSIX timers and interval timers.
+    pub timers: crate::clock::ProcessTimers,
+}
+
+impl ThreadGroup {
+    /// A group with given dispositions and limits.
+    #[must_use]
+    pub fn new(tgid: u32, sighand: Arc<SigHand>, rlimits: [Rlimit; 16]) -> Arc<Self> {
+        Arc::new(Self {
+            tgid,
+            sighand: RwLock::new(sighand),
+            signals: Mutex::new(GroupSignals::default()),
+            child_wait: WaitQueue::new(),
+            thread_exit: WaitQueue::new(),
+            rlimits: Mutex::new(rlimits),
+            dead_times: CpuTimes::default(),
+            child_times: CpuTimes::default(),
+            dumpable: AtomicBool::new(true),
+            oom_score_adj: AtomicI32::new(0),
+            owner_uid: AtomicU32::new(0),
+            timers: crate::clock::ProcessTimers::default(),
+        })
+    }
+
+    /// A child process's group: some settings are inherited.
+    #[must_use]
+    pub fn child_of(tgid: u32, parent: &Self, sighand: Arc<SigHand>, rlimits: [Rlimit; 16]) -> Arc<Self> {
+        let group = Self::new(tgid, sighand, rlimits);
+        group.dumpable.store(parent.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
+        group.owner_uid.store(parent.owner_uid.load(Ordering::Relaxed), Ordering::Relaxed);
+        group.oom_score_adj.store(parent.oom_score_adj.load(Ordering::Relaxed), Ordering::Relaxed);
+        group
+    }
+
+    /// The first group of a machine.
+    #[must_use]
+    pub fn first(tgid: u32) -> Arc<Self> {
+        Self::new(tgid, Arc::new(SigHand::default()), default_rlimits())
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn tgid(&self) -> u32 {
+        self.tgid
+    }
+
+    /// A resource limit's soft value by `RLIMIT_*` number.
+    #[must_use]
+    pub fn rlimit(&self, which: u32) -> u64 {
+        self.rlimits.lock().get(which as usize).map_or(u64::MAX, |r| r.cur)
+    }
+}

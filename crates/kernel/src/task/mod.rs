@@ -1,0 +1,271 @@
+//! Tasks (threads), thread groups (processes) and what they own.
+//!
+//! [`Task`] and [`ThreadGroup`] are the shared parts, reached by other tasks; [`CurrentTask`] is the exclusive
+//! handle that the task's own host thread holds.
+
+mod clone;
+mod current;
+mod exit;
+mod group;
+mod mm;
+mod run;
+pub mod tree;
+mod usage;
+mod waiting;
+
+pub use clone::CloneRequest;
+pub(crate) use clone::disabled_stack;
+pub use current::{CurrentTask, SyscallRestart};
+pub use exit::ExitKind;
+pub use group::ThreadGroup;
+pub use mm::{Mm, MmLayout};
+pub(crate) use mm::{read_bytes, write_bytes};
+pub use tree::{Node, Tree, WaitStatus};
+pub use usage::CpuTimes;
+pub use waiting::{WaitFor, WaitOptions, WaitResult};
+
+use crate::{fd::FdTable, kernel::Kernel, signal::TaskSignals};
+use parking_lot::{Mutex, RwLock};
+use std::sync::{
+    Arc, OnceLock, Weak,
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
+};
+use tuxlet_cpu::Kicker;
+use tuxlet_sync::Waiter;
+use tuxlet_vfs::{Cred, FsContext};
+
+/// Bits of [`Task::work`]: reasons for the task to leave the engine and look around.
+pub mod work {
+    /// A signal may be deliverable.
+    pub const SIGNAL: u32 = 1;
+    /// The thread group is exiting, or an execve(2) in another thread wants this one gone.
+    pub const EXIT: u32 = 2;
+    /// The thread group is to stop (job control).
+    pub const STOP: u32 = 4;
+    /// Something else to run at the next safe point (membarrier, rseq, tracing).
+    pub const NOTIFY: u32 = 8;
+}
+
+/// What a task is doing, as `/proc/PID/stat` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RunState {
+    /// Running or runnable.
+    Running = b'R',
+    /// Waiting, interruptible by signals.
+    Sleeping = b'S',
+    /// Stopped by job control.
+    Stopped = b'T',
+    /// Stopped for a tracer.
+    Traced = b't',
+    /// Dead, not yet waited for.
+    Zombie = b'Z',
+}
+
+/// The resources that `CLONE_*` flags share or copy. Replaced as a whole only by the task itself.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    /// Memory: shared by `CLONE_VM`.
+    pub mm: Arc<Mm>,
+    /// Descriptors: shared by `CLONE_FILES`.
+    pub fds: Arc<FdTable>,
+    /// Root, working directory, umask: shared by `CLONE_FS`.
+    pub fs: Arc<FsContext>,
+}
+
+/// A thread, as other threads see it.
+#[derive(Debug)]
+pub struct Task {
+    tid: AtomicU32,
+    group: Arc<ThreadGroup>,
+    kernel: Weak<Kernel>,
+    /// Pending signals and the blocked mask of this thread.
+    pub signals: Mutex<TaskSignals>,
+    /// Reasons to leave the engine: bits of [`work`].
+    work: AtomicU32,
+    /// What the thread sleeps on inside the kernel.
+    waiter: Arc<Waiter>,
+    /// Makes the engine return soon; set once the vCPU exists.
+    kicker: OnceLock<Kicker>,
+    cred: RwLock<Arc<Cred>>,
+    comm: Mutex<[u8; 16]>,
+    /// `None` once the task has died.
+    resources: Mutex<Option<Resources>>,
+    state: AtomicU8,
+    /// Start time: nanoseconds of the machine's boot clock.
+    pub start_ns: u64,
+    /// CPU time of this thread.
+    pub times: CpuTimes,
+    /// Signal to send when the parent *thread* dies: `PR_SET_PDEATHSIG`; 0 for none.
+    pub pdeath_signal: AtomicU8,
+    /// Dying: takes no more signals.
+    pub exiting: AtomicBool,
+    /// Host thread id for CPU accounting and affinity, 0 before it runs.
+    pub host_thread: AtomicU64,
+    /// CPU affinity mask, first 64 CPUs.
+    pub affinity: AtomicU64,
+    /// The system call the thread is in, for `/proc/PID/syscall`; `u32::MAX` outside.
+    pub in_syscall: AtomicU32,
+    /// Nice value.
+    pub nice: std::sync::atomic::AtomicI32,
+}
+
+impl Task {
+    /// A new task of a group.
+    pub(crate) fn new(
+        kernel: &Arc<Kernel>,
+        tid: u32,
+        group: Arc<ThreadGroup>,
+        cred: Arc<Cred>,
+        comm: [u8; 16],
+        resources: Resources,
+        signals: TaskSignals,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            tid: AtomicU32::new(tid),
+            group,
+            kernel: Arc::downgrade(kernel),
+            signals: Mutex::new(signals),
+            work: AtomicU32::new(0),
+            waiter: Waiter::new(),
+            kicker: OnceLock::new(),
+            cred: RwLock::new(cred),
+            comm: Mutex::new(comm),
+            resources: Mutex::new(Some(resources)),
+            state: AtomicU8::new(RunState::Running as u8),
+            start_ns: kernel.clock.boottime_ns(),
+            times: CpuTimes::default(),
+            pdeath_signal: AtomicU8::new(0),
+            exiting: AtomicBool::new(false),
+            host_thread: AtomicU64::new(0),
+            affinity: AtomicU64::new(u64::MAX),
+            in_syscall: AtomicU32::new(u32::MAX),
+            nice: std::sync::atomic::AtomicI32::new(0),
+        })
+    }
+
+    /// Takes over what fork(2) inherits beside the resources.
+    pub(crate) fn inherit(&self, parent: &Self) {
+        self.nice.store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.affinity.store(parent.affinity.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Thread id: gettid(2).
+    #[must_use]
+    pub fn tid(&self) -> u32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_tid(&self, tid: u32) {
+        self.tid.store(tid, Ordering::Relaxed);
+    }
+
+    /// Thread group id: getpid(2).
+    #[must_use]
+    pub fn tgid(&self) -> u32 {
+        self.group.tgid()
+    }
+
+    /// The thread group.
+    #[must_use]
+    pub fn group(&self) -> &Arc<ThreadGroup> {
+        &self.group
+    }
+
+    /// The kernel; `None` while the machine is being dropped.
+    #[must_use]
+    pub fn kernel(&self) -> Option<Arc<Kernel>> {
+        self.kernel.upgrade()
+    }
+
+    /// Current credentials (a snapshot).
+    #[must_use]
+    pub fn cred(&self) -> Arc<Cred> {
+        Arc::clone(&self.cred.read())
+    }
+
+    /// Replaces the credentials; only the task itself may.
+    pub(crate) fn set_cred(&self, cred: Cred) {
+        self.group.owner_uid.store(cred.uid, Ordering::Relaxed);
+        *self.cred.write() = Arc::new(cred);
+    }
+
+    /// The name of the thread, without the trailing zeros: `PR_GET_NAME`.
+    #[must_use]
+    pub fn comm(&self) -> Vec<u8> {
+        let comm = self.comm.lock();
+        let len = comm.iter().position(|b| *b == 0).unwrap_or(15);
+        comm[..len].to_vec()
+    }
+
+    /// Sets the name; cut to 15 bytes.
+    pub fn set_comm(&self, name: &[u8]) {
+        *self.comm.lock() = comm_bytes(name);
+    }
+
+    /// What the task shares or owns; `None` after its death.
+    #[must_use]
+    pub fn resources(&self) -> Option<Resources> {
+        self.resources.lock().clone()
+    }
+
+    pub(crate) fn set_resources(&self, resources: Option<Resources>) {
+        let old = std::mem::replace(&mut *self.resources.lock(), resources);
+        // Dropped outside the lock: closing files and unmapping memory take their time.
+        drop(old);
+    }
+
+    /// What the task is doing.
+    #[must_use]
+    pub fn run_state(&self) -> RunState {
+        match self.state.load(Ordering::Relaxed) {
+            b'S' => RunState::Sleeping,
+            b'T' => RunState::Stopped,
+            b't' => RunState::Traced,
+            b'Z' => RunState::Zombie,
+            _ => RunState::Running,
+        }
+    }
+
+    pub(crate) fn set_run_state(&self, state: RunState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// The task's parker.
+    #[must_use]
+    pub fn waiter(&self) -> &Arc<Waiter> {
+        &self.waiter
+    }
+
+    pub(crate) fn set_kicker(&self, kicker: Kicker) {
+        let _ = self.kicker.set(kicker);
+    }
+
+    /// Sets work bits, then makes the task notice: out of the engine by a kick, out of a sleep by a wake-up.
+    pub fn notify(&self, bits: u32) {
+        self.work.fetch_or(bits, Ordering::SeqCst);
+        if let Some(kicker) = self.kicker.get() {
+            kicker.kick();
+        }
+        self.waiter.notify();
+    }
+
+    /// Work bits that are set.
+    #[must_use]
+    pub fn pending_work(&self) -> u32 {
+        self.work.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn clear_work(&self, bits: u32) {
+        self.work.fetch_and(!bits, Ordering::SeqCst);
+    }
+}
+
+/// A thread name as the kernel keeps it: at most 15 bytes and a zero.
+#[must_use]
+pub fn comm_bytes(name: &[u8]) -> [u8; 16] {
+    let mut comm = [0; 16];
+    let len = name.iter().position(|b| *b == 0).unwrap_or(name.len()).min(15);
+    comm[..len].copy_from_slice(&name[..len]);
+    comm
+}

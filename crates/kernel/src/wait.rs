@@ -1,0 +1,83 @@
+//! The one interruptible sleep of the kernel.
+
+use crate::task::{CurrentTask, RunState};
+use std::{sync::Arc, time::Instant};
+use tuxlet_sync::WaitResult;
+use tuxlet_uapi::errno::{Errno, Result};
+use tuxlet_vfs::{Events, File, PollTable};
+
+/// Why a wait ended without what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitError {
+    /// A signal, a stop or the end of the process is pending.
+    Interrupted,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+impl CurrentTask {
+    /// Sleeps until `ready` gives a value. It is called first without a table; then once with one, into which it
+    /// puts the wait queues it depends on *before* it looks; then again after each wake-up. A signal or the
+    /// deadline end the wait; a value that is there wins over both.
+    pub fn wait_until<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut(&mut Self, Option<&mut PollTable>) -> Option<T>,
+    ) -> std::result::Result<T, WaitError> {
+        if let Some(value) = ready(self, None) {
+            return Ok(value);
+        }
+        let waiter = Arc::clone(self.task.waiter());
+        let mut table = PollTable::new(waiter.clone());
+        if let Some(value) = ready(self, Some(&mut table)) {
+            return Ok(value);
+        }
+        loop {
+            if self.task.pending_work() != 0 && self.signal_pending() {
+                break Err(WaitError::Interrupted);
+            }
+            self.task.set_run_state(RunState::Sleeping);
+            let woken = waiter.wait(deadline);
+            self.task.set_run_state(RunState::Running);
+            if let Some(value) = ready(self, None) {
+                break Ok(value);
+            }
+            if woken == WaitResult::TimedOut {
+                break Err(WaitError::TimedOut);
+            }
+        }
+    }
+
+    /// Repeats an operation on a file until it does something else than `EAGAIN`, sleeping for readiness in
+    /// between, unless the file is non-blocking. Interrupted: `ERESTARTSYS`.
+    pub fn block_on_file<T>(
+        &mut self,
+        file: &Arc<File>,
+        want: Events,
+        nonblock: bool,
+        deadline: Option<Instant>,
+        mut op: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        match op(self) {
+            Err(Errno::EAGAIN) if !nonblock => {}
+            other => return other,
+        }
+        let want = want | Events::ERR | Events::HUP;
+        let cx = self.cx();
+        let waited = self.wait_until(deadline, |task, table| {
+            if !file.ops().poll(&cx, table).intersects(want) {
+                return None;
+            }
+            match op(task) {
+                // Another reader was quicker.
+                Err(Errno::EAGAIN) => None,
+                other => Some(other),
+            }
+        });
+        match waited {
+            Ok(result) => result,
+            Err(WaitError::Interrupted) => Err(Errno::ERESTARTSYS),
+            Err(WaitError::TimedOut) => Err(Errno::EAGAIN),
+        }
+    }
+}
