@@ -1,3 +1,20 @@
-//! Provisioning: Debian packages and tarballs to file trees.
+//! Provisioning: Debian packages and tarballs to root file systems, and the store they live in.
+//!
+//! - [`store`] is the home of images, machines and downloads on the host's disk.
+//! - [`tree`] is what a root file system is written to and read from.
+//! - [`tar`] and [`debian`] make trees.
+//!
+//! This crate never runs guest code itself: where packages have to be configured inside the guest, the caller does it (see
+//! [`debian::pull`]).
 
 #![forbid(unsafe_code)]
+
+mod compress;
+mod error;
+mod progress;
+pub mod tar;
+pub mod tree;
+
+pub use compress::{Compression, decompress};
+pub use error::{Error, Result};
+pub use progress::{Progress, Quiet, Stage};
