@@ -12,6 +12,7 @@
 mod compress;
 mod error;
 mod progress;
+pub mod store;
 pub mod tar;
 pub mod tree;
 
