@@ -58,9 +58,12 @@ pub fn decompress<'a, R: Read + 'a>(
     let mut input = BufReader::with_capacity(1 << 16, input);
     // One fill may be short on a pipe; six bytes are needed.
     let mut head = Vec::with_capacity(6);
-    let io = |e| Error::Io {
-        what: format!("cannot read {what}"),
-        source: e,
+    let io = |e: io::Error| match e.kind() {
+        io::ErrorKind::UnexpectedEof => Error::archive(what, "it is cut short"),
+        _ => Error::Io {
+            what: format!("cannot read {what}"),
+            source: e,
+        },
     };
     input.by_ref().take(6).read_to_end(&mut head).map_err(io)?;
     let format = detect(what, &head)?;
@@ -189,7 +192,7 @@ pub(crate) mod tests {
 
     fn sample() -> Vec<u8> {
         (0..200_000u32)
-            .flat_map(|i| (i * 7919 >> 5).to_le_bytes())
+            .flat_map(|i| ((i * 7919) >> 5).to_le_bytes())
             .collect()
     }
 

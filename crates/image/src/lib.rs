@@ -10,7 +10,10 @@
 #![forbid(unsafe_code)]
 
 mod compress;
+pub mod config;
+pub mod debian;
 mod error;
+mod http;
 mod progress;
 pub mod store;
 pub mod tar;

@@ -355,19 +355,11 @@ fn sync_dir(path: &Path) -> Result<()> {
         .map_err(|e| Error::io("sync", path, e))
 }
 
-/// Makes every file and directory below `path` durable.
-fn sync_tree(path: &Path) -> Result<()> {
-    for entry in list(path)? {
-        let kind = fs::symlink_metadata(&entry).map_err(|e| Error::io("read", &entry, e))?;
-        if kind.is_dir() {
-            sync_tree(&entry)?;
-        } else if kind.is_file() {
-            File::open(&entry)
-                .and_then(|f| f.sync_all())
-                .map_err(|e| Error::io("sync", &entry, e))?;
-        }
-    }
-    sync_dir(path)
+/// Makes everything that was written to the host file system of `path` durable, in one go.
+fn sync_fs(path: &Path) -> Result<()> {
+    tuxlet_host::fs::Dir::open(path)
+        .and_then(|directory| directory.sync_fs())
+        .map_err(|errno| Error::io("sync", path, io::Error::other(errno)))
 }
 
 /// Puts `content` at `path` in one step: it is there whole or not at all.

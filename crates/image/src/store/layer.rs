@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Image, Store, remove_tree, sync_dir, sync_tree, temporary_name, try_lock, unique_id, write_json,
+    Image, Store, remove_tree, sync_dir, sync_fs, temporary_name, try_lock, unique_id, write_json,
 };
 use crate::{Error, Result};
 
@@ -48,7 +48,7 @@ impl NewLayer {
     /// Makes the layer durable and gives it to `image`, which thereby exists; an image of the same name is replaced. Returns the
     /// image with its layer filled in.
     pub fn commit(mut self, mut image: Image) -> Result<Image> {
-        sync_tree(&self.path)?;
+        sync_fs(&self.path)?;
         let names = self.store.lock_names()?;
         let id = unique_id();
         let layers = self.store.home.join("layers");

@@ -135,6 +135,13 @@ impl<'a> TreeBuilder<'a> {
                 "its link target is empty or too long",
             ));
         }
+        if let Some(place) = self.place(name)?
+            && let Some(node) = self.child(place.parent, &place.name)
+            && matches!(&self.nodes[node].kind, Kind::Symlink(old) if old == target)
+        {
+            self.nodes[node].layer = self.layer;
+            return Ok(());
+        }
         let place = self.fresh(name)?;
         self.sink.symlink(&place.path, meta, target)?;
         self.insert(&place, Kind::Symlink(target.to_vec()));
