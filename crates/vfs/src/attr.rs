@@ -168,7 +168,7 @@ pub struct SetAttr {
     pub uid: Option<u32>,
     /// New group.
     pub gid: Option<u32>,
-    /// New size (truncate).
+    /// New size (truncate(2)); the modification time follows if the size changes.
     pub size: Option<u64>,
     /// New access time.
     pub atime: Option<SetTime>,

@@ -147,3 +147,18 @@ pub struct Cx {
     /// Thread id of the caller; 0 for the host.
     pub tid: u32,
 }
+
+impl Cx {
+    /// The context of the host itself: the superuser without umask and limits.
+    #[must_use]
+    pub fn host(now: Time) -> Self {
+        Self {
+            cred: Arc::new(Cred::root()),
+            umask: 0,
+            now,
+            fsize_limit: u64::MAX,
+            tgid: 0,
+            tid: 0,
+        }
+    }
+}

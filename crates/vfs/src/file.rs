@@ -25,7 +25,10 @@ use std::{
 use tuxlet_mem::{IoRead, IoWrite};
 use tuxlet_uapi::{
     errno::{Errno, Result},
-    fcntl::{OpenFlags, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET},
+    fcntl::{
+        FALLOC, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, OpenFlags, SEEK_CUR, SEEK_DATA,
+        SEEK_END, SEEK_HOLE, SEEK_SET,
+    },
     inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY, IN_OPEN},
 };
 
@@ -345,6 +348,9 @@ impl File {
             self.was_written(cx, n)?;
             return Ok(n);
         }
+        if from.remaining() == 0 {
+            return Ok(0);
+        }
         let mut pos = self.pos.lock();
         let n = if self.flags().contains(OpenFlags::APPEND) {
             let (end, n) = self.append(cx, from)?;
@@ -375,6 +381,9 @@ impl File {
             return Err(Errno::ESPIPE);
         }
         self.may_write()?;
+        if from.remaining() == 0 {
+            return Ok(0);
+        }
         let n = if append || self.flags().contains(OpenFlags::APPEND) {
             self.append(cx, from)?.1
         } else {
@@ -386,9 +395,6 @@ impl File {
 
     fn write_at(&self, cx: &Cx, offset: u64, from: &mut dyn IoRead) -> Result<usize> {
         let len = from.remaining() as u64;
-        if len == 0 {
-            return Ok(0);
-        }
         self.strip_privileges(cx)?;
         if self.kind() != Some(FileType::Regular) {
             return self.ops.write_at(cx, offset, from);
@@ -406,9 +412,6 @@ impl File {
     }
 
     fn append(&self, cx: &Cx, from: &mut dyn IoRead) -> Result<(u64, usize)> {
-        if from.remaining() == 0 {
-            return Ok((self.ops.attr(cx)?.size, 0));
-        }
         self.strip_privileges(cx)?;
         if self.kind() != Some(FileType::Regular) {
             return self.ops.append(cx, from);
@@ -474,6 +477,9 @@ impl File {
         if !self.ops.seekable() {
             return Err(Errno::ESPIPE);
         }
+        if whence >= SEEK_END && self.kind() == Some(FileType::Directory) {
+            return Err(Errno::EINVAL);
+        }
         let mut pos = self.pos.lock();
         let base = match whence {
             SEEK_SET => 0,
@@ -507,6 +513,47 @@ impl File {
         drop(pos);
         self.touch(cx, path);
         Ok(())
+    }
+
+    /// fallocate(2).
+    pub fn fallocate(&self, cx: &Cx, mode: u32, offset: u64, len: u64) -> Result<()> {
+        if self.is_path_only() {
+            return Err(Errno::EBADF);
+        }
+        if offset > MAX_OFFSET || len > MAX_OFFSET || len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if mode & !FALLOC.iter().fold(0, |all, (_, bit)| all | bit) != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if mode & FALLOC_FL_PUNCH_HOLE != 0 && mode & FALLOC_FL_KEEP_SIZE == 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if !self.writable() {
+            return Err(Errno::EBADF);
+        }
+        match self.kind() {
+            Some(FileType::Fifo) => return Err(Errno::ESPIPE),
+            Some(FileType::Directory) => return Err(Errno::EISDIR),
+            Some(FileType::Regular) => {}
+            Some(_) => return Err(Errno::ENODEV),
+            None => {
+                return Err(if self.ops.seekable() {
+                    Errno::ENODEV
+                } else {
+                    Errno::ESPIPE
+                });
+            }
+        }
+        if offset + len > MAX_OFFSET {
+            return Err(Errno::EFBIG);
+        }
+        if mode & FALLOC_FL_KEEP_SIZE == 0 && offset + len > cx.fsize_limit {
+            return Err(Errno::EFBIG);
+        }
+        self.strip_privileges(cx)?;
+        self.ops.fallocate(cx, mode, offset, len)?;
+        self.was_written(cx, 1)
     }
 
     /// The locks of the inode, to take one through this description. `EBADF` for `O_PATH`.

@@ -5,6 +5,7 @@ use crate::{
     cx::Cx,
     dir::DirSink,
     poll::{Events, PollTable},
+    seals::Seals,
     socket::SocketOps,
 };
 use std::{any::Any, fmt::Debug, sync::Arc};
@@ -85,6 +86,10 @@ pub trait FileOps: Send + Sync + Debug + Any {
     fn mmap_object(&self, cx: &Cx) -> Result<Arc<dyn MemoryObject>> {
         let _ = cx;
         Err(Errno::ENODEV)
+    }
+    /// The seals, of files that have any (files in memory): fcntl(2) `F_ADD_SEALS`.
+    fn seals(&self) -> Option<&Seals> {
+        None
     }
     /// Device and socket controls: ioctl(2). `arg` is the raw third argument, `mm` the caller's memory.
     fn ioctl(&self, cx: &Cx, request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {

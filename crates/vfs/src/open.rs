@@ -123,7 +123,7 @@ pub fn open_path(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
     }
     may_open(cx, &path, flags)?;
     if flags.contains(OpenFlags::TRUNC) && path.dentry.kind() == FileType::Regular {
-        setattr::do_truncate(cx, &path, 0)?;
+        setattr::truncate_at_open(cx, &path)?;
     }
     finish(cx, path, flags)
 }

@@ -87,6 +87,9 @@ pub fn chown(cx: &Cx, path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result
     } else {
         without_privileges(cx, &attr)
     };
+    if mode.is_some() && !cx.cred.owner_or_capable(&attr) {
+        return Err(Errno::EPERM);
+    }
     if uid.is_none() && gid.is_none() && mode.is_none() {
         return Ok(());
     }
@@ -147,20 +150,23 @@ pub fn truncate(cx: &Cx, path: &Path, size: u64) -> Result<()> {
     path.mount.want_write()?;
     access::permission(cx, path.inode(), WRITE)?;
     check_size(cx, path.inode(), size)?;
-    do_truncate(cx, path, size)
+    do_truncate(cx, path, size, None)
 }
 
-/// Truncates after all checks: also `O_TRUNC`.
-pub(crate) fn do_truncate(cx: &Cx, path: &Path, size: u64) -> Result<()> {
+/// Cuts a file to nothing after all checks: `O_TRUNC`, which counts as a change even of an empty file.
+pub(crate) fn truncate_at_open(cx: &Cx, path: &Path) -> Result<()> {
+    do_truncate(cx, path, 0, Some(SetTime::Now))
+}
+
+fn do_truncate(cx: &Cx, path: &Path, size: u64, mtime: Option<SetTime>) -> Result<()> {
     let mode = mode_after_write(cx, path.inode())?;
-    path.inode().set_attr(
-        cx,
-        &SetAttr {
-            mode,
-            size: Some(size),
-            ..SetAttr::default()
-        },
-    )?;
+    let set = SetAttr {
+        mode,
+        size: Some(size),
+        mtime,
+        ..SetAttr::default()
+    };
+    path.inode().set_attr(cx, &set)?;
     notify::on_dentry(&path.dentry, IN_MODIFY);
     Ok(())
 }

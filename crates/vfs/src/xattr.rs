@@ -55,6 +55,7 @@ fn may(cx: &Cx, path: &Path, name: &[u8], mask: u32) -> Result<()> {
         };
     }
     if !name.starts_with(b"user.") {
+        access::permission(cx, path.inode(), mask)?;
         return Err(Errno::EOPNOTSUPP);
     }
     match path.dentry.kind() {
