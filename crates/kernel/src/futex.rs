@@ -156,7 +156,7 @@ impl CurrentTask {
         if addr & 3 != 0 {
             return Err(Errno::EINVAL);
         }
-        Ok(self.mm.space.futex_key(addr, shared)?)
+        self.mm.space.futex_key(addr, shared)
     }
 
     /// Sleeps while the word holds `value`. `EAGAIN` if it does not, `ETIMEDOUT`, `ERESTARTSYS` for a signal.
@@ -324,10 +324,11 @@ impl CurrentTask {
         let mut old = self.mm.space.load_u32(second)?;
         let holds = loop {
             let (new, holds) = wake_op_values(op, old)?;
-            match self.mm.space.cmpxchg_u32(second, old, new)? {
-                Ok(_) => break holds,
-                Err(seen) => old = seen,
+            let seen = self.mm.space.cmpxchg_u32(second, old, new)?;
+            if seen == old {
+                break holds;
             }
+            old = seen;
         };
         let table = &self.kernel.futexes;
         let mut count = table.wake(&first_key, wake_first, !0);
@@ -391,8 +392,8 @@ fn owner_died(task: &CurrentTask, addr: u64, pending: bool) {
         }
         let new = (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
         match task.mm.space.cmpxchg_u32(addr, old, new) {
-            Ok(Ok(_)) => break,
-            Ok(Err(seen)) => old = seen,
+            Ok(seen) if seen == old => break,
+            Ok(seen) => old = seen,
             Err(_) => return,
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     futex::FutexTable,
     task::{CurrentTask, MmLayout, Mm, Node, Resources, Task, ThreadGroup, Tree, comm_bytes},
     signal::TaskSignals,
+    special::DeviceTable,
 };
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashSet;
@@ -49,6 +50,8 @@ pub struct Kernel {
     pub mounts: Arc<MountNamespace>,
     /// Names of uname(2).
     pub uts: RwLock<UtsNames>,
+    /// Drivers of character devices.
+    pub devices: DeviceTable,
     /// The embedder's ear.
     pub events: Arc<dyn EventSink>,
     /// Woken when a signal is queued anywhere: signalfd(2).
@@ -103,10 +106,11 @@ impl Kernel {
             clock: Clock::new(),
             tree: Mutex::new(Tree::default()),
             futexes: FutexTable::default(),
-            budget: MemoryBudget::new(config.memory),
+            budget: MemoryBudget::new((config.memory / 4096) as usize),
             engine,
             mounts,
             uts: RwLock::new(uts),
+            devices: DeviceTable::default(),
             events,
             signal_notify: WaitQueue::new(),
             exit_notify: WaitQueue::new(),
@@ -135,12 +139,12 @@ impl Kernel {
     }
 
     fn build_first(self: &Arc<Self>, tgid: u32, spawn: &Spawn) -> Result<CurrentTask> {
-        let fs = Arc::new(FsContext::new(&self.mounts));
+        let fs = Arc::new(FsContext::new(self.mounts.root(), 0o022));
         let fds = Arc::new(crate::fd::FdTable::new());
         for file in [&spawn.stdio.stdin, &spawn.stdio.stdout, &spawn.stdio.stderr] {
             fds.install(Arc::clone(file), false, 0, 3)?;
         }
-        let space = AddressSpace::new(Arc::clone(&self.budget));
+        let space = AddressSpace::new(&self.budget)?;
         let resources = Resources { mm: Mm::new(space, MmLayout::default(), None), fds, fs };
         let group = ThreadGroup::first(tgid);
         group.owner_uid.store(spawn.cred.uid, Ordering::Relaxed);
@@ -233,7 +237,7 @@ impl Kernel {
             .into_iter()
             .filter_map(|(group, task)| {
                 let adjust = i64::from(group.oom_score_adj.load(Ordering::Relaxed));
-                let pages = task.resources()?.mm.space.resident_pages().cast_signed();
+                let pages = task.resources()?.mm.space.usage().resident() as i64;
                 (adjust > -1000).then_some((pages + adjust * total / 1000, group))
             })
             .max_by_key(|(score, _)| *score)

@@ -314,7 +314,7 @@ impl FileOps for PipeEnd {
             return Err(Errno::ENOTTY);
         }
         let len = self.pipe.state.lock().data.len() as i32;
-        crate::task::write_bytes(mm, arg, &len.to_le_bytes())?;
+        mm.write_bytes(arg, &len.to_le_bytes())?;
         Ok(0)
     }
 

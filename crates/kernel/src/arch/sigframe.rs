@@ -112,7 +112,7 @@ pub fn pop(task: &mut CurrentTask) -> Result<()> {
     if frame_at & 15 != 0 {
         return Err(Errno::EFAULT);
     }
-    let frame = task.mm.read::<RtSigframe>(frame_at)?;
+    let frame = task.mm.space.read::<RtSigframe>(frame_at)?;
     let context = &frame.uc.uc_mcontext;
     let fpsimd = find_fpsimd(&context._reserved)?;
 

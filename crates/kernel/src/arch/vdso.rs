@@ -1,8 +1,7 @@
 //! The page of kernel code in every process: the signal return trampoline.
 
-use crate::kernel::Kernel;
 use std::sync::Arc;
-use tuxlet_mem::{AddressSpace, MapRequest, PAGE_SIZE, Placement, Prot, VmaFlags};
+use tuxlet_mem::{AddressSpace, MapRequest, PAGE_SIZE, Prot, VmaFlags};
 use tuxlet_uapi::{errno::Result, nr};
 
 /// Where things are.
@@ -23,20 +22,16 @@ const fn movz_x8(value: u32) -> u32 {
 const SVC: u32 = 0xd400_0001;
 
 /// Maps the page into a new memory.
-pub fn map(kernel: &Kernel, space: &Arc<AddressSpace>) -> Result<Vdso> {
+pub fn map(space: &Arc<AddressSpace>) -> Result<Vdso> {
     let _ = kernel;
-    let at = space.map(MapRequest {
-        placement: Placement::Hint(0),
-        len: PAGE_SIZE,
-        prot: Prot::RW,
-        flags: VmaFlags::empty(),
-        name: Some("[vdso]"),
-        ..MapRequest::default()
-    })?;
+    let mut request = MapRequest::anonymous(PAGE_SIZE, Prot::RW);
+    request.flags = VmaFlags::SPECIAL;
+    request.name = Some(b"[vdso]".as_slice().into());
+    let at = space.map(request)?;
     // Unwinders know the trampoline by these two instructions.
     for (i, word) in [movz_x8(nr::RT_SIGRETURN), SVC].into_iter().enumerate() {
         space.write::<u32>(at + i as u64 * 4, &word)?;
     }
-    space.protect(at, PAGE_SIZE, Prot::RX)?;
+    space.protect(at, PAGE_SIZE, Prot::RX, false)?;
     Ok(Vdso { base: 0, sigreturn: at })
 }

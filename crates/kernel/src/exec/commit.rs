@@ -52,7 +52,7 @@ impl CurrentTask {
 
         if self.clear_child_tid != 0 {
             let addr = std::mem::take(&mut self.clear_child_tid);
-            if Arc::strong_count(&self.mm) > 1 && self.mm.write::<u32>(addr, &0).is_ok() {
+            if Arc::strong_count(&self.mm) > 1 && self.mm.space.write::<u32>(addr, &0).is_ok() {
                 crate::futex::wake_addr(self, addr, 1);
             }
         }

@@ -4,7 +4,7 @@ use super::{ExecRequest, aux::AuxInput, image::Image, stack};
 use crate::task::{CurrentTask, MmLayout, Mm};
 use std::sync::Arc;
 use tuxlet_mem::{
-    AddressSpace, Layout, MapRequest, PAGE_MASK, PAGE_SIZE, Placement, Prot, TASK_SIZE, VmaFlags, page_down, page_up,
+    AddressSpace, Layout, MapRequest, PAGE_MASK, PAGE_SIZE, Placement, Prot, TASK_SIZE, page_down, page_up,
 };
 use tuxlet_uapi::{
     elf::{
@@ -150,30 +150,18 @@ fn map_segments(space: &Arc<AddressSpace>, image: &Image, program: &Program, bia
         let end = page_up(s.p_vaddr.wrapping_add(bias) + s.p_memsz).ok_or(Errno::ENOEXEC)?;
         let file_pages_end = page_up(file_end).ok_or(Errno::ENOEXEC)?;
         if s.p_filesz > 0 {
-            space.map(MapRequest {
-                placement: Placement::Fixed(start),
-                len: file_pages_end - start,
-                prot,
-                flags: VmaFlags::empty(),
-                object: Some(Arc::clone(&object)),
-                offset: s.p_offset - in_page,
-                ..MapRequest::default()
-            })?;
+            let request =
+                MapRequest::private(Arc::clone(&object), s.p_offset - in_page, file_pages_end - start, prot);
+            space.map(request.at(Placement::Fixed(start)))?;
         }
         if s.p_memsz > s.p_filesz {
             let zero_from = if s.p_filesz > 0 { file_pages_end } else { start };
             if end > zero_from {
-                space.map(MapRequest {
-                    placement: Placement::Fixed(zero_from),
-                    len: end - zero_from,
-                    prot,
-                    flags: VmaFlags::empty(),
-                    ..MapRequest::default()
-                })?;
+                space.map(MapRequest::anonymous(end - zero_from, prot).at(Placement::Fixed(zero_from)))?;
             }
             // The rest of the last file page belongs to the zero-initialised data.
             if s.p_filesz > 0 && file_end < file_pages_end && prot.contains(Prot::WRITE) {
-                space.copy_out(file_end, &vec![0; (file_pages_end - file_end) as usize])?;
+                space.clear_bytes(file_end, (file_pages_end - file_end) as usize)?;
             }
         }
     }
@@ -184,14 +172,9 @@ fn map_segments(space: &Arc<AddressSpace>, image: &Image, program: &Program, bia
 fn place(space: &Arc<AddressSpace>, program: &Program) -> Result<u64> {
     let (start, end) = program.extent();
     let align = program.alignment();
-    let reserved = space.map(MapRequest {
-        placement: Placement::Hint(0),
-        len: end - start + align - PAGE_SIZE,
-        prot: Prot::NONE,
-        flags: VmaFlags::NORESERVE,
-        ..MapRequest::default()
-    })?;
-    space.unmap(reserved, end - start + align - PAGE_SIZE)?;
+    let len = end - start + align - PAGE_SIZE;
+    let reserved = space.map(MapRequest::anonymous(len, Prot::NONE))?;
+    space.unmap(reserved, len)?;
     Ok(((reserved + align - 1) & !(align - 1)).wrapping_sub(start))
 }
 
@@ -205,13 +188,14 @@ pub(super) fn load(
 ) -> Result<Loaded> {
     let random = aslr_seed()?;
     let stack_limit = task.task.group().rlimit(tuxlet_uapi::resource::RLIMIT_STACK);
-    let space = AddressSpace::with_layout(Arc::clone(&task.kernel.budget), Layout::new(random, stack_limit));
+    let space = AddressSpace::new(&task.kernel.budget)?;
+    space.set_layout(Layout::new(random, stack_limit));
     let (low, high) = program.extent();
     let bias = match program.header.e_type {
         ET_EXEC => 0,
         // A static PIE and the dynamic loader started by hand go where mmap(2) puts things.
         _ if interpreter.is_none() => place(&space, program)?,
-        _ => space.layout().pie_base(program.alignment()).wrapping_sub(low),
+        _ => (space.layout().pie_base & !(program.alignment() - 1)).wrapping_sub(low),
     };
     map_segments(&space, image, program, bias)?;
 
@@ -225,14 +209,14 @@ pub(super) fn load(
         None => (program_entry, 0),
     };
     let data_end = high.wrapping_add(bias);
-    space.init_brk(data_end, random.rotate_left(17))?;
+    space.set_brk_start(data_end, high - low);
 
     let mut layout = MmLayout::default();
     let text = program.loads().find(|s| s.p_flags & PF_X != 0);
     layout.code = text.map_or((0, 0), |s| (s.p_vaddr + bias, s.p_vaddr + s.p_filesz + bias));
     let data = program.loads().filter(|s| s.p_flags & PF_W != 0).last();
     layout.data = data.map_or((0, 0), |s| (s.p_vaddr + bias, s.p_vaddr + s.p_filesz + bias));
-    let vdso = crate::arch::vdso::map(&task.kernel, &space)?;
+    let vdso = crate::arch::vdso::map(&space)?;
     layout.vdso = vdso.base;
     layout.sigreturn = vdso.sigreturn;
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::task::{CurrentTask, MmLayout};
 use std::sync::Arc;
-use tuxlet_mem::{AddressSpace, Prot};
+use tuxlet_mem::{AddressSpace, MapRequest, Placement, Prot, VmaFlags, page_up};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     resource::RLIMIT_STACK,
@@ -20,6 +20,9 @@ const MIN_ARGS: u64 = 128 << 10;
 /// And never more than this: three quarters of `_STK_LIM`.
 const MAX_ARGS: u64 = 6 << 20;
 
+/// Mapped below the strings; the rest grows on demand.
+const INITIAL_STACK: u64 = 128 << 10;
+
 /// Pushes downwards.
 struct Pusher<'a> {
     space: &'a AddressSpace,
@@ -29,7 +32,7 @@ struct Pusher<'a> {
 impl Pusher<'_> {
     fn bytes(&mut self, bytes: &[u8]) -> Result<u64> {
         self.at -= bytes.len() as u64;
-        self.space.copy_out(self.at, bytes)?;
+        self.space.write_bytes(self.at, bytes)?;
         Ok(self.at)
     }
 
@@ -61,7 +64,11 @@ pub(super) fn build(
     }
 
     let prot = if executable { Prot::RWX } else { Prot::RW };
-    let top = space.map_stack(total + (64 << 10), prot)?;
+    let top = space.layout().stack_top;
+    let len = page_up(total + INITIAL_STACK).ok_or(Errno::E2BIG)?;
+    let mut mapping = MapRequest::anonymous(len, prot).at(Placement::Fixed(top - len));
+    mapping.flags = VmaFlags::STACK | VmaFlags::GROWSDOWN;
+    space.map(mapping)?;
     let mut push = Pusher { space, at: top };
     push.bytes(&[0; 8])?;
     let filename = push.string(&request.filename)?;
@@ -89,7 +96,7 @@ pub(super) fn build(
     layout.auxv = bytes[aux_at..].to_vec();
     // The stack pointer is 16-byte aligned at entry: AAPCS64 6.4.5.
     push.at = (push.at - bytes.len() as u64) & !15;
-    space.copy_out(push.at, &bytes)?;
+    space.write_bytes(push.at, &bytes)?;
     layout.start_stack = push.at;
     Ok(push.at)
 }

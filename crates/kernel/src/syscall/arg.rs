@@ -107,7 +107,7 @@ impl<T> UserPtr<T> {
 impl<T: FromBytes + IntoBytes + Immutable> UserPtr<T> {
     /// Reads the value. `EFAULT`.
     pub fn read(self, task: &CurrentTask) -> Result<T> {
-        task.mm.read::<T>(self.addr)
+        task.mm.space.read::<T>(self.addr)
     }
 
     /// Reads the value unless the pointer is null.
@@ -117,7 +117,7 @@ impl<T: FromBytes + IntoBytes + Immutable> UserPtr<T> {
 
     /// Writes the value. `EFAULT`.
     pub fn write(self, task: &CurrentTask, value: &T) -> Result<()> {
-        task.mm.write::<T>(self.addr, value)
+        task.mm.space.write::<T>(self.addr, value)
     }
 
     /// Writes the value unless the pointer is null.
@@ -157,7 +157,7 @@ impl UserPath {
 
     /// Reads the string without its zero. `EFAULT`, `ENAMETOOLONG`.
     pub fn read(self, task: &CurrentTask) -> Result<Vec<u8>> {
-        task.mm.read_cstr(self.0, PATH_MAX)?.ok_or(Errno::ENAMETOOLONG)
+        task.mm.space.read_cstr(self.0, PATH_MAX)
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn sys_getdents64(task: &mut CurrentTask, fd: i32, buf: u64, len: u32
     if too_small {
         return Err(Errno::EINVAL);
     }
-    task.mm.write_bytes(buf, &out)?;
+    task.mm.space.write_bytes(buf, &out)?;
     Ok(out.len())
 }
 
@@ -39,7 +39,7 @@ pub(super) fn sys_getcwd(task: &mut CurrentTask, buf: u64, size: u64) -> Result<
     if path.len() as u64 > size {
         return Err(Errno::ERANGE);
     }
-    task.mm.write_bytes(buf, &path)?;
+    task.mm.space.write_bytes(buf, &path)?;
     Ok(path.len())
 }
 
@@ -143,7 +143,7 @@ pub(super) fn sys_readlinkat(
         other => other,
     })?;
     link.truncate(size);
-    task.mm.write_bytes(buf, &link)?;
+    task.mm.space.write_bytes(buf, &link)?;
     Ok(link.len())
 }
 

@@ -143,7 +143,7 @@ pub(super) fn sys_msync(task: &mut CurrentTask, addr: u64, len: u64, flags: u32)
 
 pub(super) fn sys_mincore(task: &mut CurrentTask, addr: u64, len: u64, vec: u64) -> Result<()> {
     let pages = task.mm.space.mincore(addr, len)?;
-    task.mm.write_bytes(vec, &pages)
+    task.mm.space.write_bytes(vec, &pages)
 }
 
 pub(super) fn sys_mlock(task: &mut CurrentTask, addr: u64, len: u64) -> Result<()> {

@@ -32,7 +32,7 @@ fn read_name(task: &CurrentTask, name: u64, len: i32) -> Result<Vec<u8>> {
     }
     let len = usize::try_from(len).ok().filter(|l| *l <= UTS_LEN).ok_or(Errno::EINVAL)?;
     let mut bytes = vec![0; len];
-    task.mm.read_bytes(name, &mut bytes)?;
+    task.mm.space.read_bytes(name, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -52,7 +52,7 @@ pub(super) fn sys_sysinfo(task: &mut CurrentTask, to: UserPtr<Sysinfo>) -> Resul
     let info = Sysinfo {
         uptime: (kernel.clock.boottime_ns() / crate::clock::NSEC_PER_SEC).cast_signed(),
         totalram: total,
-        freeram: total.saturating_sub(kernel.budget.used_pages() * 4096),
+        freeram: total.saturating_sub(kernel.budget.used_pages() as u64 * 4096),
         procs: kernel.tree.lock().task_count().min(usize::from(u16::MAX)) as u16,
         mem_unit: 1,
         ..Sysinfo::default()
@@ -71,7 +71,7 @@ pub(super) fn sys_getrandom(task: &mut CurrentTask, buf: u64, len: u64, flags: F
     while done < len {
         let part = &mut chunk[..RANDOM_CHUNK.min((len - done) as usize)];
         tuxlet_host::entropy::fill(part).map_err(|_| Errno::EIO)?;
-        match task.mm.write_bytes(buf.wrapping_add(done), part) {
+        match task.mm.space.write_bytes(buf.wrapping_add(done), part) {
             Ok(()) => done += part.len() as u64,
             Err(_) if done > 0 => break,
             Err(errno) => return Err(errno),

@@ -181,7 +181,7 @@ fn select_until(task: &mut CurrentTask, count: i32, sets: [u64; 3], deadline: Op
     for (bits, addr) in wanted.iter_mut().zip(sets) {
         *bits = vec![0u8; len];
         if addr != 0 {
-            task.mm.read_bytes(addr, bits)?;
+            task.mm.space.read_bytes(addr, bits)?;
         }
     }
     let has = |bits: &[u8], fd: usize| bits[fd / 8] >> (fd % 8) & 1 != 0;
@@ -216,7 +216,7 @@ fn select_until(task: &mut CurrentTask, count: i32, sets: [u64; 3], deadline: Op
     };
     for (bits, addr) in result.iter().zip(sets) {
         if addr != 0 {
-            task.mm.write_bytes(addr, bits)?;
+            task.mm.space.write_bytes(addr, bits)?;
         }
     }
     Ok(found)

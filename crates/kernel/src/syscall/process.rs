@@ -127,7 +127,10 @@ fn read_strings(task: &CurrentTask, array: UserPtr<u64>) -> Result<Vec<Vec<u8>>>
             return Ok(strings);
         }
         let string =
-            task.mm.read_cstr(pointer, crate::exec::MAX_ARG_LEN)?.ok_or(Errno::E2BIG)?;
+            match task.mm.space.read_cstr(pointer, crate::exec::MAX_ARG_LEN) {
+            Err(Errno::ENAMETOOLONG) => return Err(Errno::E2BIG),
+            other => other?,
+        };
         total += string.len() + 9;
         // No limit on the stack allows more than this, so there is no point in reading on.
         if total > 8 << 20 {
@@ -157,7 +160,7 @@ impl CurrentTask {
         size: usize,
     ) -> Result<T> {
         let mut bytes = vec![0; size];
-        self.mm.read_bytes(addr, &mut bytes)?;
+        self.mm.space.read_bytes(addr, &mut bytes)?;
         if bytes.len() > size_of::<T>() && bytes[size_of::<T>()..].iter().any(|b| *b != 0) {
             return Err(Errno::E2BIG);
         }

@@ -3,18 +3,15 @@
 use super::{Flags, UserPtr};
 use crate::task::CurrentTask;
 use std::sync::Arc;
-use tuxlet_mem::{IoRead, IoVec, IoWrite, UserReader, UserWriter};
+use tuxlet_mem::{IoRead, IoVec, IoWrite, TASK_SIZE, UserReader, UserWriter};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     signal::Signal,
-    socket::Iovec,
 };
 use tuxlet_vfs::{Events, File};
 
 /// Longest transfer of one call: `MAX_RW_COUNT`.
 const MAX_RW_COUNT: u64 = 0x7fff_f000;
-/// `IOV_MAX`.
-const IOV_MAX: usize = 1024;
 /// `RWF_HIPRI`, `RWF_DSYNC`, `RWF_SYNC`: accepted; the data is written through anyway or by the next fsync.
 const RWF_SYNC_FLAGS: u32 = 1 | 2 | 4;
 /// `RWF_NOWAIT`.
@@ -25,34 +22,12 @@ const RWF_APPEND: u32 = 16;
 const COPY_CHUNK: usize = 64 << 10;
 
 impl CurrentTask {
-    /// A vector of buffers in the caller's memory. `EINVAL` for too many or a negative length.
-    pub(crate) fn read_iovecs(&self, array: u64, count: usize) -> Result<Vec<IoVec>> {
-        if count > IOV_MAX {
-            return Err(Errno::EINVAL);
-        }
-        let mut left = MAX_RW_COUNT;
-        let mut buffers = Vec::with_capacity(count);
-        for iov in UserPtr::<Iovec>::new(array).read_vec(self, count)? {
-            if iov.iov_len.cast_signed() < 0 {
-                return Err(Errno::EINVAL);
-            }
-            let len = iov.iov_len.min(left);
-            left -= len;
-            buffers.push(IoVec { addr: iov.iov_base, len });
-        }
-        Ok(buffers)
-    }
-
-    fn one_buffer(addr: u64, len: u64) -> [IoVec; 1] {
-        [IoVec { addr, len: len.min(MAX_RW_COUNT) }]
-    }
-
     fn do_read(&mut self, file: &Arc<File>, offset: Option<u64>, buffers: &[IoVec], nowait: bool) -> Result<usize> {
         let cx = self.cx();
         let space = Arc::clone(&self.mm.space);
         let nonblock = nowait || file.nonblocking();
         self.block_on_file(file, Events::READABLE, nonblock, None, |_| {
-            let mut to = UserWriter::new(&space, buffers);
+            let mut to = UserWriter::vectored(&space, buffers);
             match offset {
                 Some(offset) => file.pread(&cx, offset, &mut to),
                 None => file.read(&cx, &mut to),
@@ -71,7 +46,7 @@ impl CurrentTask {
         let cx = self.cx();
         let space = Arc::clone(&self.mm.space);
         let nonblock = nowait || file.nonblocking();
-        let mut from = UserReader::new(&space, buffers);
+        let mut from = UserReader::vectored(&space, buffers);
         let mut written = 0;
         let result = self.block_on_file(file, Events::WRITABLE, nonblock, None, |_| {
             let n = match offset {
@@ -100,25 +75,34 @@ impl CurrentTask {
     }
 }
 
+/// A single buffer; one that does not lie in user space is refused at once.
+fn one_buffer(base: u64, len: u64) -> Result<[IoVec; 1]> {
+    let end = base.checked_add(len);
+    if end.is_none_or(|e| e > TASK_SIZE) {
+        return Err(Errno::EFAULT);
+    }
+    Ok([IoVec { base, len: len.min(MAX_RW_COUNT) }])
+}
+
 pub(super) fn sys_read(task: &mut CurrentTask, fd: i32, buf: u64, len: u64) -> Result<usize> {
     let file = task.fds.get(fd)?;
-    task.do_read(&file, None, &CurrentTask::one_buffer(buf, len), false)
+    task.do_read(&file, None, &one_buffer(buf, len)?, false)
 }
 
 pub(super) fn sys_write(task: &mut CurrentTask, fd: i32, buf: u64, len: u64) -> Result<usize> {
     let file = task.fds.get(fd)?;
-    task.do_write(&file, None, &CurrentTask::one_buffer(buf, len), false, false)
+    task.do_write(&file, None, &one_buffer(buf, len)?, false, false)
 }
 
 pub(super) fn sys_readv(task: &mut CurrentTask, fd: i32, array: u64, count: usize) -> Result<usize> {
     let file = task.fds.get(fd)?;
-    let buffers = task.read_iovecs(array, count)?;
+    let buffers = task.mm.space.read_iovec(array, count)?;
     task.do_read(&file, None, &buffers, false)
 }
 
 pub(super) fn sys_writev(task: &mut CurrentTask, fd: i32, array: u64, count: usize) -> Result<usize> {
     let file = task.fds.get(fd)?;
-    let buffers = task.read_iovecs(array, count)?;
+    let buffers = task.mm.space.read_iovec(array, count)?;
     task.do_write(&file, None, &buffers, false, false)
 }
 
@@ -129,26 +113,26 @@ fn offset(raw: i64) -> Result<Option<u64>> {
 pub(super) fn sys_pread64(task: &mut CurrentTask, fd: i32, buf: u64, len: u64, pos: i64) -> Result<usize> {
     let pos = offset(pos)?;
     let file = task.fds.get(fd)?;
-    task.do_read(&file, pos, &CurrentTask::one_buffer(buf, len), false)
+    task.do_read(&file, pos, &one_buffer(buf, len)?, false)
 }
 
 pub(super) fn sys_pwrite64(task: &mut CurrentTask, fd: i32, buf: u64, len: u64, pos: i64) -> Result<usize> {
     let pos = offset(pos)?;
     let file = task.fds.get(fd)?;
-    task.do_write(&file, pos, &CurrentTask::one_buffer(buf, len), false, false)
+    task.do_write(&file, pos, &one_buffer(buf, len)?, false, false)
 }
 
 pub(super) fn sys_preadv(task: &mut CurrentTask, fd: i32, array: u64, count: usize, pos: i64) -> Result<usize> {
     let pos = offset(pos)?;
     let file = task.fds.get(fd)?;
-    let buffers = task.read_iovecs(array, count)?;
+    let buffers = task.mm.space.read_iovec(array, count)?;
     task.do_read(&file, pos, &buffers, false)
 }
 
 pub(super) fn sys_pwritev(task: &mut CurrentTask, fd: i32, array: u64, count: usize, pos: i64) -> Result<usize> {
     let pos = offset(pos)?;
     let file = task.fds.get(fd)?;
-    let buffers = task.read_iovecs(array, count)?;
+    let buffers = task.mm.space.read_iovec(array, count)?;
     task.do_write(&file, pos, &buffers, false, false)
 }
 
@@ -163,7 +147,7 @@ pub(super) fn sys_preadv2(
 ) -> Result<usize> {
     let flags = flags.0;
     let file = task.fds.get(fd)?;
-    let buffers = task.read_iovecs(array, count)?;
+    let buffers = task.mm.space.read_iovec(array, count)?;
     if flags & !(RWF_SYNC_FLAGS | RWF_NOWAIT) != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -182,7 +166,7 @@ pub(super) fn sys_pwritev2(
 ) -> Result<usize> {
     let flags = flags.0;
     let file = task.fds.get(fd)?;
-    let buffers = task.read_iovecs(array, count)?;
+    let buffers = task.mm.space.read_iovec(array, count)?;
     if flags & !(RWF_SYNC_FLAGS | RWF_NOWAIT | RWF_APPEND) != 0 {
         return Err(Errno::EOPNOTSUPP);
     }

@@ -123,14 +123,14 @@ impl CurrentTask {
 
         if has(CLONE_PIDFD) {
             let fd = crate::pidfd::install(self, &child)?;
-            self.mm.write::<i32>(request.pidfd, &fd)?;
+            self.mm.space.write::<i32>(request.pidfd, &fd)?;
         }
         if has(CLONE_PARENT_SETTID) {
             // Linux ignores a bad pointer here.
-            let _ = self.mm.write::<u32>(request.parent_tid, &tid);
+            let _ = self.mm.space.write::<u32>(request.parent_tid, &tid);
         }
         if has(CLONE_CHILD_SETTID) {
-            let _ = current.mm.write::<u32>(request.child_tid, &tid);
+            let _ = current.mm.space.write::<u32>(request.child_tid, &tid);
         }
         self.insert_child(request, &child, group_is_new);
         if let Err(errno) = kernel.start_thread(current) {

@@ -4,8 +4,12 @@ use super::{Mm, Resources, Task};
 use crate::{fd::FdTable, kernel::Kernel};
 use std::{sync::Arc, time::Instant};
 use tuxlet_cpu::{CpuState, Vcpu};
-use tuxlet_uapi::signal::{SigInfo, Signal};
-use tuxlet_vfs::{Cx, FsContext};
+use tuxlet_mem::Limits;
+use tuxlet_uapi::{
+    resource::{RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK},
+    signal::{SigInfo, Signal},
+};
+use tuxlet_vfs::{Cx, FsContext, cx::cap};
 
 /// What restart_syscall(2) is to continue.
 #[derive(Clone, Debug)]
@@ -134,6 +138,17 @@ impl CurrentTask {
         self.vcpu.switch(Arc::clone(&mm.space));
         self.mm = mm;
         self.publish_resources();
+    }
+
+    /// Tells the address space the current resource limits, before calls that they restrain.
+    pub(crate) fn sync_memory_limits(&self) {
+        let group = self.task.group();
+        self.mm.space.set_limits(Limits {
+            address_space: group.rlimit(RLIMIT_AS),
+            data: group.rlimit(RLIMIT_DATA),
+            stack: group.rlimit(RLIMIT_STACK),
+            locked: if self.task.cred().has_cap(cap::IPC_LOCK) { u64::MAX } else { group.rlimit(RLIMIT_MEMLOCK) },
+        });
     }
 
     /// Raises the signal that a resource limit or a broken pipe sends to the thread itself.

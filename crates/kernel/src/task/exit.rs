@@ -34,7 +34,7 @@ impl CurrentTask {
         crate::futex::exit_robust_list(&mut self);
         if self.clear_child_tid != 0 {
             let addr = self.clear_child_tid;
-            if self.mm.write::<u32>(addr, &0).is_ok() {
+            if self.mm.space.write::<u32>(addr, &0).is_ok() {
                 crate::futex::wake_addr(&self, addr, 1);
             }
         }
@@ -103,7 +103,7 @@ impl Kernel {
             Some(node) => {
                 node.zombie = Some(status);
                 node.report = None;
-                node.usage = crate::task::usage::rusage(group);
+                node.usage = super::usage::node_rusage(node);
                 (node.parent, node.exit_signal, node.pgid, node.sid)
             }
             None => return,
@@ -152,7 +152,7 @@ impl Kernel {
                 WaitStatus::Signaled(sig, false) => (CLD_KILLED, sig.number()),
                 other => (CLD_EXITED, other.raw() >> 8),
             };
-            let mut info = child_info(group, code, value);
+            let mut info = self.child_info(group, code, value);
             info.si_signo = signal.number();
             let _ = send_to_group(self, parent, info);
         }
@@ -194,15 +194,15 @@ impl Kernel {
         let Some(parent) = parent else { return };
         let action = parent.sighand.read().get(Signal::SIGCHLD);
         if action.sa_flags & SA_NOCLDSTOP == 0 {
-            let _ = send_to_group(self, &parent, child_info(group, code, signal.number()));
+            let _ = send_to_group(self, &parent, self.child_info(group, code, signal.number()));
         }
         parent.child_wait.wake_all(!0);
     }
-}
 
-fn child_info(group: &Arc<ThreadGroup>, code: i32, status: i32) -> SigInfo {
-    let usage = super::usage::group_times(group);
-    let ticks = |ns: u64| (ns / 10_000_000).cast_signed();
-    let uid = group.owner_uid.load(Ordering::Relaxed);
-    SigInfo::chld(code, group.tgid().cast_signed(), uid, status, ticks(usage.0), ticks(usage.1))
+    fn child_info(&self, group: &Arc<ThreadGroup>, code: i32, status: i32) -> SigInfo {
+        let (user, system) = self.process_times(group.tgid());
+        let ticks = |ns: u64| (ns / 10_000_000).cast_signed();
+        let uid = group.owner_uid.load(Ordering::Relaxed);
+        SigInfo::chld(code, group.tgid().cast_signed(), uid, status, ticks(user), ticks(system))
+    }
 }

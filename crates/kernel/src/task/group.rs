@@ -8,7 +8,29 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
 };
 use tuxlet_sync::WaitQueue;
-use tuxlet_uapi::resource::{Rlimit, default_rlimits};
+use tuxlet_uapi::resource::{
+    RLIM_INFINITY, RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_RTPRIO,
+    RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit,
+};
+
+/// The limits of the first process, as a distribution's init would have them.
+fn default_rlimits() -> [Rlimit; 16] {
+    let mut limits = [Rlimit { rlim_cur: RLIM_INFINITY, rlim_max: RLIM_INFINITY }; 16];
+    for (which, soft, hard) in [
+        (RLIMIT_STACK, 8 << 20, RLIM_INFINITY),
+        (RLIMIT_CORE, 0, RLIM_INFINITY),
+        (RLIMIT_NPROC, 4096, 4096),
+        (RLIMIT_NOFILE, 1024, 1 << 20),
+        (RLIMIT_MEMLOCK, 8 << 20, 8 << 20),
+        (RLIMIT_SIGPENDING, 15_000, 15_000),
+        (RLIMIT_MSGQUEUE, 819_200, 819_200),
+        (RLIMIT_NICE, 0, 0),
+        (RLIMIT_RTPRIO, 0, 0),
+    ] {
+        limits[which as usize] = Rlimit { rlim_cur: soft, rlim_max: hard };
+    }
+    limits
+}
 
 /// A thread group. Its place in the tree is kept by [`super::Tree`].
 #[derive(Debug)]
@@ -83,6 +105,6 @@ impl ThreadGroup {
     /// A resource limit's soft value by `RLIMIT_*` number.
     #[must_use]
     pub fn rlimit(&self, which: u32) -> u64 {
-        self.rlimits.lock().get(which as usize).map_or(u64::MAX, |r| r.cur)
+        self.rlimits.lock().get(which as usize).map_or(u64::MAX, |r| r.rlim_cur)
     }
 }

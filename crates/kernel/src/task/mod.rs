@@ -10,7 +10,7 @@ mod group;
 mod mm;
 mod run;
 pub mod tree;
-mod usage;
+pub mod usage;
 mod waiting;
 
 pub use clone::CloneRequest;
@@ -19,7 +19,6 @@ pub use current::{CurrentTask, SyscallRestart};
 pub use exit::ExitKind;
 pub use group::ThreadGroup;
 pub use mm::{Mm, MmLayout};
-pub(crate) use mm::{read_bytes, write_bytes};
 pub use tree::{Node, Tree, WaitStatus};
 pub use usage::CpuTimes;
 pub use waiting::{WaitFor, WaitOptions, WaitResult};
@@ -31,6 +30,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 use tuxlet_cpu::Kicker;
+use tuxlet_host::thread::CpuClock;
 use tuxlet_sync::Waiter;
 use tuxlet_vfs::{Cred, FsContext};
 
@@ -100,8 +100,8 @@ pub struct Task {
     pub pdeath_signal: AtomicU8,
     /// Dying: takes no more signals.
     pub exiting: AtomicBool,
-    /// Host thread id for CPU accounting and affinity, 0 before it runs.
-    pub host_thread: AtomicU64,
+    /// The CPU clock of the host thread; set once it runs.
+    cpu_clock: OnceLock<CpuClock>,
     /// CPU affinity mask, first 64 CPUs.
     pub affinity: AtomicU64,
     /// The system call the thread is in, for `/proc/PID/syscall`; `u32::MAX` outside.
@@ -137,11 +137,22 @@ impl Task {
             times: CpuTimes::default(),
             pdeath_signal: AtomicU8::new(0),
             exiting: AtomicBool::new(false),
-            host_thread: AtomicU64::new(0),
+            cpu_clock: OnceLock::new(),
             affinity: AtomicU64::new(u64::MAX),
             in_syscall: AtomicU32::new(u32::MAX),
             nice: std::sync::atomic::AtomicI32::new(0),
         })
+    }
+
+    /// Called once by the task's host thread.
+    pub(crate) fn note_host_thread(&self) {
+        if let Some(clock) = CpuClock::current() {
+            let _ = self.cpu_clock.set(clock);
+        }
+    }
+
+    fn cpu_clock(&self) -> Option<u64> {
+        self.cpu_clock.get()?.read()
     }
 
     /// Takes over what fork(2) inherits beside the resources.

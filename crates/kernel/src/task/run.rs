@@ -14,6 +14,7 @@ use tuxlet_uapi::{
 impl CurrentTask {
     /// Runs the task to its end. The body of its host thread.
     pub fn run(mut self) {
+        self.task.note_host_thread();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_loop()));
         let kind = outcome.unwrap_or_else(|panic| {
             // Our bug kills the guest process, never the embedder.

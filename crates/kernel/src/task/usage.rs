@@ -1,6 +1,9 @@
 //! CPU accounting.
 
+use super::{CurrentTask, Node, Task};
+use crate::kernel::Kernel;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tuxlet_uapi::{resource::Rusage, time::Timeval};
 
 /// User and system time in nanoseconds.
 #[derive(Debug, Default)]
@@ -40,30 +43,56 @@ impl CpuTimes {
     }
 }
 
-/// A process's user and system time in nanoseconds, its live and its dead threads together.
-#[must_use]
-pub fn group_times(group: &ThreadGroup) -> (u64, u64) {
-    let mut times = (group.dead_times.user_ns(), group.dead_times.system_ns());
-    for task in group.live_threads() {
-        times.0 += task.times.user_ns();
-        times.1 += task.times.system_ns();
+impl Task {
+    /// CPU time of this thread in nanoseconds.
+    #[must_use]
+    pub fn cpu_ns(&self) -> u64 {
+        // The clock of a thread that has died cannot be read any more; its last value was noted.
+        let noted = self.times.user_ns() + self.times.system_ns();
+        if self.exiting.load(Ordering::Relaxed) { noted } else { self.cpu_clock().map_or(noted, |now| now.max(noted)) }
     }
-    times
+}
+
+/// A process's user and system time in nanoseconds, its live and its dead threads together.
+///
+/// DEVIATION: time inside our kernel counts as user time, as the host counts it.
+#[must_use]
+pub fn node_times(node: &Node) -> (u64, u64) {
+    let live: u64 = node.threads.iter().map(|t| t.cpu_ns()).sum();
+    (node.group.dead_times.user_ns() + live, node.group.dead_times.system_ns())
 }
 
 /// A process's resource usage: getrusage(2) `RUSAGE_SELF`.
 #[must_use]
-pub fn rusage(group: &ThreadGroup) -> Rusage {
-    let (user, system) = group_times(group);
+pub fn node_rusage(node: &Node) -> Rusage {
+    let (user, system) = node_times(node);
     of_times(user, system)
 }
 
 /// A usage record of two times in nanoseconds.
 #[must_use]
 pub fn of_times(user_ns: u64, system_ns: u64) -> Rusage {
-    Rusage { ru_utime: timeval(user_ns), ru_stime: timeval(system_ns), ..Rusage::default() }
+    Rusage { ru_utime: Timeval::from_nanos(user_ns), ru_stime: Timeval::from_nanos(system_ns), ..Rusage::default() }
 }
 
-fn timeval(ns: u64) -> Timeval {
-    Timeval { tv_sec: (ns / 1_000_000_000).cast_signed(), tv_usec: (ns % 1_000_000_000 / 1000).cast_signed() }
+impl Kernel {
+    /// A process's user and system time in nanoseconds; zero if there is no such process.
+    #[must_use]
+    pub fn process_times(&self, tgid: u32) -> (u64, u64) {
+        self.tree.lock().node(tgid).map_or((0, 0), node_times)
+    }
+
+    /// A process's CPU time in nanoseconds.
+    #[must_use]
+    pub fn process_cpu_ns(&self, tgid: u32) -> u64 {
+        let (user, system) = self.process_times(tgid);
+        user + system
+    }
+}
+
+impl CurrentTask {
+    /// Notes the CPU time of the thread, before its clock goes.
+    pub(crate) fn account_cpu(&self) {
+        self.task.times.set(tuxlet_host::time::thread_cpu(), 0);
+    }
 }

@@ -126,8 +126,9 @@ fn look(tree: &mut Tree, parent: u32, whom: WaitFor, options: WaitOptions) -> Re
         };
         if wanted {
             let status = if options.nowait { node.report } else { node.report.take() };
+            let usage = super::usage::node_rusage(node);
             if let Some(status) = status {
-                return result(status, super::usage::rusage(&node.group));
+                return result(status, usage);
             }
         }
     }
