@@ -24,6 +24,19 @@ pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
+/// The processor that the calling thread runs on; 0 where the host does not tell.
+#[must_use]
+pub fn current_cpu() -> u32 {
+    #[cfg(target_os = "linux")]
+    {
+        rustix::thread::sched_getcpu() as u32
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        0
+    }
+}
+
 /// The processor-time clock of one thread, readable from every other.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuClock(Clock);

@@ -58,7 +58,8 @@ impl Clock {
 
     /// Sets `CLOCK_REALTIME` for this machine.
     pub fn set_realtime(&self, ns: i64) {
-        self.realtime_offset.store(ns.saturating_sub(host_time::realtime()), Ordering::Relaxed);
+        self.realtime_offset
+            .store(ns.saturating_sub(host_time::realtime()), Ordering::Relaxed);
     }
 
     /// `CLOCK_REALTIME` as file systems take it.
@@ -66,7 +67,10 @@ impl Clock {
     pub fn realtime_vfs(&self) -> tuxlet_vfs::attr::Time {
         let ns = self.realtime_ns();
         let per_sec = NSEC_PER_SEC.cast_signed();
-        tuxlet_vfs::attr::Time { sec: ns.div_euclid(per_sec), nsec: ns.rem_euclid(per_sec) as u32 }
+        tuxlet_vfs::attr::Time {
+            sec: ns.div_euclid(per_sec),
+            nsec: ns.rem_euclid(per_sec) as u32,
+        }
     }
 
     /// The host instant at which `CLOCK_MONOTONIC` reads `ns`.
@@ -92,7 +96,8 @@ impl Default for Clock {
 #[must_use]
 pub fn instant_after(ns: u64) -> Instant {
     let now = Instant::now();
-    now.checked_add(Duration::from_nanos(ns)).unwrap_or_else(|| now + Duration::from_secs(1 << 30))
+    now.checked_add(Duration::from_nanos(ns))
+        .unwrap_or_else(|| now + Duration::from_secs(1 << 30))
 }
 
 /// A non-negative time in nanoseconds; `EINVAL` for a negative one or one with a bad fraction.
@@ -100,11 +105,18 @@ pub fn timespec_ns(ts: &Timespec) -> Result<u64> {
     if ts.tv_sec < 0 || !(0..NSEC_PER_SEC.cast_signed()).contains(&ts.tv_nsec) {
         return Err(Errno::EINVAL);
     }
-    Ok(ts.tv_sec.cast_unsigned().saturating_mul(NSEC_PER_SEC).saturating_add(ts.tv_nsec.cast_unsigned()))
+    Ok(ts
+        .tv_sec
+        .cast_unsigned()
+        .saturating_mul(NSEC_PER_SEC)
+        .saturating_add(ts.tv_nsec.cast_unsigned()))
 }
 
 /// A timespec of nanoseconds.
 #[must_use]
 pub fn ns_timespec(ns: u64) -> Timespec {
-    Timespec { tv_sec: (ns / NSEC_PER_SEC).cast_signed(), tv_nsec: (ns % NSEC_PER_SEC).cast_signed() }
+    Timespec {
+        tv_sec: (ns / NSEC_PER_SEC).cast_signed(),
+        tv_nsec: (ns % NSEC_PER_SEC).cast_signed(),
+    }
 }

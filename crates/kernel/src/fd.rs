@@ -30,7 +30,9 @@ impl FdTable {
     /// A copy with the same open file descriptions: fork(2).
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self { slots: RwLock::new(self.slots.read().clone()) }
+        Self {
+            slots: RwLock::new(self.slots.read().clone()),
+        }
     }
 
     /// One more than the highest descriptor ever in use at once.
@@ -55,22 +57,39 @@ impl FdTable {
     }
 
     /// Puts a file at the lowest free descriptor that is at least `min`. `EMFILE` at `limit`.
-    pub fn install(&self, file: Arc<File>, close_on_exec: bool, min: i32, limit: u64) -> Result<i32> {
+    pub fn install(
+        &self,
+        file: Arc<File>,
+        close_on_exec: bool,
+        min: i32,
+        limit: u64,
+    ) -> Result<i32> {
         let min = usize::try_from(min).map_err(|_| Errno::EINVAL)?;
         let mut slots = self.slots.write();
-        let index = (min..slots.len()).find(|i| slots[*i].is_none()).unwrap_or(slots.len().max(min));
+        let index = (min..slots.len())
+            .find(|i| slots[*i].is_none())
+            .unwrap_or(slots.len().max(min));
         if index as u64 >= limit.min(NR_OPEN) {
             return Err(Errno::EMFILE);
         }
         if index >= slots.len() {
             slots.resize(index + 1, None);
         }
-        slots[index] = Some(Slot { file, close_on_exec });
+        slots[index] = Some(Slot {
+            file,
+            close_on_exec,
+        });
         Ok(index as i32)
     }
 
     /// Puts a file at a given descriptor and returns what was there: dup3(2). `EBADF` beyond `limit`.
-    pub fn replace(&self, fd: i32, file: Arc<File>, close_on_exec: bool, limit: u64) -> Result<Option<Arc<File>>> {
+    pub fn replace(
+        &self,
+        fd: i32,
+        file: Arc<File>,
+        close_on_exec: bool,
+        limit: u64,
+    ) -> Result<Option<Arc<File>>> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
         if index as u64 >= limit.min(NR_OPEN) {
             return Err(Errno::EBADF);
@@ -79,14 +98,22 @@ impl FdTable {
         if index >= slots.len() {
             slots.resize(index + 1, None);
         }
-        Ok(slots[index].replace(Slot { file, close_on_exec }).map(|s| s.file))
+        Ok(slots[index]
+            .replace(Slot {
+                file,
+                close_on_exec,
+            })
+            .map(|s| s.file))
     }
 
     /// Takes a descriptor out of the table; the caller flushes and drops the file.
     pub fn remove(&self, fd: i32) -> Result<Arc<File>> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
         let mut slots = self.slots.write();
-        let slot = slots.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
+        let slot = slots
+            .get_mut(index)
+            .and_then(Option::take)
+            .ok_or(Errno::EBADF)?;
         while slots.last().is_some_and(Option::is_none) {
             slots.pop();
         }
@@ -102,14 +129,23 @@ impl FdTable {
     /// The close-on-exec flag.
     pub fn close_on_exec(&self, fd: i32) -> Result<bool> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
-        self.slots.read().get(index).and_then(Option::as_ref).map(|s| s.close_on_exec).ok_or(Errno::EBADF)
+        self.slots
+            .read()
+            .get(index)
+            .and_then(Option::as_ref)
+            .map(|s| s.close_on_exec)
+            .ok_or(Errno::EBADF)
     }
 
     /// Sets the close-on-exec flag.
     pub fn set_close_on_exec(&self, fd: i32, on: bool) -> Result<()> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
         let mut slots = self.slots.write();
-        slots.get_mut(index).and_then(Option::as_mut).ok_or(Errno::EBADF)?.close_on_exec = on;
+        slots
+            .get_mut(index)
+            .and_then(Option::as_mut)
+            .ok_or(Errno::EBADF)?
+            .close_on_exec = on;
         Ok(())
     }
 
@@ -118,7 +154,11 @@ impl FdTable {
     pub fn snapshot(&self) -> Vec<(i32, Arc<File>, bool)> {
         let slots = self.slots.read();
         let open = slots.iter().enumerate();
-        open.filter_map(|(i, s)| s.as_ref().map(|s| (i as i32, Arc::clone(&s.file), s.close_on_exec))).collect()
+        open.filter_map(|(i, s)| {
+            s.as_ref()
+                .map(|s| (i as i32, Arc::clone(&s.file), s.close_on_exec))
+        })
+        .collect()
     }
 
     /// Takes out all descriptors that `select` picks (by number and flag), for close_range(2) and execve(2).
@@ -126,7 +166,10 @@ impl FdTable {
         let mut slots = self.slots.write();
         let mut taken = Vec::new();
         for (i, slot) in slots.iter_mut().enumerate() {
-            if slot.as_ref().is_some_and(|s| select(i as i32, s.close_on_exec)) {
+            if slot
+                .as_ref()
+                .is_some_and(|s| select(i as i32, s.close_on_exec))
+            {
                 taken.extend(slot.take().map(|s| s.file));
             }
         }
@@ -153,7 +196,9 @@ impl FdTable {
     /// Marks a range of descriptors close-on-exec: `CLOSE_RANGE_CLOEXEC`.
     pub fn mark_range(&self, first: u32, last: u32) {
         for (i, slot) in self.slots.write().iter_mut().enumerate() {
-            if (first..=last).contains(&(i as u32)) && let Some(slot) = slot {
+            if (first..=last).contains(&(i as u32))
+                && let Some(slot) = slot
+            {
                 slot.close_on_exec = true;
             }
         }

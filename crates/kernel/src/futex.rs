@@ -46,12 +46,22 @@ pub struct FutexTable {
 
 impl Default for FutexTable {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect() }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
+        }
     }
 }
 
-fn wake_queue(shard: &mut Shard, key: &FutexKey, count: u32, bitset: u32, woken: &mut Vec<Arc<Sleeper>>) {
-    let Some(queue) = shard.get_mut(key) else { return };
+fn wake_queue(
+    shard: &mut Shard,
+    key: &FutexKey,
+    count: u32,
+    bitset: u32,
+    woken: &mut Vec<Arc<Sleeper>>,
+) {
+    let Some(queue) = shard.get_mut(key) else {
+        return;
+    };
     let mut left = count;
     queue.retain(|sleeper| {
         if left == 0 || sleeper.bitset & bitset == 0 {
@@ -80,7 +90,11 @@ impl FutexTable {
     }
 
     /// Locks the shards of two keys in a fixed order; the second is `None` if they are the same.
-    fn lock_two(&self, a: usize, b: usize) -> (MutexGuard<'_, Shard>, Option<MutexGuard<'_, Shard>>) {
+    fn lock_two(
+        &self,
+        a: usize,
+        b: usize,
+    ) -> (MutexGuard<'_, Shard>, Option<MutexGuard<'_, Shard>>) {
         match a.cmp(&b) {
             std::cmp::Ordering::Equal => (self.shards[a].lock(), None),
             std::cmp::Ordering::Less => {
@@ -97,7 +111,13 @@ impl FutexTable {
     /// Wakes at most `count` waiters whose bit set meets `bitset`; the number woken.
     pub fn wake(&self, key: &FutexKey, count: u32, bitset: u32) -> u32 {
         let mut woken = Vec::new();
-        wake_queue(&mut self.shards[Self::index(key)].lock(), key, count, bitset, &mut woken);
+        wake_queue(
+            &mut self.shards[Self::index(key)].lock(),
+            key,
+            count,
+            bitset,
+            &mut woken,
+        );
         notify(&woken)
     }
 
@@ -186,9 +206,14 @@ impl CurrentTask {
             if self.mm.space.load_u32(addr)? != value {
                 return Err(Errno::EAGAIN);
             }
-            shard.entry(key).or_default().push_back(Arc::clone(&sleeper));
+            shard
+                .entry(key)
+                .or_default()
+                .push_back(Arc::clone(&sleeper));
         }
-        let result = self.wait_until(deadline, |_, _| sleeper.woken.load(Ordering::SeqCst).then_some(()));
+        let result = self.wait_until(deadline, |_, _| {
+            sleeper.woken.load(Ordering::SeqCst).then_some(())
+        });
         match result {
             Ok(()) => Ok(()),
             Err(reason) => {
@@ -197,7 +222,11 @@ impl CurrentTask {
                 if sleeper.woken.load(Ordering::SeqCst) {
                     return Ok(());
                 }
-                Err(if reason == WaitError::TimedOut { Errno::ETIMEDOUT } else { Errno::ERESTARTSYS })
+                Err(if reason == WaitError::TimedOut {
+                    Errno::ETIMEDOUT
+                } else {
+                    Errno::ERESTARTSYS
+                })
             }
         }
     }
@@ -225,7 +254,10 @@ impl CurrentTask {
                 if self.mm.space.load_u32(*addr)? != *value {
                     return Ok(None);
                 }
-                shard.entry(key).or_default().push_back(Arc::clone(&sleeper));
+                shard
+                    .entry(key)
+                    .or_default()
+                    .push_back(Arc::clone(&sleeper));
                 Ok(Some(sleeper))
             };
             match enqueue() {
@@ -302,7 +334,10 @@ impl CurrentTask {
             }
             if !moved.is_empty() {
                 let target = second.as_deref_mut().unwrap_or(&mut *first);
-                target.entry(to_key).or_default().extend(moved.iter().cloned());
+                target
+                    .entry(to_key)
+                    .or_default()
+                    .extend(moved.iter().cloned());
             }
         }
         Ok((notify(&woken), moved.len() as u32))
@@ -356,9 +391,11 @@ pub(crate) fn exit_robust_list(task: &mut CurrentTask) {
     }
     let space = Arc::clone(&task.mm.space);
     let read = |addr: u64| space.read::<u64>(addr).ok();
-    let (Some(first), Some(offset), Some(pending)) =
-        (read(head), read(head.wrapping_add(8)), read(head.wrapping_add(16)))
-    else {
+    let (Some(first), Some(offset), Some(pending)) = (
+        read(head),
+        read(head.wrapping_add(8)),
+        read(head.wrapping_add(16)),
+    ) else {
         return;
     };
     let word = |entry: u64| (entry & !1).wrapping_add(offset);
@@ -379,7 +416,9 @@ pub(crate) fn exit_robust_list(task: &mut CurrentTask) {
 }
 
 fn owner_died(task: &CurrentTask, addr: u64, pending: bool) {
-    let Ok(mut old) = task.mm.space.load_u32(addr) else { return };
+    let Ok(mut old) = task.mm.space.load_u32(addr) else {
+        return;
+    };
     loop {
         let owner = old & FUTEX_TID_MASK;
         if pending && owner == 0 {

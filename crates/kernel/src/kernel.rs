@@ -4,9 +4,9 @@ use crate::{
     clock::Clock,
     config::{Config, EventSink},
     futex::FutexTable,
-    task::{CurrentTask, MmLayout, Mm, Node, Resources, Task, ThreadGroup, Tree, comm_bytes},
     signal::TaskSignals,
     special::DeviceTable,
+    task::{CurrentTask, Mm, MmLayout, Node, Resources, Task, ThreadGroup, Tree, comm_bytes},
 };
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashSet;
@@ -32,7 +32,6 @@ pub struct UtsNames {
 }
 
 /// The kernel of one machine.
-#[derive(Debug)]
 pub struct Kernel {
     /// Settings.
     pub config: Config,
@@ -60,6 +59,14 @@ pub struct Kernel {
     pub exit_notify: WaitQueue,
     /// Absent system calls that have been reported already, by name.
     reported: Mutex<FxHashSet<u64>>,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The three standard streams of a process that the host starts.
@@ -101,7 +108,10 @@ impl Kernel {
         mounts: Arc<MountNamespace>,
         events: Arc<dyn EventSink>,
     ) -> Arc<Self> {
-        let uts = UtsNames { hostname: config.hostname.clone().into_bytes(), domainname: b"(none)".to_vec() };
+        let uts = UtsNames {
+            hostname: config.hostname.clone().into_bytes(),
+            domainname: b"(none)".to_vec(),
+        };
         Arc::new(Self {
             clock: Clock::new(),
             tree: Mutex::new(Tree::default()),
@@ -129,7 +139,8 @@ impl Kernel {
             if spawn.controlling_tty {
                 crate::tty::acquire_controlling(self, &spawn.stdio.stdin, tgid);
             }
-            self.start_thread(current).inspect_err(|_| self.forget_unstarted(&task))
+            self.start_thread(current)
+                .inspect_err(|_| self.forget_unstarted(&task))
         });
         if let Err(errno) = started {
             self.tree.lock().release_pid(tgid);
@@ -145,15 +156,34 @@ impl Kernel {
             fds.install(Arc::clone(file), false, 0, 3)?;
         }
         let space = AddressSpace::new(&self.budget)?;
-        let resources = Resources { mm: Mm::new(space, MmLayout::default(), None), fds, fs };
+        let resources = Resources {
+            mm: Mm::new(space, MmLayout::default(), None),
+            fds,
+            fs,
+        };
         let group = ThreadGroup::first(tgid);
         group.owner_uid.store(spawn.cred.uid, Ordering::Relaxed);
-        let signals =
-            TaskSignals { alt_stack: crate::task::disabled_stack(), ..TaskSignals::default() };
-        let name = spawn.program.rsplit(|b| *b == b'/').next().unwrap_or(&spawn.program);
+        let signals = TaskSignals {
+            alt_stack: crate::task::disabled_stack(),
+            ..TaskSignals::default()
+        };
+        let name = spawn
+            .program
+            .rsplit(|b| *b == b'/')
+            .next()
+            .unwrap_or(&spawn.program);
         let cred = Arc::new(spawn.cred.clone());
-        let task = Task::new(self, tgid, group, cred, comm_bytes(name), resources.clone(), signals);
-        let mut current = CurrentTask::new(Arc::clone(self), task, resources, Box::new(CpuState::new()));
+        let task = Task::new(
+            self,
+            tgid,
+            group,
+            cred,
+            comm_bytes(name),
+            resources.clone(),
+            signals,
+        );
+        let mut current =
+            CurrentTask::new(Arc::clone(self), task, resources, Box::new(CpuState::new()));
         current.change_directory(&spawn.cwd)?;
         current.exec_path(&spawn.program, spawn.args.clone(), spawn.env.clone())?;
         Ok(current)
@@ -171,7 +201,8 @@ impl Kernel {
             return Err(Errno::EAGAIN);
         }
         let name = format!("guest-{}", current.task.tid());
-        thread::spawn(&name, self.config.stack_size, move || current.run()).map_err(|_| Errno::EAGAIN)?;
+        thread::spawn(&name, self.config.stack_size, move || current.run())
+            .map_err(|_| Errno::EAGAIN)?;
         Ok(())
     }
 
@@ -214,14 +245,20 @@ impl Kernel {
     /// Logs a system call that is not there, once each.
     pub(crate) fn note_absent(&self, nr: u64, name: Option<&str>) {
         if self.reported.lock().insert(nr) {
-            tracing::info!("system call {nr} ({}) is not implemented: ENOSYS", name.unwrap_or("unknown"));
+            tracing::info!(
+                "system call {nr} ({}) is not implemented: ENOSYS",
+                name.unwrap_or("unknown")
+            );
         }
     }
 
     /// Whether a process is dead or gone.
     #[must_use]
     pub fn is_zombie(&self, tgid: u32) -> bool {
-        self.tree.lock().node(tgid).is_none_or(|n| n.zombie.is_some())
+        self.tree
+            .lock()
+            .node(tgid)
+            .is_none_or(|n| n.zombie.is_some())
     }
 
     /// The process that the OOM killer takes: the largest resident set, weighted by `oom_score_adj`; never
@@ -229,15 +266,19 @@ impl Kernel {
     pub(crate) fn oom_victim(&self) -> Option<Arc<ThreadGroup>> {
         let candidates: Vec<(Arc<ThreadGroup>, Arc<Task>)> = {
             let tree = self.tree.lock();
-            let live = tree.groups().filter(|(id, n)| *id != 1 && n.zombie.is_none());
-            live.filter_map(|(_, n)| Some((Arc::clone(&n.group), Arc::clone(n.threads.first()?)))).collect()
+            let live = tree
+                .groups()
+                .filter(|(id, n)| *id != 1 && n.zombie.is_none());
+            live.filter_map(|(_, n)| Some((Arc::clone(&n.group), Arc::clone(n.threads.first()?))))
+                .collect()
         };
         let total = (self.config.memory / 4096).cast_signed();
         candidates
             .into_iter()
             .filter_map(|(group, task)| {
                 let adjust = i64::from(group.oom_score_adj.load(Ordering::Relaxed));
-                let pages = task.resources()?.mm.space.usage().resident() as i64;
+                let usage = task.resources()?.mm.space.usage();
+                let pages = (usage.rss_anon + usage.rss_shmem).cast_signed() / 4096;
                 (adjust > -1000).then_some((pages + adjust * total / 1000, group))
             })
             .max_by_key(|(score, _)| *score)
@@ -246,7 +287,12 @@ impl Kernel {
 
     /// Kills every process: the machine is shutting down.
     pub fn kill_all(&self) {
-        let groups: Vec<_> = self.tree.lock().groups().map(|(_, n)| Arc::clone(&n.group)).collect();
+        let groups: Vec<_> = self
+            .tree
+            .lock()
+            .groups()
+            .map(|(_, n)| Arc::clone(&n.group))
+            .collect();
         for group in groups {
             let status = crate::task::WaitStatus::Signaled(Signal::SIGKILL, false);
             self.begin_group_exit(&group, status);

@@ -28,16 +28,21 @@ impl PidFd {
 
     /// Whether the process is a zombie or gone.
     fn is_dead(&self) -> bool {
-        let Some(kernel) = self.kernel.upgrade() else { return true };
+        let Some(kernel) = self.kernel.upgrade() else {
+            return true;
+        };
         let tree = kernel.tree.lock();
-        tree.node(self.group.tgid()).is_none_or(|n| !Arc::ptr_eq(&n.group, &self.group) || n.zombie.is_some())
+        tree.node(self.group.tgid())
+            .is_none_or(|n| !Arc::ptr_eq(&n.group, &self.group) || n.zombie.is_some())
     }
 
     /// The process id, while it has not been waited for. `ESRCH`.
     pub fn pid(&self) -> Result<u32> {
         let kernel = self.kernel.upgrade().ok_or(Errno::ESRCH)?;
         let tree = kernel.tree.lock();
-        let node = tree.node(self.group.tgid()).filter(|n| Arc::ptr_eq(&n.group, &self.group));
+        let node = tree
+            .node(self.group.tgid())
+            .filter(|n| Arc::ptr_eq(&n.group, &self.group));
         node.map(|_| self.group.tgid()).ok_or(Errno::ESRCH)
     }
 }
@@ -63,7 +68,11 @@ impl FileOps for PidFd {
         if let Some(table) = table {
             table.add(&self.group.thread_exit);
         }
-        if self.is_dead() { Events::READABLE } else { Events::empty() }
+        if self.is_dead() {
+            Events::READABLE
+        } else {
+            Events::empty()
+        }
     }
 }
 

@@ -1,11 +1,7 @@
 //! Pipes and FIFOs: pipe(7), fifo(7).
 
 use parking_lot::Mutex;
-use std::{
-    any::Any,
-    collections::VecDeque,
-    sync::Arc,
-};
+use std::{any::Any, collections::VecDeque, sync::Arc};
 use tuxlet_mem::{AddressSpace, IoRead, IoWrite};
 use tuxlet_sync::WaitQueue;
 use tuxlet_uapi::{
@@ -56,7 +52,11 @@ impl Default for Pipe {
             reader_opens: 0,
             writer_opens: 0,
         };
-        Self { state: Mutex::new(state), readable: WaitQueue::new(), writable: WaitQueue::new() }
+        Self {
+            state: Mutex::new(state),
+            readable: WaitQueue::new(),
+            writable: WaitQueue::new(),
+        }
     }
 }
 
@@ -78,7 +78,13 @@ enum EndAttr {
 }
 
 impl Pipe {
-    fn end(self: &Arc<Self>, reads: bool, writes: bool, packet_mode: bool, attr: EndAttr) -> Arc<PipeEnd> {
+    fn end(
+        self: &Arc<Self>,
+        reads: bool,
+        writes: bool,
+        packet_mode: bool,
+        attr: EndAttr,
+    ) -> Arc<PipeEnd> {
         let mut state = self.state.lock();
         if reads {
             state.readers += 1;
@@ -91,14 +97,23 @@ impl Pipe {
         drop(state);
         self.readable.wake_all(!0);
         self.writable.wake_all(!0);
-        Arc::new(PipeEnd { pipe: Arc::clone(self), reads, writes, packet_mode: Mutex::new(packet_mode), attr })
+        Arc::new(PipeEnd {
+            pipe: Arc::clone(self),
+            reads,
+            writes,
+            packet_mode: Mutex::new(packet_mode),
+            attr,
+        })
     }
 
     /// A new anonymous pipe: the reading and the writing file.
     #[must_use]
     pub fn pair(cx: &Cx, flags: OpenFlags) -> (Arc<File>, Arc<File>) {
         let pipe = Arc::new(Self::default());
-        let attr = Attr { kind: FileType::Fifo, ..crate::anon::attr(cx) };
+        let attr = Attr {
+            kind: FileType::Fifo,
+            ..crate::anon::attr(cx)
+        };
         let packets = flags.contains(OpenFlags::DIRECT);
         let status = flags & (OpenFlags::NONBLOCK | OpenFlags::DIRECT);
         let name = format!("pipe:[{}]", attr.ino).into_bytes();
@@ -112,7 +127,10 @@ impl Pipe {
 
     /// An end of a FIFO, and whether its partner is missing: then a blocking open waits with
     /// [`PipeEnd::partner_arrived`].
-    pub fn open_fifo(inode: &tuxlet_vfs::InodeRef, flags: OpenFlags) -> Result<(Arc<PipeEnd>, Option<Partner>)> {
+    pub fn open_fifo(
+        inode: &tuxlet_vfs::InodeRef,
+        flags: OpenFlags,
+    ) -> Result<(Arc<PipeEnd>, Option<Partner>)> {
         let pipe = inode.anchor().get_or_insert(Self::default);
         let (reads, writes) = match flags.access_mode() {
             0 => (true, false),
@@ -122,7 +140,11 @@ impl Pipe {
         let nonblock = flags.contains(OpenFlags::NONBLOCK);
         let (has_reader, has_writer, seen) = {
             let state = pipe.state.lock();
-            let seen = if reads { state.writer_opens } else { state.reader_opens };
+            let seen = if reads {
+                state.writer_opens
+            } else {
+                state.reader_opens
+            };
             (state.readers > 0, state.writers > 0, seen)
         };
         // Nobody would ever read it: fifo(7).
@@ -130,7 +152,8 @@ impl Pipe {
             return Err(Errno::ENXIO);
         }
         let end = pipe.end(reads, writes, false, EndAttr::Fifo(Arc::clone(inode)));
-        let missing = (reads != writes) && !nonblock && !(if reads { has_writer } else { has_reader });
+        let missing =
+            (reads != writes) && !nonblock && !(if reads { has_writer } else { has_reader });
         Ok((end, missing.then_some(Partner { seen })))
     }
 }
@@ -148,7 +171,11 @@ impl PipeEnd {
             table.add(&self.pipe.readable);
         }
         let state = self.pipe.state.lock();
-        let opens = if self.reads { state.writer_opens } else { state.reader_opens };
+        let opens = if self.reads {
+            state.writer_opens
+        } else {
+            state.reader_opens
+        };
         opens != partner.seen
     }
 
@@ -160,7 +187,10 @@ impl PipeEnd {
 
     /// Changes the buffer's size; rounded up to a power of two of at least a page: `F_SETPIPE_SZ`.
     pub fn set_capacity(&self, size: usize, privileged: bool) -> Result<usize> {
-        let size = size.max(PIPE_BUF).checked_next_power_of_two().ok_or(Errno::EINVAL)?;
+        let size = size
+            .max(PIPE_BUF)
+            .checked_next_power_of_two()
+            .ok_or(Errno::EINVAL)?;
         if size > 1 << 31 {
             return Err(Errno::EINVAL);
         }
@@ -227,10 +257,17 @@ impl FileOps for PipeEnd {
         }
         let mut state = self.pipe.state.lock();
         if state.data.is_empty() {
-            return if state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+            return if state.writers == 0 {
+                Ok(0)
+            } else {
+                Err(Errno::EAGAIN)
+            };
         }
         let packet = state.packets.front().copied();
-        let want = to.remaining().min(packet.unwrap_or(usize::MAX)).min(state.data.len());
+        let want = to
+            .remaining()
+            .min(packet.unwrap_or(usize::MAX))
+            .min(state.data.len());
         let (head, tail) = state.data.as_slices();
         let first = want.min(head.len());
         let mut done = to.write_from(&head[..first])?;
@@ -266,7 +303,11 @@ impl FileOps for PipeEnd {
             return Err(Errno::EAGAIN);
         }
         let packets = *self.packet_mode.lock();
-        let want = if packets { len.min(PIPE_BUF) } else { len.min(room) };
+        let want = if packets {
+            len.min(PIPE_BUF)
+        } else {
+            len.min(room)
+        };
         let mut chunk = vec![0; want];
         let n = from.read_into(&mut chunk)?;
         state.data.extend(&chunk[..n]);

@@ -13,7 +13,12 @@ use tuxlet_vfs::{DeviceId, File, FileOps, FileType, open::Special};
 /// A driver of a character device.
 pub trait CharDevice: Send + Sync + Debug {
     /// Opens the device.
-    fn open(&self, task: &mut CurrentTask, minor: u32, flags: OpenFlags) -> Result<Arc<dyn FileOps>>;
+    fn open(
+        &self,
+        task: &mut CurrentTask,
+        minor: u32,
+        flags: OpenFlags,
+    ) -> Result<Arc<dyn FileOps>>;
 }
 
 /// Character devices by number; a driver without a minor number takes all of a major number.
@@ -30,7 +35,10 @@ impl DeviceTable {
 
     fn find(&self, id: DeviceId) -> Option<Arc<dyn CharDevice>> {
         let drivers = self.drivers.read();
-        drivers.get(&(id.major, Some(id.minor))).or_else(|| drivers.get(&(id.major, None))).cloned()
+        drivers
+            .get(&(id.major, Some(id.minor)))
+            .or_else(|| drivers.get(&(id.major, None)))
+            .cloned()
     }
 }
 
@@ -42,7 +50,9 @@ pub(crate) fn open(task: &mut CurrentTask, special: Special) -> Result<Arc<File>
             let (end, missing) = Pipe::open_fifo(special.path().inode(), special.flags())?;
             if let Some(partner) = missing {
                 let waiting = Arc::clone(&end);
-                let waited = task.wait_until(None, |_, table| waiting.partner_arrived(partner, table).then_some(()));
+                let waited = task.wait_until(None, |_, table| {
+                    waiting.partner_arrived(partner, table).then_some(())
+                });
                 if waited == Err(WaitError::Interrupted) {
                     return Err(Errno::ERESTARTSYS);
                 }

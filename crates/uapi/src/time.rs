@@ -130,6 +130,14 @@ abi! {
         tz_dsttime: i32,
     }
 
+    /// `struct tms` of `times`(2), in clock ticks.
+    pub struct Tms = "struct tms" {
+        tms_utime: i64,
+        tms_stime: i64,
+        tms_cutime: i64,
+        tms_cstime: i64,
+    }
+
     /// `struct timex` of `adjtimex`(2).
     pub struct Timex = "struct timex" {
         modes: u32,

@@ -13,18 +13,25 @@ const WNR: u64 = 1 << 6;
 const TRANSLATION_L3: u64 = 0x07;
 /// Permission fault, level 3.
 const PERMISSION_L3: u64 = 0x0f;
-/// Alignment fault.
-const ALIGNMENT: u64 = 0x21;
+/// The syndrome of an alignment fault of a load or store.
+pub const ALIGNMENT_FAULT: u64 = EC_DATA_ABORT_LOWER << 26 | IL | 0x21;
 
 /// The syndrome of a memory fault.
 #[must_use]
 pub fn of_fault(fault: &Fault) -> u64 {
-    let class = if fault.access == Access::Exec { EC_INSN_ABORT_LOWER } else { EC_DATA_ABORT_LOWER };
+    let class = if fault.access == Access::Exec {
+        EC_INSN_ABORT_LOWER
+    } else {
+        EC_DATA_ABORT_LOWER
+    };
     let status = match fault.kind {
         FaultKind::AccErr => PERMISSION_L3,
-        FaultKind::Align => ALIGNMENT,
         FaultKind::MapErr | FaultKind::BusAdrErr | FaultKind::Oom => TRANSLATION_L3,
     };
-    let write = if fault.access == Access::Write { WNR } else { 0 };
+    let write = if fault.access == Access::Write {
+        WNR
+    } else {
+        0
+    };
     class << 26 | IL | write | status
 }

@@ -19,7 +19,10 @@ const HWCAP: &[(Feature, u64)] = &[
 /// `AT_HWCAP`.
 #[must_use]
 pub fn hwcap() -> u64 {
-    HWCAP.iter().filter(|(f, _)| f.is_complete()).fold(0, |bits, (_, bit)| bits | bit)
+    HWCAP
+        .iter()
+        .filter(|(f, _)| f.is_complete())
+        .fold(0, |bits, (_, bit)| bits | bit)
 }
 
 /// `AT_HWCAP2`.

@@ -5,8 +5,9 @@ use tuxlet_cpu::CpuState;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     signal::{
-        Aarch64Ctx, ESR_MAGIC, EsrContext, FPSIMD_MAGIC, FpsimdContext, FrameRecord, RtSigframe, SA_ONSTACK,
-        SA_RESTORER, SS_DISABLE, SS_ONSTACK, SigAction, SigInfo, SigSet, Signal, StackT,
+        Aarch64Ctx, ESR_MAGIC, EsrContext, FPSIMD_MAGIC, FpsimdContext, FrameRecord, RtSigframe,
+        SA_ONSTACK, SA_RESTORER, SS_DISABLE, SS_ONSTACK, SigAction, SigInfo, SigSet, Signal,
+        StackT,
     },
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
@@ -36,18 +37,30 @@ pub fn push(
     alt_stack: &StackT,
 ) -> Result<()> {
     let switch = uses_alt_stack(action, alt_stack) && !on_alt_stack(task.cpu.sp, alt_stack);
-    let top = if switch { alt_stack.ss_sp.wrapping_add(alt_stack.ss_size) } else { task.cpu.sp };
+    let top = if switch {
+        alt_stack.ss_sp.wrapping_add(alt_stack.ss_size)
+    } else {
+        task.cpu.sp
+    };
     let record_at = (top & !15).wrapping_sub(size_of::<FrameRecord>() as u64);
     let frame_at = record_at.wrapping_sub(size_of::<RtSigframe>() as u64) & !15;
     // A frame that would run over the bottom of the alternate stack must not be written.
-    if uses_alt_stack(action, alt_stack) && on_alt_stack(top, alt_stack) && frame_at < alt_stack.ss_sp {
+    if uses_alt_stack(action, alt_stack)
+        && on_alt_stack(top, alt_stack)
+        && frame_at < alt_stack.ss_sp
+    {
         return Err(Errno::EFAULT);
     }
 
     let mut frame = RtSigframe::new_zeroed();
     frame.info = *info;
     frame.uc.uc_stack = StackT {
-        ss_flags: alt_stack.ss_flags | if on_alt_stack(task.cpu.sp, alt_stack) { SS_ONSTACK } else { 0 },
+        ss_flags: alt_stack.ss_flags
+            | if on_alt_stack(task.cpu.sp, alt_stack) {
+                SS_ONSTACK
+            } else {
+                0
+            },
         ..*alt_stack
     };
     frame.uc.uc_sigmask = mask.0;
@@ -56,19 +69,30 @@ pub fn push(
     context.sp = task.cpu.sp;
     context.pc = task.cpu.pc;
     context.pstate = u64::from(task.cpu.nzcv);
-    let fault = (info.si_code > 0 && SigSet::SYNCHRONOUS.contains(signal)).then_some(task.fault_esr);
-    context.fault_address = if fault.is_some() { task.fault_address } else { 0 };
+    let fault =
+        (info.si_code > 0 && SigSet::SYNCHRONOUS.contains(signal)).then_some(task.fault_esr);
+    context.fault_address = if fault.is_some() {
+        task.fault_address
+    } else {
+        0
+    };
     write_records(&mut context._reserved, &task.cpu, fault.unwrap_or(0));
 
-    let record = FrameRecord { fp: task.cpu.x[29], lr: task.cpu.x[30] };
+    let record = FrameRecord {
+        fp: task.cpu.x[29],
+        lr: task.cpu.x[30],
+    };
     let space = &task.mm.space;
     space.write::<FrameRecord>(record_at, &record)?;
     space.write::<RtSigframe>(frame_at, &frame)?;
 
     let info_at = frame_at;
     let context_at = frame_at + core::mem::offset_of!(RtSigframe, uc) as u64;
-    let trampoline =
-        if action.sa_flags & SA_RESTORER != 0 { action.sa_restorer } else { task.mm.layout.lock().sigreturn };
+    let trampoline = if action.sa_flags & SA_RESTORER != 0 {
+        action.sa_restorer
+    } else {
+        task.mm.layout.lock().sigreturn
+    };
     let cpu = &mut task.cpu;
     cpu.x[0] = signal.number() as u64;
     cpu.x[1] = info_at;
@@ -92,14 +116,20 @@ fn write_records(area: &mut [u8], cpu: &CpuState, esr: u64) {
         *to = [from as u64, (from >> 64) as u64];
     }
     let fpsimd = FpsimdContext {
-        head: Aarch64Ctx { magic: FPSIMD_MAGIC, size: size_of::<FpsimdContext>() as u32 },
+        head: Aarch64Ctx {
+            magic: FPSIMD_MAGIC,
+            size: size_of::<FpsimdContext>() as u32,
+        },
         fpsr: cpu.fpsr,
         fpcr: cpu.fpcr,
         vregs,
     };
     put(fpsimd.as_bytes());
     if esr != 0 {
-        let head = Aarch64Ctx { magic: ESR_MAGIC, size: size_of::<EsrContext>() as u32 };
+        let head = Aarch64Ctx {
+            magic: ESR_MAGIC,
+            size: size_of::<EsrContext>() as u32,
+        };
         put(EsrContext { head, esr }.as_bytes());
     }
     // The list ends with a record of zeros, which the area already holds.
@@ -140,7 +170,8 @@ fn find_fpsimd(area: &[u8]) -> Result<FpsimdContext> {
             // Without the FP record the frame is not one of ours.
             0 => return Err(Errno::EFAULT),
             FPSIMD_MAGIC => {
-                let (record, _) = FpsimdContext::read_from_prefix(rest).map_err(|_| Errno::EFAULT)?;
+                let (record, _) =
+                    FpsimdContext::read_from_prefix(rest).map_err(|_| Errno::EFAULT)?;
                 return Ok(record);
             }
             _ => {}

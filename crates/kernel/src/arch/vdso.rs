@@ -23,7 +23,6 @@ const SVC: u32 = 0xd400_0001;
 
 /// Maps the page into a new memory.
 pub fn map(space: &Arc<AddressSpace>) -> Result<Vdso> {
-    let _ = kernel;
     let mut request = MapRequest::anonymous(PAGE_SIZE, Prot::RW);
     request.flags = VmaFlags::SPECIAL;
     request.name = Some(b"[vdso]".as_slice().into());
@@ -33,5 +32,8 @@ pub fn map(space: &Arc<AddressSpace>) -> Result<Vdso> {
         space.write::<u32>(at + i as u64 * 4, &word)?;
     }
     space.protect(at, PAGE_SIZE, Prot::RX, false)?;
-    Ok(Vdso { base: 0, sigreturn: at })
+    Ok(Vdso {
+        base: 0,
+        sigreturn: at,
+    })
 }

@@ -4,9 +4,9 @@ use super::image::Image;
 use crate::{arch::hwcap, task::CurrentTask};
 use tuxlet_uapi::{
     auxv::{
-        AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP, AT_HWCAP2,
-        AT_MINSIGSTKSZ, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE,
-        AT_SYSINFO_EHDR, AT_UID,
+        AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP,
+        AT_HWCAP2, AT_MINSIGSTKSZ, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM,
+        AT_RANDOM, AT_SECURE, AT_SYSINFO_EHDR, AT_UID,
     },
     elf::Elf64Phdr,
     signal::{FrameRecord, RtSigframe},
@@ -34,7 +34,12 @@ pub(super) struct AuxStrings {
 const USER_HZ: u64 = 100;
 
 /// The pairs, `AT_NULL` last.
-pub(super) fn build(task: &CurrentTask, image: &Image, input: &AuxInput, strings: &AuxStrings) -> Vec<(u64, u64)> {
+pub(super) fn build(
+    task: &CurrentTask,
+    image: &Image,
+    input: &AuxInput,
+    strings: &AuxStrings,
+) -> Vec<(u64, u64)> {
     let (cred, secure) = task.exec_cred(&image.attr, &image.path);
     let mut pairs = Vec::with_capacity(24);
     if input.vdso != 0 {

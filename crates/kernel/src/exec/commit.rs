@@ -23,7 +23,8 @@ impl CurrentTask {
     pub(super) fn exec_cred(&self, attr: &Attr, path: &Path) -> (Cred, bool) {
         let old = self.task.cred();
         let mut new = (*old).clone();
-        let honours_set_id = !old.no_new_privs && u64::from(path.mount.flags().bits()) & u64::from(MS_NOSUID) == 0;
+        let honours_set_id =
+            !old.no_new_privs && u64::from(path.mount.flags().bits()) & u64::from(MS_NOSUID) == 0;
         if honours_set_id && attr.mode & S_ISUID != 0 {
             new.euid = attr.uid;
         }
@@ -34,8 +35,16 @@ impl CurrentTask {
         (new.sgid, new.fsgid) = (new.egid, new.egid);
         let root = new.euid == 0 || new.uid == 0;
         // DEVIATION: file capabilities (security.capability) are not applied.
-        new.cap_permitted = if root { CAP_FULL & new.cap_bounding | new.cap_inheritable } else { new.cap_ambient };
-        new.cap_effective = if new.euid == 0 { new.cap_permitted } else { new.cap_ambient };
+        new.cap_permitted = if root {
+            CAP_FULL & new.cap_bounding | new.cap_inheritable
+        } else {
+            new.cap_ambient
+        };
+        new.cap_effective = if new.euid == 0 {
+            new.cap_permitted
+        } else {
+            new.cap_ambient
+        };
         let secure = new.euid != old.uid || new.egid != old.gid;
         (new, secure)
     }
@@ -73,13 +82,25 @@ impl CurrentTask {
         self.task.signals.lock().alt_stack = disabled_stack();
         group.timers.clear_posix();
         group.dumpable.store(!secure, Ordering::Relaxed);
-        self.task.pdeath_signal.store(if secure { 0 } else { self.task.pdeath_signal.load(Ordering::Relaxed) }, Ordering::Relaxed);
+        self.task.pdeath_signal.store(
+            if secure {
+                0
+            } else {
+                self.task.pdeath_signal.load(Ordering::Relaxed)
+            },
+            Ordering::Relaxed,
+        );
         self.task.set_cred(cred);
-        self.task.set_comm(called_as.rsplit(|b| *b == b'/').next().unwrap_or(called_as));
+        self.task
+            .set_comm(called_as.rsplit(|b| *b == b'/').next().unwrap_or(called_as));
         if let Some(node) = self.kernel.tree.lock().node_mut(group.tgid()) {
             node.execed = true;
         }
-        *self.cpu = CpuState { pc: loaded.entry, sp: loaded.stack, ..CpuState::new() };
+        *self.cpu = CpuState {
+            pc: loaded.entry,
+            sp: loaded.stack,
+            ..CpuState::new()
+        };
         hwcap::init_registers(&mut self.cpu);
         Ok(())
     }
@@ -97,7 +118,10 @@ impl CurrentTask {
         }
         let others = || -> Vec<_> {
             let tree = self.kernel.tree.lock();
-            let threads = tree.node(group.tgid()).map(|n| n.threads.clone()).unwrap_or_default();
+            let threads = tree
+                .node(group.tgid())
+                .map(|n| n.threads.clone())
+                .unwrap_or_default();
             threads.into_iter().filter(|t| t.tid() != own).collect()
         };
         for task in others() {

@@ -1,15 +1,16 @@
 //! Loading ELF programs: elf(5).
 
 use super::{ExecRequest, aux::AuxInput, image::Image, stack};
-use crate::task::{CurrentTask, MmLayout, Mm};
+use crate::task::{CurrentTask, Mm, MmLayout};
 use std::sync::Arc;
 use tuxlet_mem::{
-    AddressSpace, Layout, MapRequest, PAGE_MASK, PAGE_SIZE, Placement, Prot, TASK_SIZE, page_down, page_up,
+    AddressSpace, Layout, MapRequest, PAGE_MASK, PAGE_SIZE, Placement, Prot, TASK_SIZE, page_down,
+    page_up,
 };
 use tuxlet_uapi::{
     elf::{
-        ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, Elf64Ehdr, Elf64Phdr, PF_R, PF_W, PF_X,
-        PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR,
+        ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, Elf64Ehdr,
+        Elf64Phdr, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR,
     },
     errno::{Errno, Result},
 };
@@ -36,9 +37,13 @@ impl Program {
             return Err(Errno::ENOEXEC);
         }
         if header.e_machine == EM_X86_64 {
-            tracing::warn!("{}: an x86-64 program; only AArch64 programs run here", printable(image));
+            tracing::warn!(
+                "{}: an x86-64 program; only AArch64 programs run here",
+                printable(image)
+            );
         }
-        let fits = ident[4] == ELFCLASS64 && ident[5] == ELFDATA2LSB && header.e_machine == EM_AARCH64;
+        let fits =
+            ident[4] == ELFCLASS64 && ident[5] == ELFDATA2LSB && header.e_machine == EM_AARCH64;
         let count = usize::from(header.e_phnum);
         if !fits
             || !matches!(header.e_type, ET_EXEC | ET_DYN)
@@ -84,20 +89,35 @@ impl Program {
 
     /// The first and one past the last address, page aligned.
     fn extent(&self) -> (u64, u64) {
-        let start = self.loads().map(|s| page_down(s.p_vaddr)).min().unwrap_or(0);
-        let end = self.loads().filter_map(|s| page_up(s.p_vaddr + s.p_memsz)).max().unwrap_or(0);
+        let start = self
+            .loads()
+            .map(|s| page_down(s.p_vaddr))
+            .min()
+            .unwrap_or(0);
+        let end = self
+            .loads()
+            .filter_map(|s| page_up(s.p_vaddr + s.p_memsz))
+            .max()
+            .unwrap_or(0);
         (start, end)
     }
 
     /// The largest alignment that a segment asks for.
     fn alignment(&self) -> u64 {
-        let largest = self.loads().map(|s| s.p_align).filter(|a| a.is_power_of_two()).max().unwrap_or(0);
+        let largest = self
+            .loads()
+            .map(|s| s.p_align)
+            .filter(|a| a.is_power_of_two())
+            .max()
+            .unwrap_or(0);
         largest.clamp(PAGE_SIZE, 1 << 30)
     }
 
     /// The program interpreter's path.
     pub(super) fn interpreter(&self, image: &Image) -> Result<Option<Vec<u8>>> {
-        let Some(s) = self.segments.iter().find(|s| s.p_type == PT_INTERP) else { return Ok(None) };
+        let Some(s) = self.segments.iter().find(|s| s.p_type == PT_INTERP) else {
+            return Ok(None);
+        };
         if s.p_filesz < 2 || s.p_filesz > MAX_INTERPRETER_LEN {
             return Err(Errno::ENOEXEC);
         }
@@ -110,7 +130,10 @@ impl Program {
 
     /// Whether the program asks for an executable stack.
     fn wants_executable_stack(&self) -> bool {
-        self.segments.iter().find(|s| s.p_type == PT_GNU_STACK).is_some_and(|s| s.p_flags & PF_X != 0)
+        self.segments
+            .iter()
+            .find(|s| s.p_type == PT_GNU_STACK)
+            .is_some_and(|s| s.p_flags & PF_X != 0)
     }
 
     /// Where the program headers are in memory, before the bias.
@@ -119,7 +142,9 @@ impl Program {
             return s.p_vaddr;
         }
         let at = self.header.e_phoff;
-        let holder = self.loads().find(|s| at >= s.p_offset && at < s.p_offset + s.p_filesz);
+        let holder = self
+            .loads()
+            .find(|s| at >= s.p_offset && at < s.p_offset + s.p_filesz);
         holder.map_or(0, |s| at - s.p_offset + s.p_vaddr)
     }
 }
@@ -137,7 +162,12 @@ pub(super) struct Loaded {
 }
 
 /// Maps the segments of a program with a bias added to their addresses.
-fn map_segments(space: &Arc<AddressSpace>, image: &Image, program: &Program, bias: u64) -> Result<()> {
+fn map_segments(
+    space: &Arc<AddressSpace>,
+    image: &Image,
+    program: &Program,
+    bias: u64,
+) -> Result<()> {
     let object = image.object()?;
     for s in program.loads() {
         let prot = [(PF_R, Prot::READ), (PF_W, Prot::WRITE), (PF_X, Prot::EXEC)]
@@ -150,14 +180,24 @@ fn map_segments(space: &Arc<AddressSpace>, image: &Image, program: &Program, bia
         let end = page_up(s.p_vaddr.wrapping_add(bias) + s.p_memsz).ok_or(Errno::ENOEXEC)?;
         let file_pages_end = page_up(file_end).ok_or(Errno::ENOEXEC)?;
         if s.p_filesz > 0 {
-            let request =
-                MapRequest::private(Arc::clone(&object), s.p_offset - in_page, file_pages_end - start, prot);
+            let request = MapRequest::private(
+                Arc::clone(&object),
+                s.p_offset - in_page,
+                file_pages_end - start,
+                prot,
+            );
             space.map(request.at(Placement::Fixed(start)))?;
         }
         if s.p_memsz > s.p_filesz {
-            let zero_from = if s.p_filesz > 0 { file_pages_end } else { start };
+            let zero_from = if s.p_filesz > 0 {
+                file_pages_end
+            } else {
+                start
+            };
             if end > zero_from {
-                space.map(MapRequest::anonymous(end - zero_from, prot).at(Placement::Fixed(zero_from)))?;
+                space.map(
+                    MapRequest::anonymous(end - zero_from, prot).at(Placement::Fixed(zero_from)),
+                )?;
             }
             // The rest of the last file page belongs to the zero-initialised data.
             if s.p_filesz > 0 && file_end < file_pages_end && prot.contains(Prot::WRITE) {
@@ -187,7 +227,10 @@ pub(super) fn load(
     request: &ExecRequest,
 ) -> Result<Loaded> {
     let random = aslr_seed()?;
-    let stack_limit = task.task.group().rlimit(tuxlet_uapi::resource::RLIMIT_STACK);
+    let stack_limit = task
+        .task
+        .group()
+        .rlimit(tuxlet_uapi::resource::RLIMIT_STACK);
     let space = AddressSpace::new(&task.kernel.budget)?;
     space.set_layout(Layout::new(random, stack_limit));
     let (low, high) = program.extent();
@@ -202,9 +245,16 @@ pub(super) fn load(
     let program_entry = program.header.e_entry.wrapping_add(bias);
     let (entry, base) = match interpreter {
         Some((file, loader)) => {
-            let loader_bias = if loader.header.e_type == ET_EXEC { 0 } else { place(&space, loader)? };
+            let loader_bias = if loader.header.e_type == ET_EXEC {
+                0
+            } else {
+                place(&space, loader)?
+            };
             map_segments(&space, file, loader, loader_bias)?;
-            (loader.header.e_entry.wrapping_add(loader_bias), loader.extent().0.wrapping_add(loader_bias))
+            (
+                loader.header.e_entry.wrapping_add(loader_bias),
+                loader.extent().0.wrapping_add(loader_bias),
+            )
         }
         None => (program_entry, 0),
     };
@@ -213,9 +263,13 @@ pub(super) fn load(
 
     let mut layout = MmLayout::default();
     let text = program.loads().find(|s| s.p_flags & PF_X != 0);
-    layout.code = text.map_or((0, 0), |s| (s.p_vaddr + bias, s.p_vaddr + s.p_filesz + bias));
+    layout.code = text.map_or((0, 0), |s| {
+        (s.p_vaddr + bias, s.p_vaddr + s.p_filesz + bias)
+    });
     let data = program.loads().filter(|s| s.p_flags & PF_W != 0).last();
-    layout.data = data.map_or((0, 0), |s| (s.p_vaddr + bias, s.p_vaddr + s.p_filesz + bias));
+    layout.data = data.map_or((0, 0), |s| {
+        (s.p_vaddr + bias, s.p_vaddr + s.p_filesz + bias)
+    });
     let vdso = crate::arch::vdso::map(&space)?;
     layout.vdso = vdso.base;
     layout.sigreturn = vdso.sigreturn;
@@ -227,7 +281,15 @@ pub(super) fn load(
         entry: program_entry,
         vdso: vdso.base,
     };
-    let stack = stack::build(task, &space, &mut layout, request, image, &aux, program.wants_executable_stack())?;
+    let stack = stack::build(
+        task,
+        &space,
+        &mut layout,
+        request,
+        image,
+        &aux,
+        program.wants_executable_stack(),
+    )?;
     let mm = Mm::new(space, layout, Some(request.path.clone()));
     Ok(Loaded { mm, entry, stack })
 }

@@ -32,14 +32,24 @@ impl Image {
         }
         access::may_exec(cx, path)?;
         let ops = path.inode().open(cx, O_RDONLY)?;
-        let mut image = Self { path: path.clone(), attr, ops, cx: cx.clone(), head: Vec::new() };
+        let mut image = Self {
+            path: path.clone(),
+            attr,
+            ops,
+            cx: cx.clone(),
+            head: Vec::new(),
+        };
         image.head = image.read(0, HEAD_LEN)?;
         Ok(image)
     }
 
     /// The first bytes of the file.
     pub(super) fn head(&self) -> Result<&[u8]> {
-        if self.head.is_empty() { Err(Errno::ENOEXEC) } else { Ok(&self.head) }
+        if self.head.is_empty() {
+            Err(Errno::ENOEXEC)
+        } else {
+            Ok(&self.head)
+        }
     }
 
     /// Up to `len` bytes at `offset`.
@@ -48,7 +58,9 @@ impl Image {
         let mut filled = 0;
         while filled < len {
             let mut rest = &mut bytes[filled..];
-            let n = self.ops.read_at(&self.cx, offset + filled as u64, &mut rest)?;
+            let n = self
+                .ops
+                .read_at(&self.cx, offset + filled as u64, &mut rest)?;
             if n == 0 {
                 break;
             }

@@ -34,9 +34,24 @@ pub struct ExecRequest {
 
 impl CurrentTask {
     /// Executes the program at a path relative to the working directory.
-    pub fn exec_path(&mut self, program: &[u8], args: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> Result<()> {
-        let path = tuxlet_vfs::resolver::lookup(&self.cx(), &self.fs.at_cwd(), program, LookupFlags::FOLLOW)?;
-        self.exec(ExecRequest { path, filename: program.to_vec(), args, env })
+    pub fn exec_path(
+        &mut self,
+        program: &[u8],
+        args: Vec<Vec<u8>>,
+        env: Vec<Vec<u8>>,
+    ) -> Result<()> {
+        let path = tuxlet_vfs::resolver::lookup(
+            &self.cx(),
+            &self.fs.at_cwd(),
+            program,
+            LookupFlags::FOLLOW,
+        )?;
+        self.exec(ExecRequest {
+            path,
+            filename: program.to_vec(),
+            args,
+            env,
+        })
     }
 
     /// Executes a program: replaces memory, closes descriptors, resets handlers, sets the registers.
@@ -64,7 +79,13 @@ impl CurrentTask {
         let cx = self.cx();
         let path = tuxlet_vfs::resolver::lookup(&cx, &self.fs.at_cwd(), name, LookupFlags::FOLLOW)?;
         let image = Image::open(&cx, &path)?;
-        let program = elf::Program::parse(&image).map_err(|e| if e == Errno::ENOEXEC { Errno::ELIBBAD } else { e })?;
+        let program = elf::Program::parse(&image).map_err(|e| {
+            if e == Errno::ENOEXEC {
+                Errno::ELIBBAD
+            } else {
+                e
+            }
+        })?;
         Ok((image, program))
     }
 }

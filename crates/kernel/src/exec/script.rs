@@ -31,7 +31,12 @@ fn parse(head: &[u8]) -> Result<(&[u8], Option<&[u8]>)> {
 /// Puts the interpreter, its argument and the script's name before the arguments.
 pub(super) fn rewrite(task: &CurrentTask, request: &mut ExecRequest, head: &[u8]) -> Result<()> {
     let (interpreter, argument) = parse(head)?;
-    let path = resolver::lookup(&task.cx(), &task.fs.at_cwd(), interpreter, LookupFlags::FOLLOW)?;
+    let path = resolver::lookup(
+        &task.cx(),
+        &task.fs.at_cwd(),
+        interpreter,
+        LookupFlags::FOLLOW,
+    )?;
     let mut args = vec![interpreter.to_vec()];
     args.extend(argument.map(<[u8]>::to_vec));
     args.push(request.filename.clone());
@@ -49,7 +54,10 @@ mod tests {
     #[test]
     fn the_rest_of_the_line_is_one_argument() {
         assert_eq!(parse(b"#!/bin/sh\necho"), Ok((&b"/bin/sh"[..], None)));
-        assert_eq!(parse(b"#! /usr/bin/env  -S perl -w \n"), Ok((&b"/usr/bin/env"[..], Some(&b"-S perl -w"[..]))));
+        assert_eq!(
+            parse(b"#! /usr/bin/env  -S perl -w \n"),
+            Ok((&b"/usr/bin/env"[..], Some(&b"-S perl -w"[..])))
+        );
         assert_eq!(parse(b"#!\n"), Err(Errno::ENOEXEC));
         assert_eq!(parse(b"#!/bin/true"), Ok((&b"/bin/true"[..], None)));
     }

@@ -84,7 +84,16 @@ pub(super) fn build(
     push.at &= !15;
     let random = push.bytes(&seed)?;
 
-    let pairs = aux::build(task, image, input, &AuxStrings { random, platform, filename });
+    let pairs = aux::build(
+        task,
+        image,
+        input,
+        &AuxStrings {
+            random,
+            platform,
+            filename,
+        },
+    );
     let mut words = vec![args.len() as u64];
     words.extend(&args);
     words.push(0);

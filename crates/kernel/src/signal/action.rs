@@ -11,7 +11,9 @@ pub struct SigHand {
 
 impl Default for SigHand {
     fn default() -> Self {
-        Self { actions: Mutex::new([SigAction::default(); 64]) }
+        Self {
+            actions: Mutex::new([SigAction::default(); 64]),
+        }
     }
 }
 
@@ -19,7 +21,9 @@ impl SigHand {
     /// A private copy: fork(2).
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self { actions: Mutex::new(*self.actions.lock()) }
+        Self {
+            actions: Mutex::new(*self.actions.lock()),
+        }
     }
 
     /// A signal's disposition.
@@ -37,7 +41,10 @@ impl SigHand {
     pub fn reset_handlers(&self) {
         for action in self.actions.lock().iter_mut() {
             let sa_handler = if action.is_ignore() { SIG_IGN } else { SIG_DFL };
-            *action = SigAction { sa_handler, ..SigAction::default() };
+            *action = SigAction {
+                sa_handler,
+                ..SigAction::default()
+            };
         }
     }
 
@@ -45,14 +52,19 @@ impl SigHand {
     #[must_use]
     pub fn ignores(&self, signal: Signal) -> bool {
         let action = self.get(signal);
-        action.is_ignore() || (action.is_default() && signal.default_action() == DefaultAction::Ignore)
+        action.is_ignore()
+            || (action.is_default() && signal.default_action() == DefaultAction::Ignore)
     }
 
     /// The sets of ignored and of caught signals, for `/proc/PID/status`.
     #[must_use]
     pub fn summary(&self) -> (SigSet, SigSet) {
         let actions = self.actions.lock();
-        let set = |f: fn(&SigAction) -> bool| Signal::all().filter(|s| f(&actions[s.index()])).collect();
-        (set(SigAction::is_ignore), set(|a| !a.is_ignore() && !a.is_default()))
+        let set =
+            |f: fn(&SigAction) -> bool| Signal::all().filter(|s| f(&actions[s.index()])).collect();
+        (
+            set(SigAction::is_ignore),
+            set(|a| !a.is_ignore() && !a.is_default()),
+        )
     }
 }

@@ -7,8 +7,8 @@ use crate::{
 use tuxlet_uapi::{
     errno::Errno,
     signal::{
-        DefaultAction, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SS_AUTODISARM, SS_DISABLE, SigAction, SigInfo,
-        SigSet, Signal, StackT,
+        DefaultAction, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SS_AUTODISARM, SS_DISABLE,
+        SigAction, SigInfo, SigSet, Signal, StackT,
     },
 };
 
@@ -26,14 +26,21 @@ const SVC_LEN: u64 = 4;
 
 impl CurrentTask {
     /// Delivers what is pending. Returns the way out if the process dies of it.
-    pub(crate) fn deliver_signals(&mut self, mut interrupted: Option<Interrupted>) -> Option<ExitKind> {
+    pub(crate) fn deliver_signals(
+        &mut self,
+        mut interrupted: Option<Interrupted>,
+    ) -> Option<ExitKind> {
         loop {
             self.task.clear_work(work::SIGNAL);
             if let Some(status) = self.task.group().signals.lock().group_exit {
                 return Some(ExitKind::Group(status));
             }
-            let Some(info) = self.take_signal() else { break };
-            let Ok(signal) = Signal::new(info.si_signo) else { continue };
+            let Some(info) = self.take_signal() else {
+                break;
+            };
+            let Ok(signal) = Signal::new(info.si_signo) else {
+                continue;
+            };
             let action = self.task.group().sighand.read().get(signal);
             self.trace_signal(signal, &info, action);
             if action.is_ignore() {
@@ -55,7 +62,9 @@ impl CurrentTask {
                         return Some(exit);
                     }
                 }
-                DefaultAction::Terminate => return Some(ExitKind::Group(WaitStatus::Signaled(signal, false))),
+                DefaultAction::Terminate => {
+                    return Some(ExitKind::Group(WaitStatus::Signaled(signal, false)));
+                }
                 DefaultAction::Core => {
                     let dumps = self.task.group().rlimit(tuxlet_uapi::resource::RLIMIT_CORE) > 0;
                     return Some(ExitKind::Group(WaitStatus::Signaled(signal, dumps)));
@@ -100,7 +109,11 @@ impl CurrentTask {
         }
         let own = self.task.signals.lock();
         let wanted = SigSet::ALL.difference(own.blocked);
-        !own.queue.pending().union(shared.queue.pending()).intersection(wanted).is_empty()
+        !own.queue
+            .pending()
+            .union(shared.queue.pending())
+            .intersection(wanted)
+            .is_empty()
     }
 
     /// The one place that sees restart codes: signal(7), "Interruption of system calls".
@@ -121,7 +134,12 @@ impl CurrentTask {
         }
     }
 
-    fn run_handler(&mut self, signal: Signal, info: SigInfo, action: SigAction) -> Option<ExitKind> {
+    fn run_handler(
+        &mut self,
+        signal: Signal,
+        info: SigInfo,
+        action: SigAction,
+    ) -> Option<ExitKind> {
         let (mask, alt_stack) = {
             let mut signals = self.task.signals.lock();
             // After sigsuspend(2) the handler's return restores the mask from before the call.
@@ -133,12 +151,19 @@ impl CurrentTask {
             return self.force_fault_signal(signal);
         }
         if action.sa_flags & SA_RESETHAND != 0 {
-            let handler = SigAction { sa_handler: SIG_DFL, ..action };
+            let handler = SigAction {
+                sa_handler: SIG_DFL,
+                ..action
+            };
             self.task.group().sighand.read().set(signal, handler);
         }
         let mut signals = self.task.signals.lock();
-        if alt_stack.ss_flags & SS_AUTODISARM != 0 && sigframe::uses_alt_stack(&action, &alt_stack) {
-            signals.alt_stack = StackT { ss_flags: SS_DISABLE, ..StackT::default() };
+        if alt_stack.ss_flags & SS_AUTODISARM != 0 && sigframe::uses_alt_stack(&action, &alt_stack)
+        {
+            signals.alt_stack = StackT {
+                ss_flags: SS_DISABLE,
+                ..StackT::default()
+            };
         }
         let mut blocked = signals.blocked.union(SigSet(action.sa_mask));
         if action.sa_flags & SA_NODEFER == 0 {
@@ -150,7 +175,10 @@ impl CurrentTask {
 
     fn force_fault_signal(&mut self, failed: Signal) -> Option<ExitKind> {
         if failed == Signal::SIGSEGV {
-            return Some(ExitKind::Group(WaitStatus::Signaled(Signal::SIGSEGV, false)));
+            return Some(ExitKind::Group(WaitStatus::Signaled(
+                Signal::SIGSEGV,
+                false,
+            )));
         }
         self.force_signal(SigInfo::kernel(Signal::SIGSEGV));
         None
@@ -159,7 +187,9 @@ impl CurrentTask {
     /// Raises a signal for the running instruction. If it is blocked or ignored it gets the default action
     /// instead, so that the process dies: the instruction cannot go on.
     pub fn force_signal(&mut self, info: SigInfo) {
-        let Ok(signal) = Signal::new(info.si_signo) else { return };
+        let Ok(signal) = Signal::new(info.si_signo) else {
+            return;
+        };
         let sighand = self.task.group().sighand.read();
         let action = sighand.get(signal);
         let mut signals = self.task.signals.lock();

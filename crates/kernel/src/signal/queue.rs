@@ -45,8 +45,14 @@ impl SigQueue {
         if ready.is_empty() {
             return None;
         }
-        let signal = ready.intersection(SigSet::SYNCHRONOUS).first().or_else(|| ready.first())?;
-        let at = self.queue.iter().position(|i| i.si_signo == signal.number())?;
+        let signal = ready
+            .intersection(SigSet::SYNCHRONOUS)
+            .first()
+            .or_else(|| ready.first())?;
+        let at = self
+            .queue
+            .iter()
+            .position(|i| i.si_signo == signal.number())?;
         let info = self.queue.remove(at)?;
         if !self.queue.iter().any(|i| i.si_signo == signal.number()) {
             self.pending.remove(signal);
@@ -56,14 +62,20 @@ impl SigQueue {
 
     /// Drops pending signals of a set.
     pub fn discard(&mut self, set: SigSet) {
-        self.queue.retain(|i| !Signal::new(i.si_signo).is_ok_and(|s| set.contains(s)));
+        self.queue
+            .retain(|i| !Signal::new(i.si_signo).is_ok_and(|s| set.contains(s)));
         self.pending = self.pending.difference(set);
     }
 
     /// Drops the queued signal of a POSIX timer, when the timer is deleted or set anew.
     pub fn discard_timer(&mut self, timer_id: i32) {
-        self.queue.retain(|i| i.si_code != SI_TIMER || i.si_timer().0 != timer_id);
-        self.pending = self.queue.iter().filter_map(|i| Signal::new(i.si_signo).ok()).collect();
+        self.queue
+            .retain(|i| i.si_code != SI_TIMER || i.si_timer().0 != timer_id);
+        self.pending = self
+            .queue
+            .iter()
+            .filter_map(|i| Signal::new(i.si_signo).ok())
+            .collect();
     }
 }
 

@@ -26,7 +26,10 @@ pub fn send_to_task(kernel: &Kernel, task: &Arc<Task>, info: SigInfo) -> Result<
 pub fn send_to_process_group(kernel: &Kernel, pgid: u32, info: SigInfo) -> usize {
     let groups: Vec<_> = {
         let tree = kernel.tree.lock();
-        tree.process_group(pgid).filter(|n| n.zombie.is_none()).map(|n| Arc::clone(&n.group)).collect()
+        tree.process_group(pgid)
+            .filter(|n| n.zombie.is_none())
+            .map(|n| Arc::clone(&n.group))
+            .collect()
     };
     for group in &groups {
         // A full queue of one member must not keep the signal from the others.
@@ -36,17 +39,29 @@ pub fn send_to_process_group(kernel: &Kernel, pgid: u32, info: SigInfo) -> usize
 }
 
 fn threads(kernel: &Kernel, group: &ThreadGroup) -> Vec<Arc<Task>> {
-    kernel.tree.lock().node(group.tgid()).map(|n| n.threads.clone()).unwrap_or_default()
+    kernel
+        .tree
+        .lock()
+        .node(group.tgid())
+        .map(|n| n.threads.clone())
+        .unwrap_or_default()
 }
 
-fn send(kernel: &Kernel, group: &Arc<ThreadGroup>, target: Option<&Arc<Task>>, info: SigInfo) -> Result<()> {
+fn send(
+    kernel: &Kernel,
+    group: &Arc<ThreadGroup>,
+    target: Option<&Arc<Task>>,
+    info: SigInfo,
+) -> Result<()> {
     let signal = Signal::new(info.si_signo)?;
     let tasks = threads(kernel, group);
     stop_and_continue(kernel, group, &tasks, signal);
 
     let mut shared = group.signals.lock();
     if signal == Signal::SIGKILL {
-        shared.group_exit.get_or_insert(WaitStatus::Signaled(signal, false));
+        shared
+            .group_exit
+            .get_or_insert(WaitStatus::Signaled(signal, false));
         drop(shared);
         for task in &tasks {
             task.notify(work::EXIT | work::SIGNAL);
@@ -94,7 +109,12 @@ fn wants(task: &Task, signal: Signal) -> bool {
 }
 
 /// Signals that would do nothing are not queued, unless some thread blocks them: it may change its mind.
-fn ignored(group: &ThreadGroup, target: Option<&Arc<Task>>, tasks: &[Arc<Task>], signal: Signal) -> bool {
+fn ignored(
+    group: &ThreadGroup,
+    target: Option<&Arc<Task>>,
+    tasks: &[Arc<Task>],
+    signal: Signal,
+) -> bool {
     if !group.sighand.read().ignores(signal) {
         return false;
     }
@@ -110,7 +130,12 @@ fn ignored(group: &ThreadGroup, target: Option<&Arc<Task>>, tasks: &[Arc<Task>],
 
 /// `SIGCONT` ends a stop and cancels pending stop signals; a stop signal cancels a pending `SIGCONT`. That
 /// happens when the signal is sent, whatever its disposition.
-fn stop_and_continue(kernel: &Kernel, group: &Arc<ThreadGroup>, tasks: &[Arc<Task>], signal: Signal) {
+fn stop_and_continue(
+    kernel: &Kernel,
+    group: &Arc<ThreadGroup>,
+    tasks: &[Arc<Task>],
+    signal: Signal,
+) {
     let discard = if signal == Signal::SIGCONT {
         SigSet::STOP
     } else if signal.default_action() == DefaultAction::Stop {
@@ -126,7 +151,11 @@ fn stop_and_continue(kernel: &Kernel, group: &Arc<ThreadGroup>, tasks: &[Arc<Tas
         for task in tasks {
             task.signals.lock().queue.discard(discard);
         }
-        if signal == Signal::SIGCONT || signal == Signal::SIGKILL { shared.stop.take().is_some() } else { false }
+        if signal == Signal::SIGCONT || signal == Signal::SIGKILL {
+            shared.stop.take().is_some()
+        } else {
+            false
+        }
     };
     if !was_stopped {
         return;

@@ -56,7 +56,11 @@ impl IntoRet for () {
 
 fn show_number(raw: u64) -> String {
     let signed = raw.cast_signed();
-    if (-4096..0x1_0000).contains(&signed) { signed.to_string() } else { format!("{raw:#x}") }
+    if (-4096..0x1_0000).contains(&signed) {
+        signed.to_string()
+    } else {
+        format!("{raw:#x}")
+    }
 }
 
 /// A pointer to a `T` in the caller's memory; may be null.
@@ -82,7 +86,10 @@ impl<T> UserPtr<T> {
     /// A pointer of its address.
     #[must_use]
     pub fn new(addr: u64) -> Self {
-        Self { addr, of: PhantomData }
+        Self {
+            addr,
+            of: PhantomData,
+        }
     }
 
     /// The address.
@@ -100,7 +107,10 @@ impl<T> UserPtr<T> {
     /// The pointer `n` elements further.
     #[must_use]
     pub fn offset(self, n: u64) -> Self {
-        Self::new(self.addr.wrapping_add(n.wrapping_mul(size_of::<T>() as u64)))
+        Self::new(
+            self.addr
+                .wrapping_add(n.wrapping_mul(size_of::<T>() as u64)),
+        )
     }
 }
 
@@ -112,7 +122,11 @@ impl<T: FromBytes + IntoBytes + Immutable> UserPtr<T> {
 
     /// Reads the value unless the pointer is null.
     pub fn read_opt(self, task: &CurrentTask) -> Result<Option<T>> {
-        if self.is_null() { Ok(None) } else { self.read(task).map(Some) }
+        if self.is_null() {
+            Ok(None)
+        } else {
+            self.read(task).map(Some)
+        }
     }
 
     /// Writes the value. `EFAULT`.
@@ -122,12 +136,18 @@ impl<T: FromBytes + IntoBytes + Immutable> UserPtr<T> {
 
     /// Writes the value unless the pointer is null.
     pub fn write_opt(self, task: &CurrentTask, value: &T) -> Result<()> {
-        if self.is_null() { Ok(()) } else { self.write(task, value) }
+        if self.is_null() {
+            Ok(())
+        } else {
+            self.write(task, value)
+        }
     }
 
     /// Reads `count` values. `EFAULT`.
     pub fn read_vec(self, task: &CurrentTask, count: usize) -> Result<Vec<T>> {
-        (0..count as u64).map(|i| self.offset(i).read(task)).collect()
+        (0..count as u64)
+            .map(|i| self.offset(i).read(task))
+            .collect()
     }
 }
 
@@ -137,7 +157,11 @@ impl<T> FromArg for UserPtr<T> {
     }
 
     fn show(raw: u64, _: &CurrentTask) -> String {
-        if raw == 0 { "NULL".into() } else { format!("{raw:#x}") }
+        if raw == 0 {
+            "NULL".into()
+        } else {
+            format!("{raw:#x}")
+        }
     }
 }
 
@@ -167,7 +191,9 @@ impl FromArg for UserPath {
     }
 
     fn show(raw: u64, task: &CurrentTask) -> String {
-        Self(raw).read(task).map_or_else(|_| format!("{raw:#x}"), |bytes| show_bytes(&bytes, 256))
+        Self(raw)
+            .read(task)
+            .map_or_else(|_| format!("{raw:#x}"), |bytes| show_bytes(&bytes, 256))
     }
 }
 
@@ -208,7 +234,11 @@ impl Flags {
 
     /// `EINVAL` if a bit outside `known` is set.
     pub fn only(self, known: u32) -> Result<u32> {
-        if self.0 & !known == 0 { Ok(self.0) } else { Err(Errno::EINVAL) }
+        if self.0 & !known == 0 {
+            Ok(self.0)
+        } else {
+            Err(Errno::EINVAL)
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use tuxlet_uapi::{
     fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW},
 };
 use tuxlet_vfs::{
-    DeviceId, DirEntry, FileType, LookupFlags, NewKind, RenameFlags, access, create, link, rename, resolver, unlink,
-    cx::cap,
+    DeviceId, DirEntry, FileType, LookupFlags, NewKind, RenameFlags, access, create, cx::cap, link,
+    rename, resolver, unlink,
 };
 
 pub(super) fn sys_getdents64(task: &mut CurrentTask, fd: i32, buf: u64, len: u32) -> Result<usize> {
@@ -22,7 +22,13 @@ pub(super) fn sys_getdents64(task: &mut CurrentTask, fd: i32, buf: u64, len: u32
             too_small = out.is_empty();
             return false;
         }
-        push_dirent64(&mut out, entry.ino, entry.next.cast_signed(), entry.kind.dirent_type(), entry.name);
+        push_dirent64(
+            &mut out,
+            entry.ino,
+            entry.next.cast_signed(),
+            entry.kind.dirent_type(),
+            entry.name,
+        );
         true
     };
     file.read_dir(&task.cx(), &mut sink)?;
@@ -69,12 +75,29 @@ pub(super) fn sys_umask(task: &mut CurrentTask, mask: u32) -> Result<u32> {
     Ok(task.fs.set_umask(mask & 0o777))
 }
 
-pub(super) fn sys_mkdirat(task: &mut CurrentTask, dirfd: i32, path: UserPath, mode: u32) -> Result<()> {
+pub(super) fn sys_mkdirat(
+    task: &mut CurrentTask,
+    dirfd: i32,
+    path: UserPath,
+    mode: u32,
+) -> Result<()> {
     let path = path.read(task)?;
-    create::mkdir(&task.cx(), &task.at_for(dirfd, &path)?, &path, mode & 0o1777).map(drop)
+    create::mkdir(
+        &task.cx(),
+        &task.at_for(dirfd, &path)?,
+        &path,
+        mode & 0o1777,
+    )
+    .map(drop)
 }
 
-pub(super) fn sys_mknodat(task: &mut CurrentTask, dirfd: i32, path: UserPath, mode: u32, dev: u32) -> Result<()> {
+pub(super) fn sys_mknodat(
+    task: &mut CurrentTask,
+    dirfd: i32,
+    path: UserPath,
+    mode: u32,
+    dev: u32,
+) -> Result<()> {
     let path = path.read(task)?;
     let device = DeviceId::decode(u64::from(dev));
     let kind = match FileType::from_mode(mode) {
@@ -91,10 +114,22 @@ pub(super) fn sys_mknodat(task: &mut CurrentTask, dirfd: i32, path: UserPath, mo
     if needs_cap && !task.task.cred().has_cap(cap::MKNOD) {
         return Err(Errno::EPERM);
     }
-    create::mknod(&task.cx(), &task.at_for(dirfd, &path)?, &path, kind, mode & 0o7777).map(drop)
+    create::mknod(
+        &task.cx(),
+        &task.at_for(dirfd, &path)?,
+        &path,
+        kind,
+        mode & 0o7777,
+    )
+    .map(drop)
 }
 
-pub(super) fn sys_symlinkat(task: &mut CurrentTask, target: UserPath, dirfd: i32, path: UserPath) -> Result<()> {
+pub(super) fn sys_symlinkat(
+    task: &mut CurrentTask,
+    target: UserPath,
+    dirfd: i32,
+    path: UserPath,
+) -> Result<()> {
     let target = target.read(task)?;
     let path = path.read(task)?;
     create::symlink(&task.cx(), &task.at_for(dirfd, &path)?, &target, &path).map(drop)
@@ -111,8 +146,13 @@ pub(super) fn sys_linkat(
     flags.only(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)?;
     let old = old.read(task)?;
     let new = new.read(task)?;
-    let follow = if flags.has(AT_SYMLINK_FOLLOW) { 0 } else { AT_SYMLINK_NOFOLLOW };
-    if old.is_empty() && flags.has(AT_EMPTY_PATH) && !task.task.cred().has_cap(cap::DAC_READ_SEARCH) {
+    let follow = if flags.has(AT_SYMLINK_FOLLOW) {
+        0
+    } else {
+        AT_SYMLINK_NOFOLLOW
+    };
+    if old.is_empty() && flags.has(AT_EMPTY_PATH) && !task.task.cred().has_cap(cap::DAC_READ_SEARCH)
+    {
         return Err(Errno::ENOENT);
     }
     let target = task.path_at(old_dirfd, &old, Flags(follow | flags.0 & AT_EMPTY_PATH))?;
@@ -126,7 +166,10 @@ pub(super) fn sys_readlinkat(
     buf: u64,
     size: i32,
 ) -> Result<usize> {
-    let size = usize::try_from(size).ok().filter(|s| *s > 0).ok_or(Errno::EINVAL)?;
+    let size = usize::try_from(size)
+        .ok()
+        .filter(|s| *s > 0)
+        .ok_or(Errno::EINVAL)?;
     let name = path.read(task)?;
     let cx = task.cx();
     let target = if name.is_empty() {
@@ -135,7 +178,12 @@ pub(super) fn sys_readlinkat(
         }
         task.fds.get(dirfd)?.path().cloned().ok_or(Errno::ENOENT)?
     } else {
-        resolver::lookup(&cx, &task.at_for(dirfd, &name)?, &name, LookupFlags::empty())?
+        resolver::lookup(
+            &cx,
+            &task.at_for(dirfd, &name)?,
+            &name,
+            LookupFlags::empty(),
+        )?
     };
     let mut link = link::readlink(&cx, &target).map_err(|e| match e {
         // A descriptor that is no link is not found rather than invalid.
@@ -147,7 +195,12 @@ pub(super) fn sys_readlinkat(
     Ok(link.len())
 }
 
-pub(super) fn sys_unlinkat(task: &mut CurrentTask, dirfd: i32, path: UserPath, flags: Flags) -> Result<()> {
+pub(super) fn sys_unlinkat(
+    task: &mut CurrentTask,
+    dirfd: i32,
+    path: UserPath,
+    flags: Flags,
+) -> Result<()> {
     flags.only(AT_REMOVEDIR)?;
     let path = path.read(task)?;
     let at = task.at_for(dirfd, &path)?;

@@ -9,8 +9,9 @@ use std::time::Instant;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     futex::{
-        FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_WAIT,
-        FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP, FutexWaitv,
+        FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG,
+        FUTEX_REQUEUE, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP,
+        FutexWaitv,
     },
     time::Timespec,
 };
@@ -46,8 +47,10 @@ pub(super) fn sys_futex(
             wait(task, addr, shared, value, FUTEX_BITSET_MATCH_ANY, deadline).map(|()| 0)
         }
         FUTEX_WAIT_BITSET => {
-            let deadline = absolute_deadline(task, UserPtr::new(timeout), op.has(FUTEX_CLOCK_REALTIME))?;
-            task.futex_wait(addr, shared, value, value3, deadline).map(|()| 0)
+            let deadline =
+                absolute_deadline(task, UserPtr::new(timeout), op.has(FUTEX_CLOCK_REALTIME))?;
+            task.futex_wait(addr, shared, value, value3, deadline)
+                .map(|()| 0)
         }
         FUTEX_WAKE => task.futex_wake(addr, shared, value, FUTEX_BITSET_MATCH_ANY),
         FUTEX_WAKE_BITSET => task.futex_wake(addr, shared, value, value3),
@@ -56,7 +59,8 @@ pub(super) fn sys_futex(
             Ok(woken + moved)
         }
         FUTEX_CMP_REQUEUE => {
-            let (woken, moved) = task.futex_requeue(addr, addr2, shared, value, value2, Some(value3))?;
+            let (woken, moved) =
+                task.futex_requeue(addr, addr2, shared, value, value2, Some(value3))?;
             Ok(woken + moved)
         }
         FUTEX_WAKE_OP => task.futex_wake_op(addr, addr2, shared, value, value2, value3),
@@ -65,15 +69,25 @@ pub(super) fn sys_futex(
 }
 
 fn relative_deadline(task: &CurrentTask, timeout: UserPtr<Timespec>) -> Result<Option<Instant>> {
-    let Some(ts) = timeout.read_opt(task)? else { return Ok(None) };
+    let Some(ts) = timeout.read_opt(task)? else {
+        return Ok(None);
+    };
     Ok(Some(crate::clock::instant_after(timespec_ns(&ts)?)))
 }
 
-fn absolute_deadline(task: &CurrentTask, timeout: UserPtr<Timespec>, realtime: bool) -> Result<Option<Instant>> {
-    let Some(ts) = timeout.read_opt(task)? else { return Ok(None) };
+fn absolute_deadline(
+    task: &CurrentTask,
+    timeout: UserPtr<Timespec>,
+    realtime: bool,
+) -> Result<Option<Instant>> {
+    let Some(ts) = timeout.read_opt(task)? else {
+        return Ok(None);
+    };
     let ns = timespec_ns(&ts)?;
     Ok(Some(if realtime {
-        task.kernel.clock.realtime_instant(i64::try_from(ns).unwrap_or(i64::MAX))
+        task.kernel
+            .clock
+            .realtime_instant(i64::try_from(ns).unwrap_or(i64::MAX))
     } else {
         task.kernel.clock.monotonic_instant(ns)
     }))
@@ -89,9 +103,18 @@ fn wait(
     bitset: u32,
     deadline: Option<Instant>,
 ) -> Result<()> {
-    match (task.futex_wait(addr, shared, value, bitset, deadline), deadline) {
+    match (
+        task.futex_wait(addr, shared, value, bitset, deadline),
+        deadline,
+    ) {
         (Err(Errno::ERESTARTSYS), Some(deadline)) => {
-            task.restart = Some(SyscallRestart::Futex { addr, shared, value, bitset, deadline });
+            task.restart = Some(SyscallRestart::Futex {
+                addr,
+                shared,
+                value,
+                bitset,
+                deadline,
+            });
             Err(Errno::ERESTART_RESTARTBLOCK)
         }
         (result, _) => result,
@@ -101,15 +124,22 @@ fn wait(
 pub(super) fn sys_restart_syscall(task: &mut CurrentTask) -> Result<u64> {
     match task.restart.take() {
         None => Err(Errno::EINTR),
-        Some(SyscallRestart::Futex { addr, shared, value, bitset, deadline }) => {
-            wait(task, addr, shared, value, bitset, Some(deadline)).map(|()| 0)
-        }
-        Some(SyscallRestart::Sleep { deadline, remainder }) => {
-            super::time::sleep_until(task, deadline, remainder).map(|()| 0)
-        }
-        Some(SyscallRestart::Poll { fds, count, deadline }) => {
-            super::poll::poll_until(task, UserPtr::new(fds), count, deadline).map(u64::from)
-        }
+        Some(SyscallRestart::Futex {
+            addr,
+            shared,
+            value,
+            bitset,
+            deadline,
+        }) => wait(task, addr, shared, value, bitset, Some(deadline)).map(|()| 0),
+        Some(SyscallRestart::Sleep {
+            deadline,
+            remainder,
+        }) => super::time::sleep_until(task, deadline, remainder).map(|()| 0),
+        Some(SyscallRestart::Poll {
+            fds,
+            count,
+            deadline,
+        }) => super::poll::poll_until(task, UserPtr::new(fds), count, deadline).map(u64::from),
     }
 }
 
@@ -127,10 +157,17 @@ pub(super) fn sys_futex_waitv(
     let deadline = absolute_deadline(task, timeout, clock == CLOCK_REALTIME)?;
     let mut words = Vec::with_capacity(count as usize);
     for waiter in waiters.read_vec(task, count as usize)? {
-        if waiter.flags & !(FUTEX2_PRIVATE | 3) != 0 || waiter.flags & 3 != FUTEX2_U32 || waiter.__reserved != 0 {
+        if waiter.flags & !(FUTEX2_PRIVATE | 3) != 0
+            || waiter.flags & 3 != FUTEX2_U32
+            || waiter._reserved != 0
+        {
             return Err(Errno::EINVAL);
         }
-        words.push((waiter.uaddr, waiter.flags & FUTEX2_PRIVATE == 0, waiter.val as u32));
+        words.push((
+            waiter.uaddr,
+            waiter.flags & FUTEX2_PRIVATE == 0,
+            waiter.val as u32,
+        ));
     }
     task.futex_wait_many(&words, deadline)
 }

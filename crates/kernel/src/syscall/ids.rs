@@ -19,7 +19,12 @@ pub(super) fn sys_gettid(task: &mut CurrentTask) -> Result<u32> {
 }
 
 pub(super) fn sys_getppid(task: &mut CurrentTask) -> Result<u32> {
-    Ok(task.kernel.tree.lock().node(task.task.tgid()).map_or(0, |n| n.parent))
+    Ok(task
+        .kernel
+        .tree
+        .lock()
+        .node(task.task.tgid())
+        .map_or(0, |n| n.parent))
 }
 
 pub(super) fn sys_set_tid_address(task: &mut CurrentTask, addr: u64) -> Result<u32> {
@@ -29,12 +34,22 @@ pub(super) fn sys_set_tid_address(task: &mut CurrentTask, addr: u64) -> Result<u
 
 pub(super) fn sys_getpgid(task: &mut CurrentTask, pid: u32) -> Result<u32> {
     let pid = if pid == 0 { task.task.tgid() } else { pid };
-    task.kernel.tree.lock().node(pid).map(|n| n.pgid).ok_or(Errno::ESRCH)
+    task.kernel
+        .tree
+        .lock()
+        .node(pid)
+        .map(|n| n.pgid)
+        .ok_or(Errno::ESRCH)
 }
 
 pub(super) fn sys_getsid(task: &mut CurrentTask, pid: u32) -> Result<u32> {
     let pid = if pid == 0 { task.task.tgid() } else { pid };
-    task.kernel.tree.lock().node(pid).map(|n| n.sid).ok_or(Errno::ESRCH)
+    task.kernel
+        .tree
+        .lock()
+        .node(pid)
+        .map(|n| n.sid)
+        .ok_or(Errno::ESRCH)
 }
 
 pub(super) fn sys_setpgid(task: &mut CurrentTask, pid: i32, pgid: i32) -> Result<()> {
@@ -46,7 +61,10 @@ pub(super) fn sys_setpgid(task: &mut CurrentTask, pid: i32, pgid: i32) -> Result
     let pgid = if pgid == 0 { pid } else { pgid.cast_unsigned() };
     let mut tree = task.kernel.tree.lock();
     let own_sid = tree.node(own).map(|n| n.sid).ok_or(Errno::ESRCH)?;
-    let target = tree.node(pid).filter(|n| n.zombie.is_none()).ok_or(Errno::ESRCH)?;
+    let target = tree
+        .node(pid)
+        .filter(|n| n.zombie.is_none())
+        .ok_or(Errno::ESRCH)?;
     if pid != own {
         if target.parent != own {
             return Err(Errno::ESRCH);
@@ -235,13 +253,26 @@ fn may_set_three(old: [u32; 3], new: [u32; 3], privileged: bool) -> bool {
     privileged || new.iter().all(|id| *id == KEEP || old.contains(id))
 }
 
-pub(super) fn sys_setresuid(task: &mut CurrentTask, real: u32, effective: u32, saved: u32) -> Result<()> {
+pub(super) fn sys_setresuid(
+    task: &mut CurrentTask,
+    real: u32,
+    effective: u32,
+    saved: u32,
+) -> Result<()> {
     let old = task.task.cred();
-    if !may_set_three([old.uid, old.euid, old.suid], [real, effective, saved], old.has_cap(cap::SETUID)) {
+    if !may_set_three(
+        [old.uid, old.euid, old.suid],
+        [real, effective, saved],
+        old.has_cap(cap::SETUID),
+    ) {
         return Err(Errno::EPERM);
     }
     let mut new = (*old).clone();
-    for (to, from) in [(&mut new.uid, real), (&mut new.euid, effective), (&mut new.suid, saved)] {
+    for (to, from) in [
+        (&mut new.uid, real),
+        (&mut new.euid, effective),
+        (&mut new.suid, saved),
+    ] {
         if from != KEEP {
             *to = from;
         }
@@ -250,13 +281,26 @@ pub(super) fn sys_setresuid(task: &mut CurrentTask, real: u32, effective: u32, s
     Ok(())
 }
 
-pub(super) fn sys_setresgid(task: &mut CurrentTask, real: u32, effective: u32, saved: u32) -> Result<()> {
+pub(super) fn sys_setresgid(
+    task: &mut CurrentTask,
+    real: u32,
+    effective: u32,
+    saved: u32,
+) -> Result<()> {
     let old = task.task.cred();
-    if !may_set_three([old.gid, old.egid, old.sgid], [real, effective, saved], old.has_cap(cap::SETGID)) {
+    if !may_set_three(
+        [old.gid, old.egid, old.sgid],
+        [real, effective, saved],
+        old.has_cap(cap::SETGID),
+    ) {
         return Err(Errno::EPERM);
     }
     let mut new = (*old).clone();
-    for (to, from) in [(&mut new.gid, real), (&mut new.egid, effective), (&mut new.sgid, saved)] {
+    for (to, from) in [
+        (&mut new.gid, real),
+        (&mut new.egid, effective),
+        (&mut new.sgid, saved),
+    ] {
         if from != KEEP {
             *to = from;
         }
@@ -267,21 +311,35 @@ pub(super) fn sys_setresgid(task: &mut CurrentTask, real: u32, effective: u32, s
 
 pub(super) fn sys_setfsuid(task: &mut CurrentTask, uid: u32) -> Result<u32> {
     let old = task.task.cred();
-    if [old.uid, old.euid, old.suid, old.fsuid].contains(&uid) || (uid != KEEP && old.has_cap(cap::SETUID)) {
-        task.task.set_cred(Cred { fsuid: uid, ..(*old).clone() });
+    if [old.uid, old.euid, old.suid, old.fsuid].contains(&uid)
+        || (uid != KEEP && old.has_cap(cap::SETUID))
+    {
+        task.task.set_cred(Cred {
+            fsuid: uid,
+            ..(*old).clone()
+        });
     }
     Ok(old.fsuid)
 }
 
 pub(super) fn sys_setfsgid(task: &mut CurrentTask, gid: u32) -> Result<u32> {
     let old = task.task.cred();
-    if [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid) || (gid != KEEP && old.has_cap(cap::SETGID)) {
-        task.task.set_cred(Cred { fsgid: gid, ..(*old).clone() });
+    if [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid)
+        || (gid != KEEP && old.has_cap(cap::SETGID))
+    {
+        task.task.set_cred(Cred {
+            fsgid: gid,
+            ..(*old).clone()
+        });
     }
     Ok(old.fsgid)
 }
 
-pub(super) fn sys_getgroups(task: &mut CurrentTask, size: i32, list: UserPtr<u32>) -> Result<usize> {
+pub(super) fn sys_getgroups(
+    task: &mut CurrentTask,
+    size: i32,
+    list: UserPtr<u32>,
+) -> Result<usize> {
     let cred = task.task.cred();
     if size < 0 {
         return Err(Errno::EINVAL);
@@ -306,6 +364,9 @@ pub(super) fn sys_setgroups(task: &mut CurrentTask, size: i32, list: UserPtr<u32
         return Err(Errno::EINVAL);
     }
     let groups = list.read_vec(task, size as usize)?;
-    task.task.set_cred(Cred { groups: groups.into(), ..(*old).clone() });
+    task.task.set_cred(Cred {
+        groups: groups.into(),
+        ..(*old).clone()
+    });
     Ok(())
 }

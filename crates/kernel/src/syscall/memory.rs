@@ -6,9 +6,10 @@ use tuxlet_mem::{MapRequest, PAGE_MASK, Placement, Prot, VmaFlags};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     mman::{
-        MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE,
-        MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SYNC, MAP_TYPE, MCL_CURRENT, MCL_FUTURE,
-        MCL_ONFAULT, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_WRITE,
+        MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
+        MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SYNC,
+        MAP_TYPE, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP,
+        PROT_READ, PROT_WRITE,
     },
 };
 use tuxlet_vfs::MountFlags;
@@ -44,7 +45,11 @@ pub(super) fn sys_mmap(
     if offset & PAGE_MASK != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = if flags.has(MAP_ANONYMOUS) { None } else { Some(task.fds.get(fd)?) };
+    let file = if flags.has(MAP_ANONYMOUS) {
+        None
+    } else {
+        Some(task.fds.get(fd)?)
+    };
     if len == 0 {
         return Err(Errno::EINVAL);
     }
@@ -74,11 +79,15 @@ pub(super) fn sys_mmap(
         Placement::Hint(addr)
     };
     request.flags.set(VmaFlags::SHARED, shared);
-    request.flags.set(VmaFlags::NORESERVE, flags.has(MAP_NORESERVE));
+    request
+        .flags
+        .set(VmaFlags::NORESERVE, flags.has(MAP_NORESERVE));
     request.flags.set(VmaFlags::LOCKED, flags.has(MAP_LOCKED));
     request.populate = flags.has(MAP_POPULATE | MAP_LOCKED);
     match file {
-        None => request.flags.set(VmaFlags::GROWSDOWN, flags.has(MAP_GROWSDOWN) && !shared),
+        None => request
+            .flags
+            .set(VmaFlags::GROWSDOWN, flags.has(MAP_GROWSDOWN) && !shared),
         Some(file) => {
             if !file.readable() || (shared && prot & PROT_WRITE != 0 && !file.writable()) {
                 return Err(Errno::EACCES);
@@ -113,7 +122,9 @@ pub(super) fn sys_mprotect(task: &mut CurrentTask, addr: u64, len: u64, prot: u3
     if prot & (PROT_GROWSDOWN | PROT_GROWSUP) == PROT_GROWSDOWN | PROT_GROWSUP {
         return Err(Errno::EINVAL);
     }
-    task.mm.space.protect(addr, len, prot_of(prot), prot & PROT_GROWSDOWN != 0)
+    task.mm
+        .space
+        .protect(addr, len, prot_of(prot), prot & PROT_GROWSDOWN != 0)
 }
 
 pub(super) fn sys_mremap(
@@ -167,7 +178,11 @@ pub(super) fn sys_mlockall(task: &mut CurrentTask, flags: Flags) -> Result<()> {
         return Err(Errno::EINVAL);
     }
     task.sync_memory_limits();
-    task.mm.space.lock_all(flags.has(MCL_CURRENT), flags.has(MCL_FUTURE), flags.has(MCL_ONFAULT))
+    task.mm.space.lock_all(
+        flags.has(MCL_CURRENT),
+        flags.has(MCL_FUTURE),
+        flags.has(MCL_ONFAULT),
+    )
 }
 
 pub(super) fn sys_munlockall(task: &mut CurrentTask) -> Result<()> {

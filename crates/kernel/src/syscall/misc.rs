@@ -30,7 +30,10 @@ fn read_name(task: &CurrentTask, name: u64, len: i32) -> Result<Vec<u8>> {
     if !task.task.cred().has_cap(cap::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
-    let len = usize::try_from(len).ok().filter(|l| *l <= UTS_LEN).ok_or(Errno::EINVAL)?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|l| *l <= UTS_LEN)
+        .ok_or(Errno::EINVAL)?;
     let mut bytes = vec![0; len];
     task.mm.space.read_bytes(name, &mut bytes)?;
     Ok(bytes)
@@ -60,7 +63,12 @@ pub(super) fn sys_sysinfo(task: &mut CurrentTask, to: UserPtr<Sysinfo>) -> Resul
     to.write(task, &info)
 }
 
-pub(super) fn sys_getrandom(task: &mut CurrentTask, buf: u64, len: u64, flags: Flags) -> Result<u64> {
+pub(super) fn sys_getrandom(
+    task: &mut CurrentTask,
+    buf: u64,
+    len: u64,
+    flags: Flags,
+) -> Result<u64> {
     flags.only(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE)?;
     if flags.has(GRND_RANDOM) && flags.has(GRND_INSECURE) {
         return Err(Errno::EINVAL);
@@ -80,7 +88,11 @@ pub(super) fn sys_getrandom(task: &mut CurrentTask, buf: u64, len: u64, flags: F
     Ok(done)
 }
 
-pub(super) fn sys_getcpu(task: &mut CurrentTask, cpu: UserPtr<u32>, node: UserPtr<u32>) -> Result<()> {
+pub(super) fn sys_getcpu(
+    task: &mut CurrentTask,
+    cpu: UserPtr<u32>,
+    node: UserPtr<u32>,
+) -> Result<()> {
     cpu.write_opt(task, &tuxlet_host::thread::current_cpu())?;
     node.write_opt(task, &0)
 }

@@ -28,10 +28,19 @@ use tuxlet_uapi::errno::{Errno, Result};
 /// Performs the system call that the registers ask for. `Err` ends the task.
 pub(crate) fn dispatch(task: &mut CurrentTask) -> std::result::Result<Result<u64>, ExitKind> {
     let nr = task.cpu.x[8];
-    let args = [task.cpu.x[0], task.cpu.x[1], task.cpu.x[2], task.cpu.x[3], task.cpu.x[4], task.cpu.x[5]];
+    let args = [
+        task.cpu.x[0],
+        task.cpu.x[1],
+        task.cpu.x[2],
+        task.cpu.x[3],
+        task.cpu.x[4],
+        task.cpu.x[5],
+    ];
     let row = u32::try_from(nr).ok().and_then(table::row);
     let traced = task.kernel.config.strace.is_some();
-    let entered = traced.then(|| strace::enter(task, nr, row, &args)).flatten();
+    let entered = traced
+        .then(|| strace::enter(task, nr, row, &args))
+        .flatten();
     task.task.in_syscall.store(nr as u32, Ordering::Relaxed);
     let result = match row.and_then(|r| r.handler) {
         Some(handler) => handler(task, &args),

@@ -5,9 +5,7 @@ use crate::task::CurrentTask;
 use std::sync::Arc;
 use tuxlet_uapi::{
     errno::{Errno, Result},
-    fcntl::{
-        AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CLOEXEC, OPEN_HOW_SIZE_VER0, OpenFlags, OpenHow,
-    },
+    fcntl::{AT_FDCWD, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CLOEXEC, OpenFlags, OpenHow},
     resource::RLIMIT_NOFILE,
 };
 use tuxlet_vfs::{
@@ -17,6 +15,8 @@ use tuxlet_vfs::{
 };
 
 const MODE_BITS: u32 = 0o7777;
+/// Size of the first version of `struct open_how`.
+const OPEN_HOW_SIZE_VER0: usize = 24;
 
 impl CurrentTask {
     /// Where a path relative to a descriptor starts. `EBADF`, `ENOTDIR`.
@@ -31,7 +31,11 @@ impl CurrentTask {
 
     /// Where a path starts; a descriptor that an absolute path makes unnecessary is not looked at.
     pub fn at_for(&self, dirfd: i32, path: &[u8]) -> Result<At> {
-        if path.starts_with(b"/") { Ok(self.fs.at_cwd()) } else { self.at(dirfd) }
+        if path.starts_with(b"/") {
+            Ok(self.fs.at_cwd())
+        } else {
+            self.at(dirfd)
+        }
     }
 
     /// Soft limit of open descriptors.
@@ -47,7 +51,12 @@ impl CurrentTask {
     /// Makes a directory the working directory: chdir(2).
     pub fn change_directory(&self, path: &[u8]) -> Result<()> {
         let cx = self.cx();
-        let dir = resolver::lookup(&cx, &self.fs.at_cwd(), path, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
+        let dir = resolver::lookup(
+            &cx,
+            &self.fs.at_cwd(),
+            path,
+            LookupFlags::FOLLOW | LookupFlags::DIRECTORY,
+        )?;
         tuxlet_vfs::access::may_chdir(&cx, &dir)?;
         self.fs.set_cwd(dir);
         Ok(())
@@ -67,11 +76,21 @@ impl CurrentTask {
     }
 }
 
-pub(super) fn sys_openat(task: &mut CurrentTask, dirfd: i32, path: UserPath, flags: Flags, mode: u32) -> Result<i32> {
+pub(super) fn sys_openat(
+    task: &mut CurrentTask,
+    dirfd: i32,
+    path: UserPath,
+    flags: Flags,
+    mode: u32,
+) -> Result<i32> {
     let path = path.read(task)?;
     // open(2) ignores flags that it does not know; openat2(2) does not.
     let open_flags = OpenFlags::from_bits_truncate(flags.0);
-    let how = How { flags: open_flags, mode: mode & MODE_BITS, resolve: LookupFlags::empty() };
+    let how = How {
+        flags: open_flags,
+        mode: mode & MODE_BITS,
+        resolve: LookupFlags::empty(),
+    };
     let file = task.open_at(dirfd, &path, &how)?;
     task.install_fd(file, flags.has(O_CLOEXEC))
 }
@@ -83,22 +102,33 @@ pub(super) fn sys_openat2(
     how: UserPtr<OpenHow>,
     size: usize,
 ) -> Result<i32> {
-    if size < OPEN_HOW_SIZE_VER0 as usize {
+    if size < OPEN_HOW_SIZE_VER0 {
         return Err(Errno::EINVAL);
     }
     let how: OpenHow = task.read_extensible(how.addr(), size.min(4096))?;
-    let flags = u32::try_from(how.flags).ok().and_then(OpenFlags::from_bits).ok_or(Errno::EINVAL)?;
+    let flags = u32::try_from(how.flags)
+        .ok()
+        .and_then(OpenFlags::from_bits)
+        .ok_or(Errno::EINVAL)?;
     let creates = flags.contains(OpenFlags::CREAT) || flags.contains(OpenFlags::TMPFILE);
     if (!creates && how.mode != 0) || how.mode & !u64::from(MODE_BITS) != 0 {
         return Err(Errno::EINVAL);
     }
-    let resolve = LookupFlags::from_bits(how.resolve).filter(|r| r.bits() < 1 << 32).ok_or(Errno::EINVAL)?;
+    let resolve = LookupFlags::from_bits(how.resolve)
+        .filter(|r| r.bits() < 1 << 32)
+        .ok_or(Errno::EINVAL)?;
     if resolve.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
         return Err(Errno::EINVAL);
     }
     let path = path.read(task)?;
-    let how = How { flags, mode: how.mode as u32, resolve };
-    let file = if path.starts_with(b"/") && !resolve.intersects(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
+    let how = How {
+        flags,
+        mode: how.mode as u32,
+        resolve,
+    };
+    let file = if path.starts_with(b"/")
+        && !resolve.intersects(LookupFlags::BENEATH | LookupFlags::IN_ROOT)
+    {
         task.open_at(AT_FDCWD, &path, &how)?
     } else {
         task.open_scoped(dirfd, &path, &how)?
@@ -121,7 +151,12 @@ pub(super) fn sys_close(task: &mut CurrentTask, fd: i32) -> Result<()> {
     task.fds.close(&task.cx(), fd)
 }
 
-pub(super) fn sys_close_range(task: &mut CurrentTask, first: u32, last: u32, flags: Flags) -> Result<()> {
+pub(super) fn sys_close_range(
+    task: &mut CurrentTask,
+    first: u32,
+    last: u32,
+    flags: Flags,
+) -> Result<()> {
     flags.only(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)?;
     if first > last {
         return Err(Errno::EINVAL);
@@ -148,7 +183,10 @@ pub(super) fn sys_dup3(task: &mut CurrentTask, old: i32, new: i32, flags: Flags)
         return Err(Errno::EINVAL);
     }
     let file = task.fds.get(old)?;
-    if let Some(replaced) = task.fds.replace(new, file, flags.has(O_CLOEXEC), task.max_fds())? {
+    if let Some(replaced) = task
+        .fds
+        .replace(new, file, flags.has(O_CLOEXEC), task.max_fds())?
+    {
         // Like Linux, an error of the implicit close is lost.
         let _ = replaced.flush(&task.cx());
     }
@@ -158,7 +196,12 @@ pub(super) fn sys_dup3(task: &mut CurrentTask, old: i32, new: i32, flags: Flags)
 pub(super) fn sys_truncate(task: &mut CurrentTask, path: UserPath, len: i64) -> Result<()> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     let cx = task.cx();
-    let target = resolver::lookup(&cx, &task.fs.at_cwd(), &path.read(task)?, LookupFlags::FOLLOW)?;
+    let target = resolver::lookup(
+        &cx,
+        &task.fs.at_cwd(),
+        &path.read(task)?,
+        LookupFlags::FOLLOW,
+    )?;
     tuxlet_vfs::setattr::truncate(&cx, &target, len)
 }
 
@@ -167,7 +210,13 @@ pub(super) fn sys_ftruncate(task: &mut CurrentTask, fd: i32, len: i64) -> Result
     tuxlet_vfs::setattr::ftruncate(&task.cx(), &*task.fds.get(fd)?, len)
 }
 
-pub(super) fn sys_fallocate(task: &mut CurrentTask, fd: i32, mode: u32, offset: i64, len: i64) -> Result<()> {
+pub(super) fn sys_fallocate(
+    task: &mut CurrentTask,
+    fd: i32,
+    mode: u32,
+    offset: i64,
+    len: i64,
+) -> Result<()> {
     let file = task.fds.get(fd)?;
     if offset < 0 || len <= 0 {
         return Err(Errno::EINVAL);
@@ -178,7 +227,12 @@ pub(super) fn sys_fallocate(task: &mut CurrentTask, fd: i32, mode: u32, offset: 
     if !file.ops().seekable() {
         return Err(Errno::ESPIPE);
     }
-    file.ops().fallocate(&task.cx(), mode, offset.cast_unsigned(), len.cast_unsigned())
+    file.ops().fallocate(
+        &task.cx(),
+        mode,
+        offset.cast_unsigned(),
+        len.cast_unsigned(),
+    )
 }
 
 pub(super) fn sys_fsync(task: &mut CurrentTask, fd: i32) -> Result<()> {
@@ -203,24 +257,49 @@ pub(super) fn sys_syncfs(task: &mut CurrentTask, fd: i32) -> Result<()> {
 }
 
 /// sync_file_range(2) promises little: an fsync does at least as much.
-pub(super) fn sys_sync_file_range(task: &mut CurrentTask, fd: i32, _offset: i64, _len: i64, flags: Flags) -> Result<()> {
+pub(super) fn sys_sync_file_range(
+    task: &mut CurrentTask,
+    fd: i32,
+    _offset: i64,
+    _len: i64,
+    flags: Flags,
+) -> Result<()> {
     flags.only(7)?;
     task.fds.get(fd)?.ops().fsync(&task.cx(), true)
 }
 
 /// Advice changes nothing but must be well-formed: posix_fadvise(2).
-pub(super) fn sys_fadvise64(task: &mut CurrentTask, fd: i32, _offset: i64, len: i64, advice: u32) -> Result<()> {
+pub(super) fn sys_fadvise64(
+    task: &mut CurrentTask,
+    fd: i32,
+    _offset: i64,
+    len: i64,
+    advice: u32,
+) -> Result<()> {
     let file = task.fds.get(fd)?;
     if !file.ops().seekable() {
         return Err(Errno::ESPIPE);
     }
-    if len < 0 || advice > 5 { Err(Errno::EINVAL) } else { Ok(()) }
+    if len < 0 || advice > 5 {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(())
+    }
 }
 
-pub(super) fn sys_readahead(task: &mut CurrentTask, fd: i32, _offset: i64, _count: u64) -> Result<()> {
+pub(super) fn sys_readahead(
+    task: &mut CurrentTask,
+    fd: i32,
+    _offset: i64,
+    _count: u64,
+) -> Result<()> {
     let file = task.fds.get(fd)?;
     if !file.readable() {
         return Err(Errno::EBADF);
     }
-    if file.ops().seekable() { Ok(()) } else { Err(Errno::EINVAL) }
+    if file.ops().seekable() {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }

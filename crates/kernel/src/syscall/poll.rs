@@ -23,7 +23,9 @@ const ALWAYS: Events = Events::ERR.union(Events::HUP).union(Events::NVAL);
 const FD_SETSIZE: usize = 1024;
 
 fn deadline_of(timeout: Option<Timespec>) -> Result<Option<Instant>> {
-    timeout.map(|ts| timespec_ns(&ts).map(instant_after)).transpose()
+    timeout
+        .map(|ts| timespec_ns(&ts).map(instant_after))
+        .transpose()
 }
 
 /// Installs the temporary mask of a `p` call, unless the pointer is null.
@@ -42,7 +44,10 @@ fn write_rest(task: &CurrentTask, timeout: UserPtr<Timespec>, deadline: Option<I
     if let Some(deadline) = deadline {
         let rest = deadline.saturating_duration_since(Instant::now());
         // Linux ignores a timeout that cannot be written.
-        let _ = timeout.write(task, &ns_timespec(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)));
+        let _ = timeout.write(
+            task,
+            &ns_timespec(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)),
+        );
     }
 }
 
@@ -107,7 +112,14 @@ pub(super) fn poll_until(
         .map(|p| {
             let want = Events::from_bits_truncate(u32::from(p.events.cast_unsigned()));
             // A negative descriptor is skipped: it is neither invalid nor ever ready.
-            (if p.fd < 0 { None } else { task.fds.get(p.fd).ok() }, want)
+            (
+                if p.fd < 0 {
+                    None
+                } else {
+                    task.fds.get(p.fd).ok()
+                },
+                want,
+            )
         })
         .collect();
     let ready = |task: &mut CurrentTask, table: Option<&mut tuxlet_vfs::PollTable>| {
@@ -123,7 +135,11 @@ pub(super) fn poll_until(
         Ok(events) => events,
         Err(WaitError::TimedOut) => vec![Events::empty(); polled.len()],
         Err(WaitError::Interrupted) => {
-            task.restart = Some(SyscallRestart::Poll { fds: fds.addr(), count, deadline });
+            task.restart = Some(SyscallRestart::Poll {
+                fds: fds.addr(),
+                count,
+                deadline,
+            });
             return Err(Errno::ERESTART_RESTARTBLOCK);
         }
     };
@@ -131,14 +147,18 @@ pub(super) fn poll_until(
     for (i, (events, p)) in events.iter().zip(&polled).enumerate() {
         found += u32::from(!events.is_empty());
         let revents = (events.bits() as u16).cast_signed();
-        fds.offset(i as u64).write(task, &Pollfd { revents, ..*p })?;
+        fds.offset(i as u64)
+            .write(task, &Pollfd { revents, ..*p })?;
     }
     Ok(found)
 }
 
 /// The three sets of select(2) with what makes a descriptor a member of each result.
 const SETS: [Events; 3] = [
-    Events::READABLE.union(Events::RDBAND).union(Events::HUP).union(Events::ERR),
+    Events::READABLE
+        .union(Events::RDBAND)
+        .union(Events::HUP)
+        .union(Events::ERR),
     Events::WRITABLE.union(Events::WRBAND).union(Events::ERR),
     Events::PRI,
 ];
@@ -172,7 +192,12 @@ pub(super) fn sys_pselect6(
     result
 }
 
-fn select_until(task: &mut CurrentTask, count: i32, sets: [u64; 3], deadline: Option<Instant>) -> Result<u32> {
+fn select_until(
+    task: &mut CurrentTask,
+    count: i32,
+    sets: [u64; 3],
+    deadline: Option<Instant>,
+) -> Result<u32> {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
     // Beyond the table there is nothing to look at; Linux cuts the count the same way.
     let count = count.min(task.fds.len().next_multiple_of(64).max(FD_SETSIZE));
@@ -188,7 +213,9 @@ fn select_until(task: &mut CurrentTask, count: i32, sets: [u64; 3], deadline: Op
     let mut files = Vec::new();
     let mut numbers = Vec::new();
     for fd in 0..count {
-        let want = (0..3).filter(|s| has(&wanted[*s], fd)).fold(Events::empty(), |e, s| e | SETS[s]);
+        let want = (0..3)
+            .filter(|s| has(&wanted[*s], fd))
+            .fold(Events::empty(), |e, s| e | SETS[s]);
         if !want.is_empty() {
             files.push((Some(task.fds.get(fd as i32)?), want));
             numbers.push(fd);

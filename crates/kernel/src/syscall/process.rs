@@ -38,7 +38,11 @@ pub(super) fn sys_clone(
     })
 }
 
-pub(super) fn sys_clone3(task: &mut CurrentTask, args: UserPtr<CloneArgs>, size: usize) -> Result<u32> {
+pub(super) fn sys_clone3(
+    task: &mut CurrentTask,
+    args: UserPtr<CloneArgs>,
+    size: usize,
+) -> Result<u32> {
     if size > 4096 {
         return Err(Errno::E2BIG);
     }
@@ -49,7 +53,8 @@ pub(super) fn sys_clone3(task: &mut CurrentTask, args: UserPtr<CloneArgs>, size:
     if request.exit_signal & !u64::from(CSIGNAL) != 0 || request.exit_signal > 64 {
         return Err(Errno::EINVAL);
     }
-    if request.flags & u64::from(CSIGNAL) != 0 || (request.stack == 0) != (request.stack_size == 0) {
+    if request.flags & u64::from(CSIGNAL) != 0 || (request.stack == 0) != (request.stack_size == 0)
+    {
         return Err(Errno::EINVAL);
     }
     if request.set_tid_size > 1 {
@@ -99,7 +104,7 @@ pub(super) fn sys_execveat(
         lookup.remove(LookupFlags::FOLLOW);
     }
     if flags.has(AT_EMPTY_PATH) {
-        lookup.insert(LookupFlags::EMPTY);
+        lookup.insert(LookupFlags::EMPTY_PATH);
     }
     let target = tuxlet_vfs::resolver::lookup(&task.cx(), &task.at(dirfd)?, &name, lookup)?;
     let filename = match (name.is_empty(), name.starts_with(b"/")) {
@@ -111,7 +116,12 @@ pub(super) fn sys_execveat(
     };
     let args = read_strings(task, args)?;
     let env = read_strings(task, env)?;
-    task.exec(ExecRequest { path: target, filename, args, env })
+    task.exec(ExecRequest {
+        path: target,
+        filename,
+        args,
+        env,
+    })
 }
 
 /// An array of string pointers that ends with a null pointer.
@@ -126,8 +136,7 @@ fn read_strings(task: &CurrentTask, array: UserPtr<u64>) -> Result<Vec<Vec<u8>>>
         if pointer == 0 {
             return Ok(strings);
         }
-        let string =
-            match task.mm.space.read_cstr(pointer, crate::exec::MAX_ARG_LEN) {
+        let string = match task.mm.space.read_cstr(pointer, crate::exec::MAX_ARG_LEN) {
             Err(Errno::ENAMETOOLONG) => return Err(Errno::E2BIG),
             other => other?,
         };

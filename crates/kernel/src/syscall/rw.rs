@@ -22,7 +22,13 @@ const RWF_APPEND: u32 = 16;
 const COPY_CHUNK: usize = 64 << 10;
 
 impl CurrentTask {
-    fn do_read(&mut self, file: &Arc<File>, offset: Option<u64>, buffers: &[IoVec], nowait: bool) -> Result<usize> {
+    fn do_read(
+        &mut self,
+        file: &Arc<File>,
+        offset: Option<u64>,
+        buffers: &[IoVec],
+        nowait: bool,
+    ) -> Result<usize> {
         let cx = self.cx();
         let space = Arc::clone(&self.mm.space);
         let nonblock = nowait || file.nonblocking();
@@ -81,7 +87,10 @@ fn one_buffer(base: u64, len: u64) -> Result<[IoVec; 1]> {
     if end.is_none_or(|e| e > TASK_SIZE) {
         return Err(Errno::EFAULT);
     }
-    Ok([IoVec { base, len: len.min(MAX_RW_COUNT) }])
+    Ok([IoVec {
+        base,
+        len: len.min(MAX_RW_COUNT),
+    }])
 }
 
 pub(super) fn sys_read(task: &mut CurrentTask, fd: i32, buf: u64, len: u64) -> Result<usize> {
@@ -94,13 +103,23 @@ pub(super) fn sys_write(task: &mut CurrentTask, fd: i32, buf: u64, len: u64) -> 
     task.do_write(&file, None, &one_buffer(buf, len)?, false, false)
 }
 
-pub(super) fn sys_readv(task: &mut CurrentTask, fd: i32, array: u64, count: usize) -> Result<usize> {
+pub(super) fn sys_readv(
+    task: &mut CurrentTask,
+    fd: i32,
+    array: u64,
+    count: usize,
+) -> Result<usize> {
     let file = task.fds.get(fd)?;
     let buffers = task.mm.space.read_iovec(array, count)?;
     task.do_read(&file, None, &buffers, false)
 }
 
-pub(super) fn sys_writev(task: &mut CurrentTask, fd: i32, array: u64, count: usize) -> Result<usize> {
+pub(super) fn sys_writev(
+    task: &mut CurrentTask,
+    fd: i32,
+    array: u64,
+    count: usize,
+) -> Result<usize> {
     let file = task.fds.get(fd)?;
     let buffers = task.mm.space.read_iovec(array, count)?;
     task.do_write(&file, None, &buffers, false, false)
@@ -110,26 +129,50 @@ fn offset(raw: i64) -> Result<Option<u64>> {
     u64::try_from(raw).map(Some).map_err(|_| Errno::EINVAL)
 }
 
-pub(super) fn sys_pread64(task: &mut CurrentTask, fd: i32, buf: u64, len: u64, pos: i64) -> Result<usize> {
+pub(super) fn sys_pread64(
+    task: &mut CurrentTask,
+    fd: i32,
+    buf: u64,
+    len: u64,
+    pos: i64,
+) -> Result<usize> {
     let pos = offset(pos)?;
     let file = task.fds.get(fd)?;
     task.do_read(&file, pos, &one_buffer(buf, len)?, false)
 }
 
-pub(super) fn sys_pwrite64(task: &mut CurrentTask, fd: i32, buf: u64, len: u64, pos: i64) -> Result<usize> {
+pub(super) fn sys_pwrite64(
+    task: &mut CurrentTask,
+    fd: i32,
+    buf: u64,
+    len: u64,
+    pos: i64,
+) -> Result<usize> {
     let pos = offset(pos)?;
     let file = task.fds.get(fd)?;
     task.do_write(&file, pos, &one_buffer(buf, len)?, false, false)
 }
 
-pub(super) fn sys_preadv(task: &mut CurrentTask, fd: i32, array: u64, count: usize, pos: i64) -> Result<usize> {
+pub(super) fn sys_preadv(
+    task: &mut CurrentTask,
+    fd: i32,
+    array: u64,
+    count: usize,
+    pos: i64,
+) -> Result<usize> {
     let pos = offset(pos)?;
     let file = task.fds.get(fd)?;
     let buffers = task.mm.space.read_iovec(array, count)?;
     task.do_read(&file, pos, &buffers, false)
 }
 
-pub(super) fn sys_pwritev(task: &mut CurrentTask, fd: i32, array: u64, count: usize, pos: i64) -> Result<usize> {
+pub(super) fn sys_pwritev(
+    task: &mut CurrentTask,
+    fd: i32,
+    array: u64,
+    count: usize,
+    pos: i64,
+) -> Result<usize> {
     let pos = offset(pos)?;
     let file = task.fds.get(fd)?;
     let buffers = task.mm.space.read_iovec(array, count)?;
@@ -171,7 +214,13 @@ pub(super) fn sys_pwritev2(
         return Err(Errno::EOPNOTSUPP);
     }
     let pos = if pos == -1 { None } else { offset(pos)? };
-    task.do_write(&file, pos, &buffers, flags & RWF_NOWAIT != 0, flags & RWF_APPEND != 0)
+    task.do_write(
+        &file,
+        pos,
+        &buffers,
+        flags & RWF_NOWAIT != 0,
+        flags & RWF_APPEND != 0,
+    )
 }
 
 pub(super) fn sys_lseek(task: &mut CurrentTask, fd: i32, offset: i64, whence: u32) -> Result<u64> {
@@ -189,7 +238,7 @@ fn copy(
 ) -> Result<(u64, Option<u64>, Option<u64>)> {
     let mut left = len.min(MAX_RW_COUNT);
     let mut copied = 0;
-    let mut buffer = vec![0; COPY_CHUNK.min(left as usize)];
+    let mut buffer = vec![0u8; COPY_CHUNK.min(left as usize)];
     while left > 0 {
         let want = buffer.len().min(left as usize);
         let cx = task.cx();
@@ -226,12 +275,20 @@ fn copy(
                 Err(errno) => {
                     // What was read but not written goes back, where the input has a position.
                     if from_pos.is_none() && from.ops().seekable() {
-                        from.seek(&task.cx(), -(data.len() as i64), tuxlet_uapi::fcntl::SEEK_CUR)?;
+                        from.seek(
+                            &task.cx(),
+                            -(data.len() as i64),
+                            tuxlet_uapi::fcntl::SEEK_CUR,
+                        )?;
                     }
                     if errno == Errno::EPIPE {
                         task.send_self(Signal::SIGPIPE);
                     }
-                    return if copied > 0 { Ok((copied, from_pos, to_pos)) } else { Err(errno) };
+                    return if copied > 0 {
+                        Ok((copied, from_pos, to_pos))
+                    } else {
+                        Err(errno)
+                    };
                 }
             }
         }
@@ -276,14 +333,23 @@ pub(super) fn sys_copy_file_range(
     flags.only(0)?;
     let from = task.fds.get(in_fd)?;
     let to = task.fds.get(out_fd)?;
-    let regular = |f: &File| f.inode().is_some_and(|i| i.kind() == tuxlet_vfs::FileType::Regular);
-    if [&from, &to].iter().any(|f| f.inode().is_some_and(|i| i.kind() == tuxlet_vfs::FileType::Directory)) {
+    let regular = |f: &File| {
+        f.inode()
+            .is_some_and(|i| i.kind() == tuxlet_vfs::FileType::Regular)
+    };
+    if [&from, &to].iter().any(|f| {
+        f.inode()
+            .is_some_and(|i| i.kind() == tuxlet_vfs::FileType::Directory)
+    }) {
         return Err(Errno::EISDIR);
     }
     if !regular(&from) || !regular(&to) {
         return Err(Errno::EINVAL);
     }
-    if !from.readable() || !to.writable() || to.flags().contains(tuxlet_uapi::fcntl::OpenFlags::APPEND) {
+    if !from.readable()
+        || !to.writable()
+        || to.flags().contains(tuxlet_uapi::fcntl::OpenFlags::APPEND)
+    {
         return Err(Errno::EBADF);
     }
     let position = |p: Option<i64>| match p {
@@ -294,7 +360,10 @@ pub(super) fn sys_copy_file_range(
     let to_pos = position(out_offset.read_opt(task)?)?;
     let same = from.inode().map(|i| i.id()) == to.inode().map(|i| i.id());
     if same {
-        let (a, b) = (from_pos.unwrap_or_else(|| from.pos()), to_pos.unwrap_or_else(|| to.pos()));
+        let (a, b) = (
+            from_pos.unwrap_or_else(|| from.pos()),
+            to_pos.unwrap_or_else(|| to.pos()),
+        );
         if a < b.saturating_add(len) && b < a.saturating_add(len) {
             return Err(Errno::EINVAL);
         }

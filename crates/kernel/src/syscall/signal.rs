@@ -12,8 +12,8 @@ use std::sync::Arc;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     signal::{
-        MINSIGSTKSZ, SA_UNSUPPORTED, SI_TKILL, SI_USER, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SS_AUTODISARM, SS_DISABLE,
-        SS_ONSTACK, SigAction, SigInfo, SigSet, Signal, StackT,
+        MINSIGSTKSZ, SA_UNSUPPORTED, SI_TKILL, SI_USER, SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK,
+        SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, SigAction, SigInfo, SigSet, Signal, StackT,
     },
     time::Timespec,
 };
@@ -21,14 +21,20 @@ use tuxlet_vfs::cx::cap;
 
 /// Size of the only signal set there is.
 fn check_set_size(size: usize) -> Result<()> {
-    if size == size_of::<SigSet>() { Ok(()) } else { Err(Errno::EINVAL) }
+    if size == size_of::<SigSet>() {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// kill(2), "For a process to have permission to send a signal".
 fn may_signal(task: &CurrentTask, target: &Task, signal: Option<Signal>) -> Result<()> {
     let own = task.task.cred();
     let other = target.cred();
-    let same_user = [own.euid, own.uid].iter().any(|id| *id == other.suid || *id == other.uid);
+    let same_user = [own.euid, own.uid]
+        .iter()
+        .any(|id| *id == other.suid || *id == other.uid);
     if same_user || own.has_cap(cap::KILL) {
         return Ok(());
     }
@@ -43,7 +49,11 @@ fn may_signal(task: &CurrentTask, target: &Task, signal: Option<Signal>) -> Resu
 }
 
 fn optional_signal(number: i32) -> Result<Option<Signal>> {
-    if number == 0 { Ok(None) } else { Signal::new(number).map(Some) }
+    if number == 0 {
+        Ok(None)
+    } else {
+        Signal::new(number).map(Some)
+    }
 }
 
 pub(super) fn sys_kill(task: &mut CurrentTask, pid: i32, number: i32) -> Result<()> {
@@ -54,7 +64,9 @@ pub(super) fn sys_kill(task: &mut CurrentTask, pid: i32, number: i32) -> Result<
         1.. => {
             let target = leader(task, pid.cast_unsigned())?;
             may_signal(task, &target, signal)?;
-            info.map_or(Ok(()), |info| send_to_group(&task.kernel, target.group(), info))
+            info.map_or(Ok(()), |info| {
+                send_to_group(&task.kernel, target.group(), info)
+            })
         }
         i32::MIN => Err(Errno::ESRCH),
         0 => kill_group(task, task.pgid(), signal, info),
@@ -67,13 +79,24 @@ pub(super) fn sys_kill(task: &mut CurrentTask, pid: i32, number: i32) -> Result<
 fn leader(task: &CurrentTask, pid: u32) -> Result<Arc<Task>> {
     let tree = task.kernel.tree.lock();
     let node = tree.node(pid).ok_or(Errno::ESRCH)?;
-    node.threads.first().or_else(|| tree.task(pid)).cloned().ok_or(Errno::ESRCH)
+    node.threads
+        .first()
+        .or_else(|| tree.task(pid))
+        .cloned()
+        .ok_or(Errno::ESRCH)
 }
 
-fn kill_group(task: &CurrentTask, pgid: u32, signal: Option<Signal>, info: Option<SigInfo>) -> Result<()> {
+fn kill_group(
+    task: &CurrentTask,
+    pgid: u32,
+    signal: Option<Signal>,
+    info: Option<SigInfo>,
+) -> Result<()> {
     let members: Vec<Arc<Task>> = {
         let tree = task.kernel.tree.lock();
-        tree.process_group(pgid).filter_map(|n| n.threads.first().cloned()).collect()
+        tree.process_group(pgid)
+            .filter_map(|n| n.threads.first().cloned())
+            .collect()
     };
     kill_many(task, &members, signal, info)
 }
@@ -83,7 +106,9 @@ fn kill_everybody(task: &CurrentTask, signal: Option<Signal>, info: Option<SigIn
     let members: Vec<Arc<Task>> = {
         let tree = task.kernel.tree.lock();
         let others = tree.groups().filter(|(id, _)| *id != 1 && *id != own);
-        others.filter_map(|(_, n)| n.threads.first().cloned()).collect()
+        others
+            .filter_map(|(_, n)| n.threads.first().cloned())
+            .collect()
     };
     kill_many(task, &members, signal, info)
 }
@@ -97,8 +122,11 @@ fn kill_many(
 ) -> Result<()> {
     let mut outcome = Err(Errno::ESRCH);
     for member in members {
-        let sent = may_signal(task, member, signal)
-            .and_then(|()| info.map_or(Ok(()), |info| send_to_group(&task.kernel, member.group(), info)));
+        let sent = may_signal(task, member, signal).and_then(|()| {
+            info.map_or(Ok(()), |info| {
+                send_to_group(&task.kernel, member.group(), info)
+            })
+        });
         if outcome.is_err() {
             outcome = sent;
         }
@@ -128,21 +156,32 @@ fn signal_thread(
     info: Option<SigInfo>,
 ) -> Result<()> {
     let signal = optional_signal(number)?;
-    let target = task.kernel.tree.lock().task(tid.cast_unsigned()).cloned().ok_or(Errno::ESRCH)?;
+    let target = task
+        .kernel
+        .tree
+        .lock()
+        .task(tid.cast_unsigned())
+        .cloned()
+        .ok_or(Errno::ESRCH)?;
     if tgid.is_some_and(|t| t.cast_unsigned() != target.tgid()) {
         return Err(Errno::ESRCH);
     }
     may_signal(task, &target, signal)?;
     let Some(signal) = signal else { return Ok(()) };
     let uid = task.task.cred().uid;
-    let info = info.unwrap_or_else(|| SigInfo::kill(signal, SI_TKILL, task.task.tgid().cast_signed(), uid));
+    let info = info
+        .unwrap_or_else(|| SigInfo::kill(signal, SI_TKILL, task.task.tgid().cast_signed(), uid));
     send_to_task(&task.kernel, &target, info)
 }
 
 /// A process may pretend to be the kernel or kill(2) only towards itself: rt_sigqueueinfo(2).
 fn check_queue_info(task: &CurrentTask, tgid: i32, info: &SigInfo) -> Result<()> {
     let forged = info.si_code >= 0 || info.si_code == SI_TKILL;
-    if forged && tgid.cast_unsigned() != task.task.tgid() { Err(Errno::EPERM) } else { Ok(()) }
+    if forged && tgid.cast_unsigned() != task.task.tgid() {
+        Err(Errno::EPERM)
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn sys_rt_sigqueueinfo(
@@ -151,12 +190,19 @@ pub(super) fn sys_rt_sigqueueinfo(
     number: i32,
     info: UserPtr<SigInfo>,
 ) -> Result<()> {
-    let info = SigInfo { si_signo: number, ..info.read(task)? };
+    let info = SigInfo {
+        si_signo: number,
+        ..info.read(task)?
+    };
     check_queue_info(task, tgid, &info)?;
     let signal = optional_signal(number)?;
     let target = leader(task, tgid.cast_unsigned())?;
     may_signal(task, &target, signal)?;
-    if signal.is_none() { Ok(()) } else { send_to_group(&task.kernel, target.group(), info) }
+    if signal.is_none() {
+        Ok(())
+    } else {
+        send_to_group(&task.kernel, target.group(), info)
+    }
 }
 
 pub(super) fn sys_rt_tgsigqueueinfo(
@@ -166,7 +212,10 @@ pub(super) fn sys_rt_tgsigqueueinfo(
     number: i32,
     info: UserPtr<SigInfo>,
 ) -> Result<()> {
-    let info = SigInfo { si_signo: number, ..info.read(task)? };
+    let info = SigInfo {
+        si_signo: number,
+        ..info.read(task)?
+    };
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL);
     }
@@ -207,7 +256,13 @@ pub(super) fn sys_rt_sigaction(
 
 fn discard_pending(task: &CurrentTask, signal: Signal) {
     let group = task.task.group();
-    let threads = task.kernel.tree.lock().node(group.tgid()).map(|n| n.threads.clone()).unwrap_or_default();
+    let threads = task
+        .kernel
+        .tree
+        .lock()
+        .node(group.tgid())
+        .map(|n| n.threads.clone())
+        .unwrap_or_default();
     group.signals.lock().queue.discard(SigSet::of(signal));
     for thread in threads {
         thread.signals.lock().queue.discard(SigSet::of(signal));
@@ -234,7 +289,11 @@ pub(super) fn sys_rt_sigprocmask(
     old.write_opt(task, &blocked)
 }
 
-pub(super) fn sys_rt_sigpending(task: &mut CurrentTask, set: UserPtr<SigSet>, size: usize) -> Result<()> {
+pub(super) fn sys_rt_sigpending(
+    task: &mut CurrentTask,
+    set: UserPtr<SigSet>,
+    size: usize,
+) -> Result<()> {
     if size > size_of::<SigSet>() {
         return Err(Errno::EINVAL);
     }
@@ -246,7 +305,11 @@ pub(super) fn sys_rt_sigpending(task: &mut CurrentTask, set: UserPtr<SigSet>, si
     set.write(task, &pending)
 }
 
-pub(super) fn sys_rt_sigsuspend(task: &mut CurrentTask, set: UserPtr<SigSet>, size: usize) -> Result<()> {
+pub(super) fn sys_rt_sigsuspend(
+    task: &mut CurrentTask,
+    set: UserPtr<SigSet>,
+    size: usize,
+) -> Result<()> {
     check_set_size(size)?;
     let mask = set.read(task)?;
     task.set_temporary_mask(mask);
@@ -292,7 +355,11 @@ pub(super) fn sys_rt_sigreturn(task: &mut CurrentTask) -> Result<u64> {
     Ok(task.cpu.x[0])
 }
 
-pub(super) fn sys_sigaltstack(task: &mut CurrentTask, new: UserPtr<StackT>, old: UserPtr<StackT>) -> Result<()> {
+pub(super) fn sys_sigaltstack(
+    task: &mut CurrentTask,
+    new: UserPtr<StackT>,
+    old: UserPtr<StackT>,
+) -> Result<()> {
     let sp = task.cpu.sp;
     let mut before = task.task.signals.lock().alt_stack;
     if let Some(stack) = new.read_opt(task)? {
@@ -322,7 +389,10 @@ impl CurrentTask {
         } else if stack.ss_size < MINSIGSTKSZ {
             return Err(Errno::ENOMEM);
         } else {
-            StackT { ss_flags: stack.ss_flags & SS_AUTODISARM, ..*stack }
+            StackT {
+                ss_flags: stack.ss_flags & SS_AUTODISARM,
+                ..*stack
+            }
         };
         self.task.signals.lock().alt_stack = new;
         Ok(())
@@ -331,6 +401,10 @@ impl CurrentTask {
     /// The process group of the calling process.
     #[must_use]
     pub fn pgid(&self) -> u32 {
-        self.kernel.tree.lock().node(self.task.tgid()).map_or(0, |n| n.pgid)
+        self.kernel
+            .tree
+            .lock()
+            .node(self.task.tgid())
+            .map_or(0, |n| n.pgid)
     }
 }

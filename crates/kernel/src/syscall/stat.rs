@@ -4,16 +4,17 @@ use super::{Flags, UserPath, UserPtr};
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
     errno::{Errno, Result},
-    fcntl::{
-        AT_EACCESS, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, UTIME_NOW, UTIME_OMIT,
-    },
+    fcntl::{AT_EACCESS, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW},
     stat::{
-        STATX__RESERVED, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_BTIME, STATX_MNT_ID, Stat, Statfs, Statx,
-        StatxTimestamp,
+        ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_NOSYMFOLLOW, ST_RDONLY,
+        ST_RELATIME, ST_VALID, STATX__RESERVED, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS,
+        STATX_BTIME, STATX_MNT_ID, Stat, Statfs, Statx, StatxTimestamp,
     },
-    time::Timespec,
+    time::{Timespec, UTIME_NOW, UTIME_OMIT},
 };
-use tuxlet_vfs::{Attr, DeviceId, LookupFlags, Path, SetTime, StatFs, Time, access, resolver, setattr};
+use tuxlet_vfs::{
+    Attr, DeviceId, LookupFlags, MountFlags, Path, SetTime, StatFs, Time, access, resolver, setattr,
+};
 
 fn stat_of(attr: &Attr) -> Stat {
     Stat {
@@ -63,7 +64,12 @@ impl CurrentTask {
         if path.is_empty() && flags.has(AT_EMPTY_PATH) && dirfd >= 0 {
             return self.fds.get(dirfd)?.path().cloned().ok_or(Errno::EPERM);
         }
-        resolver::lookup(&self.cx(), &self.at_for(dirfd, path)?, path, lookup_flags(flags))
+        resolver::lookup(
+            &self.cx(),
+            &self.at_for(dirfd, path)?,
+            path,
+            lookup_flags(flags),
+        )
     }
 }
 
@@ -85,7 +91,11 @@ pub(super) fn sys_newfstatat(
 }
 
 fn statx_time(time: Time) -> StatxTimestamp {
-    StatxTimestamp { tv_sec: time.sec, tv_nsec: time.nsec, ..StatxTimestamp::default() }
+    StatxTimestamp {
+        tv_sec: time.sec,
+        tv_nsec: time.nsec,
+        ..StatxTimestamp::default()
+    }
 }
 
 pub(super) fn sys_statx(
@@ -104,7 +114,11 @@ pub(super) fn sys_statx(
         return Err(Errno::EINVAL);
     }
     // A null path means an empty one since Linux 6.11.
-    let name = if path.addr() == 0 && flags.has(AT_EMPTY_PATH) { Vec::new() } else { path.read(task)? };
+    let name = if path.addr() == 0 && flags.has(AT_EMPTY_PATH) {
+        Vec::new()
+    } else {
+        path.read(task)?
+    };
     let (attr, found) = task.attr_at(dirfd, &name, flags)?;
     let device = |d: DeviceId| (d.major, d.minor);
     let ((dev_major, dev_minor), (rdev_major, rdev_minor)) = (device(attr.dev), device(attr.rdev));
@@ -142,6 +156,24 @@ pub(super) fn sys_statx(
     to.write(task, &stx)
 }
 
+/// Mount flags as `f_flags` shows them.
+fn statfs_flags(mount: MountFlags) -> u64 {
+    let pairs = [
+        (MountFlags::RDONLY, ST_RDONLY),
+        (MountFlags::NOSUID, ST_NOSUID),
+        (MountFlags::NODEV, ST_NODEV),
+        (MountFlags::NOEXEC, ST_NOEXEC),
+        (MountFlags::NOATIME, ST_NOATIME),
+        (MountFlags::NODIRATIME, ST_NODIRATIME),
+        (MountFlags::RELATIME, ST_RELATIME),
+        (MountFlags::NOSYMFOLLOW, ST_NOSYMFOLLOW),
+    ];
+    pairs
+        .iter()
+        .filter(|(flag, _)| mount.contains(*flag))
+        .fold(ST_VALID, |bits, (_, st)| bits | st)
+}
+
 fn statfs_of(path: &Path) -> Result<Statfs> {
     let st: StatFs = path.mount.statfs()?;
     Ok(Statfs {
@@ -155,13 +187,22 @@ fn statfs_of(path: &Path) -> Result<Statfs> {
         f_fsid: [st.fsid as i32, (st.fsid >> 32) as i32],
         f_namelen: st.namelen,
         f_frsize: st.bsize,
-        f_flags: path.mount.statfs_flags(),
+        f_flags: statfs_flags(path.mount.flags()),
         ..Statfs::default()
     })
 }
 
-pub(super) fn sys_statfs(task: &mut CurrentTask, path: UserPath, to: UserPtr<Statfs>) -> Result<()> {
-    let found = resolver::lookup(&task.cx(), &task.fs.at_cwd(), &path.read(task)?, LookupFlags::FOLLOW)?;
+pub(super) fn sys_statfs(
+    task: &mut CurrentTask,
+    path: UserPath,
+    to: UserPtr<Statfs>,
+) -> Result<()> {
+    let found = resolver::lookup(
+        &task.cx(),
+        &task.fs.at_cwd(),
+        &path.read(task)?,
+        LookupFlags::FOLLOW,
+    )?;
     to.write(task, &statfs_of(&found)?)
 }
 
@@ -180,7 +221,12 @@ pub(super) fn sys_fstatfs(task: &mut CurrentTask, fd: i32, to: UserPtr<Statfs>) 
     to.write(task, &st)
 }
 
-pub(super) fn sys_faccessat(task: &mut CurrentTask, dirfd: i32, path: UserPath, mode: u32) -> Result<()> {
+pub(super) fn sys_faccessat(
+    task: &mut CurrentTask,
+    dirfd: i32,
+    path: UserPath,
+    mode: u32,
+) -> Result<()> {
     sys_faccessat2(task, dirfd, path, mode, Flags(0))
 }
 
@@ -194,7 +240,14 @@ pub(super) fn sys_faccessat2(
     flags.only(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
     let path = path.read(task)?;
     let at = task.at_for(dirfd, &path)?;
-    access::access(&task.cx(), &at, &path, mode, lookup_flags(flags), flags.has(AT_EACCESS))
+    access::access(
+        &task.cx(),
+        &at,
+        &path,
+        mode,
+        lookup_flags(flags),
+        flags.has(AT_EACCESS),
+    )
 }
 
 pub(super) fn sys_fchmod(task: &mut CurrentTask, fd: i32, mode: u32) -> Result<()> {
@@ -205,7 +258,12 @@ pub(super) fn sys_fchmod(task: &mut CurrentTask, fd: i32, mode: u32) -> Result<(
     setattr::chmod(&task.cx(), file.path().ok_or(Errno::EPERM)?, mode & 0o7777)
 }
 
-pub(super) fn sys_fchmodat(task: &mut CurrentTask, dirfd: i32, path: UserPath, mode: u32) -> Result<()> {
+pub(super) fn sys_fchmodat(
+    task: &mut CurrentTask,
+    dirfd: i32,
+    path: UserPath,
+    mode: u32,
+) -> Result<()> {
     sys_fchmodat2(task, dirfd, path, mode, Flags(0))
 }
 
@@ -230,7 +288,12 @@ pub(super) fn sys_fchown(task: &mut CurrentTask, fd: i32, uid: u32, gid: u32) ->
     if file.is_path_only() {
         return Err(Errno::EBADF);
     }
-    setattr::chown(&task.cx(), file.path().ok_or(Errno::EPERM)?, id(uid), id(gid))
+    setattr::chown(
+        &task.cx(),
+        file.path().ok_or(Errno::EPERM)?,
+        id(uid),
+        id(gid),
+    )
 }
 
 pub(super) fn sys_fchownat(
@@ -250,7 +313,10 @@ fn set_time(ts: &Timespec) -> Result<Option<SetTime>> {
     match ts.tv_nsec {
         UTIME_NOW => Ok(Some(SetTime::Now)),
         UTIME_OMIT => Ok(None),
-        0..1_000_000_000 => Ok(Some(SetTime::At(Time { sec: ts.tv_sec, nsec: ts.tv_nsec as u32 }))),
+        0..1_000_000_000 => Ok(Some(SetTime::At(Time {
+            sec: ts.tv_sec,
+            nsec: ts.tv_nsec as u32,
+        }))),
         _ => Err(Errno::EINVAL),
     }
 }

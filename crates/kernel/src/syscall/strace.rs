@@ -12,13 +12,23 @@ pub(super) struct Call {
     text: String,
 }
 
-pub(super) fn enter(task: &CurrentTask, nr: u64, row: Option<&Row>, args: &[u64; 6]) -> Option<Call> {
+pub(super) fn enter(
+    task: &CurrentTask,
+    nr: u64,
+    row: Option<&Row>,
+    args: &[u64; 6],
+) -> Option<Call> {
     let name = row.map_or_else(|| format!("syscall_{nr:#x}"), |r| r.name.to_owned());
     if !task.kernel.config.strace.as_ref()?.matches(&name) {
         return None;
     }
-    let shown = row.and_then(|r| r.show).map(|show| show(task, args)).unwrap_or_default();
-    Some(Call { text: format!("{name}({shown})") })
+    let shown = row
+        .and_then(|r| r.show)
+        .map(|show| show(task, args))
+        .unwrap_or_default();
+    Some(Call {
+        text: format!("{name}({shown})"),
+    })
 }
 
 pub(super) fn leave(task: &CurrentTask, call: &Call, result: &Result<u64>) {
@@ -28,7 +38,9 @@ pub(super) fn leave(task: &CurrentTask, call: &Call, result: &Result<u64>) {
         Err(errno) if errno.is_restart() => "? (to be restarted)".to_owned(),
         Err(errno) => format!("-1 {} ({errno})", errno.name().unwrap_or("?")),
     };
-    task.kernel.events.strace(&format!("[{}] {} = {outcome}", task.task.tid(), call.text));
+    task.kernel
+        .events
+        .strace(&format!("[{}] {} = {outcome}", task.task.tid(), call.text));
 }
 
 impl CurrentTask {
@@ -44,7 +56,11 @@ impl CurrentTask {
         } else {
             "handler"
         };
-        let line = format!("[{}] --- {signal} code {} ({how}) ---", self.task.tid(), info.si_code);
+        let line = format!(
+            "[{}] --- {signal} code {} ({how}) ---",
+            self.task.tid(),
+            info.si_code
+        );
         self.kernel.events.strace(&line);
     }
 }

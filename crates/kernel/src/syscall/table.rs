@@ -2,7 +2,8 @@
 //! `docs/generated/SYSCALLS.md` derive from it.
 
 use super::{
-    arg::Syscall, dir, futex, ids, memory, misc, open, pipe, poll, process, rw, signal, stat, time, wait,
+    arg::Syscall, dir, futex, ids, memory, misc, open, pipe, poll, process, rw, signal, stat, time,
+    wait,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -51,7 +52,14 @@ const fn build() -> [Option<Row>; LEN] {
     while i < SYSCALLS.len() {
         let (name, nr) = SYSCALLS[i];
         if (nr as usize) < LEN {
-            table[nr as usize] = Some(Row { nr, name, level: Level::Absent, note: "", handler: None, show: None });
+            table[nr as usize] = Some(Row {
+                nr,
+                name,
+                level: Level::Absent,
+                note: "",
+                handler: None,
+                show: None,
+            });
         }
         i += 1;
     }

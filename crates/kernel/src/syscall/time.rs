@@ -10,9 +10,10 @@ use std::{sync::Arc, time::Instant};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     time::{
-        CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
-        CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_REALTIME_COARSE, CLOCK_TAI,
-        CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME, Timespec, Timeval, Timezone, Tms,
+        CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE,
+        CLOCK_MONOTONIC_RAW, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_ALARM,
+        CLOCK_REALTIME_COARSE, CLOCK_TAI, CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME, Timespec,
+        Timeval, Timezone, Tms,
     },
 };
 use tuxlet_vfs::cx::cap;
@@ -21,15 +22,21 @@ use tuxlet_vfs::cx::cap;
 const USER_HZ: u64 = 100;
 
 /// Reads a clock in nanoseconds. `EINVAL` for one that does not exist.
-pub(crate) fn read_clock(task: &CurrentTask, clock: i32) -> Result<i64> {
+pub(crate) fn read_clock(task: &CurrentTask, clock: u32) -> Result<i64> {
     let clocks = &task.kernel.clock;
     Ok(match clock {
-        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => clocks.realtime_ns(),
-        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE => clocks.monotonic_ns().cast_signed(),
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => {
+            clocks.realtime_ns()
+        }
+        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE => {
+            clocks.monotonic_ns().cast_signed()
+        }
         CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => clocks.boottime_ns().cast_signed(),
         CLOCK_PROCESS_CPUTIME_ID => task.kernel.process_cpu_ns(task.task.tgid()).cast_signed(),
         CLOCK_THREAD_CPUTIME_ID => task.task.cpu_ns().cast_signed(),
-        dynamic if dynamic < 0 => cpu_clock(task, dynamic)?.cast_signed(),
+        dynamic if dynamic.cast_signed() < 0 => {
+            cpu_clock(task, dynamic.cast_signed())?.cast_signed()
+        }
         _ => return Err(Errno::EINVAL),
     })
 }
@@ -43,9 +50,14 @@ fn cpu_clock(task: &CurrentTask, clock: i32) -> Result<u64> {
     }
     let id = !(clock >> 3);
     if clock & PER_THREAD != 0 {
-        let target: Option<Arc<Task>> =
-            if id == 0 { Some(Arc::clone(&task.task)) } else { task.kernel.tree.lock().task(id as u32).cloned() };
-        let target = target.filter(|t| t.tgid() == task.task.tgid()).ok_or(Errno::EINVAL)?;
+        let target: Option<Arc<Task>> = if id == 0 {
+            Some(Arc::clone(&task.task))
+        } else {
+            task.kernel.tree.lock().task(id as u32).cloned()
+        };
+        let target = target
+            .filter(|t| t.tgid() == task.task.tgid())
+            .ok_or(Errno::EINVAL)?;
         return Ok(target.cpu_ns());
     }
     let tgid = if id == 0 { task.task.tgid() } else { id as u32 };
@@ -55,19 +67,43 @@ fn cpu_clock(task: &CurrentTask, clock: i32) -> Result<u64> {
     Ok(task.kernel.process_cpu_ns(tgid))
 }
 
-pub(super) fn sys_clock_gettime(task: &mut CurrentTask, clock: i32, time: UserPtr<Timespec>) -> Result<()> {
+pub(super) fn sys_clock_gettime(
+    task: &mut CurrentTask,
+    clock: u32,
+    time: UserPtr<Timespec>,
+) -> Result<()> {
     let ns = read_clock(task, clock)?;
     let per_sec = NSEC_PER_SEC.cast_signed();
-    time.write(task, &Timespec { tv_sec: ns.div_euclid(per_sec), tv_nsec: ns.rem_euclid(per_sec) })
+    time.write(
+        task,
+        &Timespec {
+            tv_sec: ns.div_euclid(per_sec),
+            tv_nsec: ns.rem_euclid(per_sec),
+        },
+    )
 }
 
-pub(super) fn sys_clock_getres(task: &mut CurrentTask, clock: i32, res: UserPtr<Timespec>) -> Result<()> {
+pub(super) fn sys_clock_getres(
+    task: &mut CurrentTask,
+    clock: u32,
+    res: UserPtr<Timespec>,
+) -> Result<()> {
     read_clock(task, clock)?;
     let coarse = matches!(clock, CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE);
-    res.write_opt(task, &Timespec { tv_sec: 0, tv_nsec: if coarse { 4_000_000 } else { 1 } })
+    res.write_opt(
+        task,
+        &Timespec {
+            tv_sec: 0,
+            tv_nsec: if coarse { 4_000_000 } else { 1 },
+        },
+    )
 }
 
-pub(super) fn sys_clock_settime(task: &mut CurrentTask, clock: i32, time: UserPtr<Timespec>) -> Result<()> {
+pub(super) fn sys_clock_settime(
+    task: &mut CurrentTask,
+    clock: u32,
+    time: UserPtr<Timespec>,
+) -> Result<()> {
     if clock != CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
@@ -75,13 +111,25 @@ pub(super) fn sys_clock_settime(task: &mut CurrentTask, clock: i32, time: UserPt
     if !task.task.cred().has_cap(cap::SYS_TIME) {
         return Err(Errno::EPERM);
     }
-    task.kernel.clock.set_realtime(i64::try_from(ns).unwrap_or(i64::MAX));
+    task.kernel
+        .clock
+        .set_realtime(i64::try_from(ns).unwrap_or(i64::MAX));
     Ok(())
 }
 
-pub(super) fn sys_gettimeofday(task: &mut CurrentTask, tv: UserPtr<Timeval>, tz: UserPtr<Timezone>) -> Result<()> {
+pub(super) fn sys_gettimeofday(
+    task: &mut CurrentTask,
+    tv: UserPtr<Timeval>,
+    tz: UserPtr<Timezone>,
+) -> Result<()> {
     let us = task.kernel.clock.realtime_ns().div_euclid(1000);
-    tv.write_opt(task, &Timeval { tv_sec: us.div_euclid(1_000_000), tv_usec: us.rem_euclid(1_000_000) })?;
+    tv.write_opt(
+        task,
+        &Timeval {
+            tv_sec: us.div_euclid(1_000_000),
+            tv_usec: us.rem_euclid(1_000_000),
+        },
+    )?;
     tz.write_opt(task, &Timezone::default())
 }
 
@@ -96,15 +144,18 @@ pub(super) fn sys_nanosleep(
 
 pub(super) fn sys_clock_nanosleep(
     task: &mut CurrentTask,
-    clock: i32,
-    flags: i32,
+    clock: u32,
+    flags: u32,
     request: UserPtr<Timespec>,
     remainder: UserPtr<Timespec>,
 ) -> Result<()> {
     match clock {
         CLOCK_THREAD_CPUTIME_ID => return Err(Errno::EINVAL),
         // DEVIATION: sleeping on CPU-time clocks is not supported.
-        CLOCK_PROCESS_CPUTIME_ID | CLOCK_MONOTONIC_COARSE | CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_RAW => {
+        CLOCK_PROCESS_CPUTIME_ID
+        | CLOCK_MONOTONIC_COARSE
+        | CLOCK_REALTIME_COARSE
+        | CLOCK_MONOTONIC_RAW => {
             return Err(Errno::EOPNOTSUPP);
         }
         _ => {}
@@ -130,7 +181,10 @@ pub(super) fn sleep_until(task: &mut CurrentTask, deadline: Instant, remainder: 
             let left = deadline.saturating_duration_since(Instant::now());
             let left = ns_timespec(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
             UserPtr::<Timespec>::new(remainder).write_opt(task, &left)?;
-            task.restart = Some(SyscallRestart::Sleep { deadline, remainder });
+            task.restart = Some(SyscallRestart::Sleep {
+                deadline,
+                remainder,
+            });
             Err(Errno::ERESTART_RESTARTBLOCK)
         }
         _ => Ok(()),

@@ -5,10 +5,12 @@ use crate::task::{CurrentTask, WaitFor, WaitOptions, WaitStatus};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     resource::Rusage,
-    signal::{CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_TRAPPED, SigInfo},
+    signal::{
+        CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_TRAPPED, SigInfo,
+    },
     wait::{
-        P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED, __WALL, __WCLONE,
-        __WNOTHREAD,
+        __WALL, __WCLONE, __WNOTHREAD, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG,
+        WNOWAIT, WSTOPPED, WUNTRACED,
     },
 };
 
@@ -38,7 +40,9 @@ pub(super) fn sys_wait4(
         clone_only: options & __WCLONE != 0,
         all: options & __WALL != 0,
     };
-    let Some(result) = task.wait_for_child(whom, options)? else { return Ok(0) };
+    let Some(result) = task.wait_for_child(whom, options)? else {
+        return Ok(0);
+    };
     status.write_opt(task, &result.status.raw())?;
     usage.write_opt(task, &result.usage)?;
     Ok(result.pid)
@@ -46,13 +50,14 @@ pub(super) fn sys_wait4(
 
 pub(super) fn sys_waitid(
     task: &mut CurrentTask,
-    id_type: i32,
+    id_type: u32,
     id: i32,
     info: UserPtr<SigInfo>,
     options: u32,
     usage: UserPtr<Rusage>,
 ) -> Result<()> {
-    let known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL;
+    let known =
+        WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL;
     if options & !known != 0 || options & (WEXITED | WSTOPPED | WCONTINUED) == 0 {
         return Err(Errno::EINVAL);
     }
@@ -61,7 +66,7 @@ pub(super) fn sys_waitid(
         P_PID if id > 0 => WaitFor::Pid(id.cast_unsigned()),
         P_PGID if id > 0 => WaitFor::Group(id.cast_unsigned()),
         P_PGID if id == 0 => WaitFor::Group(task.pgid()),
-        P_PIDFD if id >= 0 => WaitFor::Pid(crate::pidfd::process_of(&task.fds.get(id)?)?),
+        P_PIDFD if id >= 0 => WaitFor::Pid(process_of(task, id)?),
         _ => return Err(Errno::EINVAL),
     };
     let options = WaitOptions {
@@ -83,7 +88,9 @@ pub(super) fn sys_waitid(
                 WaitStatus::Signaled(sig, true) => (CLD_DUMPED, sig.number()),
                 WaitStatus::Signaled(sig, false) => (CLD_KILLED, sig.number()),
                 WaitStatus::Stopped(sig) => (CLD_STOPPED, sig.number()),
-                WaitStatus::Traced(sig, event) => (CLD_TRAPPED, sig.number() | i32::from(event) << 8),
+                WaitStatus::Traced(sig, event) => {
+                    (CLD_TRAPPED, sig.number() | i32::from(event) << 8)
+                }
                 WaitStatus::Continued => (CLD_CONTINUED, tuxlet_uapi::signal::SIGCONT.number()),
             };
             usage.write_opt(task, &result.usage)?;
@@ -91,4 +98,9 @@ pub(super) fn sys_waitid(
         }
     };
     info.write_opt(task, &report)
+}
+
+fn process_of(task: &CurrentTask, fd: i32) -> Result<u32> {
+    let file = task.fds.get(fd)?;
+    crate::pidfd::process_of(&file)
 }

@@ -9,10 +9,10 @@ use tuxlet_uapi::{
     errno::{Errno, Result},
     resource::RLIMIT_NPROC,
     sched::{
-        CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS, CLONE_NEWCGROUP,
-        CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS,
-        CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS, CLONE_SIGHAND, CLONE_THREAD, CLONE_VFORK,
-        CLONE_VM,
+        CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS,
+        CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
+        CLONE_NEWUSER, CLONE_NEWUTS, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS,
+        CLONE_SIGHAND, CLONE_THREAD, CLONE_VFORK, CLONE_VM,
     },
     signal::{Signal, StackT},
 };
@@ -75,7 +75,11 @@ fn check_flags(flags: u64) -> Result<()> {
         || (has(CLONE_NEWNS) && has(CLONE_FS))
         || (has(CLONE_PIDFD) && has(CLONE_THREAD));
     // DEVIATION: no namespaces yet; a kernel built without them says EINVAL as well.
-    if wrong || has(NAMESPACES) { Err(Errno::EINVAL) } else { Ok(()) }
+    if wrong || has(NAMESPACES) {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(())
+    }
 }
 
 impl CurrentTask {
@@ -150,7 +154,11 @@ impl CurrentTask {
         }
         let limit = self.task.group().rlimit(RLIMIT_NPROC);
         let used = self.kernel.tree.lock().tasks_of_user(cred.uid);
-        if used as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+        if used as u64 >= limit {
+            Err(Errno::EAGAIN)
+        } else {
+            Ok(())
+        }
     }
 
     /// The child, its registers, and whether it is a new process.
@@ -161,15 +169,31 @@ impl CurrentTask {
     ) -> Result<(Arc<Task>, Box<tuxlet_cpu::CpuState>, bool)> {
         let has = |f: u64| request.flags & f != 0;
         let resources = Resources {
-            mm: if has(CLONE_VM) { Arc::clone(&self.mm) } else { self.mm.fork()? },
-            fds: if has(CLONE_FILES) { Arc::clone(&self.fds) } else { Arc::new(self.fds.copy()) },
-            fs: if has(CLONE_FS) { Arc::clone(&self.fs) } else { Arc::new(self.fs.copy()) },
+            mm: if has(CLONE_VM) {
+                Arc::clone(&self.mm)
+            } else {
+                self.mm.fork()?
+            },
+            fds: if has(CLONE_FILES) {
+                Arc::clone(&self.fds)
+            } else {
+                Arc::new(self.fds.copy())
+            },
+            fs: if has(CLONE_FS) {
+                Arc::clone(&self.fs)
+            } else {
+                Arc::new(self.fs.copy())
+            },
         };
         let parent_group = self.task.group();
         let new_group = !has(CLONE_THREAD);
         let group = if new_group {
             let old = parent_group.sighand.read();
-            let sighand = if has(CLONE_SIGHAND) { Arc::clone(&old) } else { Arc::new(old.copy()) };
+            let sighand = if has(CLONE_SIGHAND) {
+                Arc::clone(&old)
+            } else {
+                Arc::new(old.copy())
+            };
             if has(CLONE_CLEAR_SIGHAND) {
                 sighand.reset_handlers();
             }
@@ -184,12 +208,24 @@ impl CurrentTask {
             let keeps_stack = !has(CLONE_VM) || has(CLONE_VFORK);
             TaskSignals {
                 blocked: own.blocked,
-                alt_stack: if keeps_stack { own.alt_stack } else { disabled_stack() },
+                alt_stack: if keeps_stack {
+                    own.alt_stack
+                } else {
+                    disabled_stack()
+                },
                 ..TaskSignals::default()
             }
         };
         let comm = super::comm_bytes(&self.task.comm());
-        let task = Task::new(&self.kernel, tid, group, self.task.cred(), comm, resources, signals);
+        let task = Task::new(
+            &self.kernel,
+            tid,
+            group,
+            self.task.cred(),
+            comm,
+            resources,
+            signals,
+        );
         task.inherit(&self.task);
         Ok((task, self.cpu.clone(), new_group))
     }
@@ -201,12 +237,16 @@ impl CurrentTask {
             return;
         }
         let own = tree.node(self.task.tgid());
-        let (own_parent, pgid, sid, own_exit) =
-            own.map_or((0, 0, 0, None), |n| (n.parent, n.pgid, n.sid, n.exit_signal));
+        let (own_parent, pgid, sid, own_exit) = own.map_or((0, 0, 0, None), |n| {
+            (n.parent, n.pgid, n.sid, n.exit_signal)
+        });
         let (parent, exit_signal) = if request.flags & CLONE_PARENT != 0 {
             (own_parent, own_exit)
         } else {
-            (self.task.tgid(), Signal::new(request.exit_signal as i32).ok())
+            (
+                self.task.tgid(),
+                Signal::new(request.exit_signal as i32).ok(),
+            )
         };
         let mut node = Node::new(Arc::clone(child.group()), parent, pgid, sid);
         node.exit_signal = exit_signal;
@@ -226,5 +266,8 @@ impl CurrentTask {
 
 /// No alternate signal stack.
 pub(crate) fn disabled_stack() -> StackT {
-    StackT { ss_flags: tuxlet_uapi::signal::SS_DISABLE, ..StackT::default() }
+    StackT {
+        ss_flags: tuxlet_uapi::signal::SS_DISABLE,
+        ..StackT::default()
+    }
 }

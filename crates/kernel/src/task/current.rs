@@ -82,13 +82,20 @@ pub struct CurrentTask {
 
 impl std::fmt::Debug for CurrentTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CurrentTask").field("tid", &self.task.tid()).finish_non_exhaustive()
+        f.debug_struct("CurrentTask")
+            .field("tid", &self.task.tid())
+            .finish_non_exhaustive()
     }
 }
 
 impl CurrentTask {
     /// A handle for a new task with its registers.
-    pub(crate) fn new(kernel: Arc<Kernel>, task: Arc<Task>, resources: Resources, cpu: Box<CpuState>) -> Self {
+    pub(crate) fn new(
+        kernel: Arc<Kernel>,
+        task: Arc<Task>,
+        resources: Resources,
+        cpu: Box<CpuState>,
+    ) -> Self {
         let vcpu = kernel.engine.vcpu(Arc::clone(&resources.mm.space));
         task.set_kicker(vcpu.kicker());
         Self {
@@ -118,7 +125,10 @@ impl CurrentTask {
             cred: self.task.cred(),
             umask: self.fs.umask(),
             now: self.kernel.clock.realtime_vfs(),
-            fsize_limit: self.task.group().rlimit(tuxlet_uapi::resource::RLIMIT_FSIZE),
+            fsize_limit: self
+                .task
+                .group()
+                .rlimit(tuxlet_uapi::resource::RLIMIT_FSIZE),
             tgid: self.task.tgid(),
             tid: self.task.tid(),
         }
@@ -135,7 +145,8 @@ impl CurrentTask {
 
     /// Moves the task to another memory: execve(2).
     pub(crate) fn switch_mm(&mut self, mm: Arc<Mm>) {
-        self.vcpu.switch(Arc::clone(&mm.space));
+        self.vcpu = self.kernel.engine.vcpu(Arc::clone(&mm.space));
+        self.task.set_kicker(self.vcpu.kicker());
         self.mm = mm;
         self.publish_resources();
     }
@@ -147,7 +158,11 @@ impl CurrentTask {
             address_space: group.rlimit(RLIMIT_AS),
             data: group.rlimit(RLIMIT_DATA),
             stack: group.rlimit(RLIMIT_STACK),
-            locked: if self.task.cred().has_cap(cap::IPC_LOCK) { u64::MAX } else { group.rlimit(RLIMIT_MEMLOCK) },
+            locked: if self.task.cred().has_cap(cap::IPC_LOCK) {
+                u64::MAX
+            } else {
+                group.rlimit(RLIMIT_MEMLOCK)
+            },
         });
     }
 

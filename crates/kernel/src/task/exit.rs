@@ -7,7 +7,8 @@ use crate::{
 };
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_uapi::signal::{
-    CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SA_NOCLDSTOP, SA_NOCLDWAIT, SigInfo, Signal,
+    CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SA_NOCLDSTOP, SA_NOCLDWAIT,
+    SigInfo, Signal,
 };
 
 /// How a task ends.
@@ -41,7 +42,16 @@ impl CurrentTask {
         self.account_cpu();
         group.dead_times.add_from(&self.task.times);
 
-        let CurrentTask { task, kernel, vcpu, mm, fds, fs, vfork_done, .. } = self;
+        let CurrentTask {
+            task,
+            kernel,
+            vcpu,
+            mm,
+            fds,
+            fs,
+            vfork_done,
+            ..
+        } = self;
         // The memory first: a vfork(2) parent waits for it; then the files, whose other ends may be waited on.
         drop(vcpu);
         task.set_resources(None);
@@ -64,7 +74,12 @@ impl Kernel {
     /// Marks a process as dying and wakes all its threads; the first status given counts.
     pub fn begin_group_exit(&self, group: &Arc<ThreadGroup>, status: WaitStatus) {
         group.signals.lock().group_exit.get_or_insert(status);
-        let threads = self.tree.lock().node(group.tgid()).map(|n| n.threads.clone()).unwrap_or_default();
+        let threads = self
+            .tree
+            .lock()
+            .node(group.tgid())
+            .map(|n| n.threads.clone())
+            .unwrap_or_default();
         for task in threads {
             task.notify(work::EXIT);
         }
@@ -74,13 +89,25 @@ impl Kernel {
     fn send_pdeath_signals(&self, dead: &Arc<Task>) {
         let children: Vec<Arc<Task>> = {
             let tree = self.tree.lock();
-            let Some(node) = tree.node(dead.tgid()) else { return };
-            node.children.iter().filter_map(|c| tree.node(*c)).flat_map(|n| n.threads.clone()).collect()
+            let Some(node) = tree.node(dead.tgid()) else {
+                return;
+            };
+            node.children
+                .iter()
+                .filter_map(|c| tree.node(*c))
+                .flat_map(|n| n.threads.clone())
+                .collect()
         };
         for child in children {
             let signal = i32::from(child.pdeath_signal.load(Ordering::Relaxed));
             // DEVIATION: Linux looks at the parent thread; we act when the last thread of the parent goes.
-            if signal != 0 && self.tree.lock().node(dead.tgid()).is_some_and(|n| n.threads.len() <= 1) {
+            if signal != 0
+                && self
+                    .tree
+                    .lock()
+                    .node(dead.tgid())
+                    .is_some_and(|n| n.threads.len() <= 1)
+            {
                 if let Ok(signal) = Signal::new(signal) {
                     let _ = send_to_task(self, &child, SigInfo::kernel(signal));
                 }
@@ -146,7 +173,9 @@ impl Kernel {
             let node = self.tree.lock().reap(tgid);
             drop(node);
         }
-        if let Some(signal) = exit_signal.filter(|_| !action.is_ignore() || exit_signal != Some(Signal::SIGCHLD)) {
+        if let Some(signal) =
+            exit_signal.filter(|_| !action.is_ignore() || exit_signal != Some(Signal::SIGCHLD))
+        {
             let (code, value) = match status {
                 WaitStatus::Signaled(sig, true) => (CLD_DUMPED, sig.number()),
                 WaitStatus::Signaled(sig, false) => (CLD_KILLED, sig.number()),
@@ -163,7 +192,9 @@ impl Kernel {
     pub(crate) fn report_stopped(&self, group: &Arc<ThreadGroup>, signal: Signal, stopped: usize) {
         let parent = {
             let mut tree = self.tree.lock();
-            let Some(node) = tree.node_mut(group.tgid()) else { return };
+            let Some(node) = tree.node_mut(group.tgid()) else {
+                return;
+            };
             if stopped < node.threads.len() || node.stopped {
                 return;
             }
@@ -179,7 +210,9 @@ impl Kernel {
     pub(crate) fn report_continued(&self, group: &Arc<ThreadGroup>) {
         let parent = {
             let mut tree = self.tree.lock();
-            let Some(node) = tree.node_mut(group.tgid()) else { return };
+            let Some(node) = tree.node_mut(group.tgid()) else {
+                return;
+            };
             if !std::mem::take(&mut node.stopped) {
                 return;
             }
@@ -190,7 +223,13 @@ impl Kernel {
         self.tell_parent(group, parent, CLD_CONTINUED, Signal::SIGCONT);
     }
 
-    fn tell_parent(&self, group: &Arc<ThreadGroup>, parent: Option<Arc<ThreadGroup>>, code: i32, signal: Signal) {
+    fn tell_parent(
+        &self,
+        group: &Arc<ThreadGroup>,
+        parent: Option<Arc<ThreadGroup>>,
+        code: i32,
+        signal: Signal,
+    ) {
         let Some(parent) = parent else { return };
         let action = parent.sighand.read().get(Signal::SIGCHLD);
         if action.sa_flags & SA_NOCLDSTOP == 0 {
@@ -203,6 +242,13 @@ impl Kernel {
         let (user, system) = self.process_times(group.tgid());
         let ticks = |ns: u64| (ns / 10_000_000).cast_signed();
         let uid = group.owner_uid.load(Ordering::Relaxed);
-        SigInfo::chld(code, group.tgid().cast_signed(), uid, status, ticks(user), ticks(system))
+        SigInfo::chld(
+            code,
+            group.tgid().cast_signed(),
+            uid,
+            status,
+            ticks(user),
+            ticks(system),
+        )
     }
 }

@@ -9,13 +9,16 @@ use std::sync::{
 };
 use tuxlet_sync::WaitQueue;
 use tuxlet_uapi::resource::{
-    RLIM_INFINITY, RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_RTPRIO,
-    RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit,
+    RLIM_INFINITY, RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_NOFILE,
+    RLIMIT_NPROC, RLIMIT_RTPRIO, RLIMIT_SIGPENDING, RLIMIT_STACK, Rlimit,
 };
 
 /// The limits of the first process, as a distribution's init would have them.
 fn default_rlimits() -> [Rlimit; 16] {
-    let mut limits = [Rlimit { rlim_cur: RLIM_INFINITY, rlim_max: RLIM_INFINITY }; 16];
+    let mut limits = [Rlimit {
+        rlim_cur: RLIM_INFINITY,
+        rlim_max: RLIM_INFINITY,
+    }; 16];
     for (which, soft, hard) in [
         (RLIMIT_STACK, 8 << 20, RLIM_INFINITY),
         (RLIMIT_CORE, 0, RLIM_INFINITY),
@@ -27,7 +30,10 @@ fn default_rlimits() -> [Rlimit; 16] {
         (RLIMIT_NICE, 0, 0),
         (RLIMIT_RTPRIO, 0, 0),
     ] {
-        limits[which as usize] = Rlimit { rlim_cur: soft, rlim_max: hard };
+        limits[which as usize] = Rlimit {
+            rlim_cur: soft,
+            rlim_max: hard,
+        };
     }
     limits
 }
@@ -82,11 +88,23 @@ impl ThreadGroup {
 
     /// A child process's group: some settings are inherited.
     #[must_use]
-    pub fn child_of(tgid: u32, parent: &Self, sighand: Arc<SigHand>, rlimits: [Rlimit; 16]) -> Arc<Self> {
+    pub fn child_of(
+        tgid: u32,
+        parent: &Self,
+        sighand: Arc<SigHand>,
+        rlimits: [Rlimit; 16],
+    ) -> Arc<Self> {
         let group = Self::new(tgid, sighand, rlimits);
-        group.dumpable.store(parent.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
-        group.owner_uid.store(parent.owner_uid.load(Ordering::Relaxed), Ordering::Relaxed);
-        group.oom_score_adj.store(parent.oom_score_adj.load(Ordering::Relaxed), Ordering::Relaxed);
+        group
+            .dumpable
+            .store(parent.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
+        group
+            .owner_uid
+            .store(parent.owner_uid.load(Ordering::Relaxed), Ordering::Relaxed);
+        group.oom_score_adj.store(
+            parent.oom_score_adj.load(Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
         group
     }
 
@@ -105,6 +123,9 @@ impl ThreadGroup {
     /// A resource limit's soft value by `RLIMIT_*` number.
     #[must_use]
     pub fn rlimit(&self, which: u32) -> u64 {
-        self.rlimits.lock().get(which as usize).map_or(u64::MAX, |r| r.rlim_cur)
+        self.rlimits
+            .lock()
+            .get(which as usize)
+            .map_or(u64::MAX, |r| r.rlim_cur)
     }
 }

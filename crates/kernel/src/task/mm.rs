@@ -54,6 +54,10 @@ impl Mm {
 
     /// A copy-on-write copy: fork(2).
     pub fn fork(&self) -> Result<Arc<Self>> {
-        Ok(Self::new(self.space.fork()?, self.layout.lock().clone(), self.exe.lock().clone()))
+        Ok(Self::new(
+            self.space.fork()?,
+            self.layout.lock().clone(),
+            self.exe.lock().clone(),
+        ))
     }
 }

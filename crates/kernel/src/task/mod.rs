@@ -85,8 +85,8 @@ pub struct Task {
     work: AtomicU32,
     /// What the thread sleeps on inside the kernel.
     waiter: Arc<Waiter>,
-    /// Makes the engine return soon; set once the vCPU exists.
-    kicker: OnceLock<Kicker>,
+    /// Makes the engine return soon; replaced with the vCPU by execve(2).
+    kicker: RwLock<Option<Kicker>>,
     cred: RwLock<Arc<Cred>>,
     comm: Mutex<[u8; 16]>,
     /// `None` once the task has died.
@@ -128,7 +128,7 @@ impl Task {
             signals: Mutex::new(signals),
             work: AtomicU32::new(0),
             waiter: Waiter::new(),
-            kicker: OnceLock::new(),
+            kicker: RwLock::new(None),
             cred: RwLock::new(cred),
             comm: Mutex::new(comm),
             resources: Mutex::new(Some(resources)),
@@ -157,8 +157,10 @@ impl Task {
 
     /// Takes over what fork(2) inherits beside the resources.
     pub(crate) fn inherit(&self, parent: &Self) {
-        self.nice.store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.affinity.store(parent.affinity.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.nice
+            .store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.affinity
+            .store(parent.affinity.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Thread id: gettid(2).
@@ -249,13 +251,13 @@ impl Task {
     }
 
     pub(crate) fn set_kicker(&self, kicker: Kicker) {
-        let _ = self.kicker.set(kicker);
+        *self.kicker.write() = Some(kicker);
     }
 
     /// Sets work bits, then makes the task notice: out of the engine by a kick, out of a sleep by a wake-up.
     pub fn notify(&self, bits: u32) {
         self.work.fetch_or(bits, Ordering::SeqCst);
-        if let Some(kicker) = self.kicker.get() {
+        if let Some(kicker) = &*self.kicker.read() {
             kicker.kick();
         }
         self.waiter.notify();
@@ -276,7 +278,11 @@ impl Task {
 #[must_use]
 pub fn comm_bytes(name: &[u8]) -> [u8; 16] {
     let mut comm = [0; 16];
-    let len = name.iter().position(|b| *b == 0).unwrap_or(name.len()).min(15);
+    let len = name
+        .iter()
+        .position(|b| *b == 0)
+        .unwrap_or(name.len())
+        .min(15);
     comm[..len].copy_from_slice(&name[..len]);
     comm
 }

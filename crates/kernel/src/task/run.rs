@@ -5,10 +5,8 @@ use crate::{signal::deliver::Interrupted, syscall};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tuxlet_cpu::Exit;
 use tuxlet_mem::FaultKind;
-use tuxlet_uapi::{
-    signal::{
-        BUS_ADRERR, ILL_ILLOPC, SEGV_ACCERR, SEGV_MAPERR, SigInfo, Signal, TRAP_BRKPT,
-    },
+use tuxlet_uapi::signal::{
+    BUS_ADRALN, BUS_ADRERR, ILL_ILLOPC, SEGV_ACCERR, SEGV_MAPERR, SigInfo, Signal, TRAP_BRKPT,
 };
 
 impl CurrentTask {
@@ -23,7 +21,11 @@ impl CurrentTask {
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("panic");
-            tracing::error!(tid = self.task.tid(), pc = format_args!("{:#x}", self.cpu.pc), "kernel bug: {text}");
+            tracing::error!(
+                tid = self.task.tid(),
+                pc = format_args!("{:#x}", self.cpu.pc),
+                "kernel bug: {text}"
+            );
             ExitKind::Group(WaitStatus::Signaled(Signal::SIGKILL, false))
         });
         self.exit(kind);
@@ -45,6 +47,11 @@ impl CurrentTask {
                 },
                 Exit::Kicked => {}
                 Exit::Fault(fault) => self.memory_fault(&fault),
+                Exit::Unaligned { addr } => {
+                    self.fault_address = addr;
+                    self.fault_esr = crate::arch::esr::ALIGNMENT_FAULT;
+                    self.force_signal(SigInfo::fault(Signal::SIGBUS, BUS_ADRALN, addr));
+                }
                 Exit::Undefined { word } => {
                     tracing::warn!(
                         tid = self.task.tid(),
@@ -69,7 +76,10 @@ impl CurrentTask {
                 self.cpu.x[0] = value;
                 Ok(None)
             }
-            Err(code) if code.is_restart() => Ok(Some(Interrupted { code, orig_x0: self.orig_x0 })),
+            Err(code) if code.is_restart() => Ok(Some(Interrupted {
+                code,
+                orig_x0: self.orig_x0,
+            })),
             Err(errno) => {
                 self.cpu.x[0] = errno.to_ret();
                 Ok(None)
@@ -162,7 +172,6 @@ impl CurrentTask {
             FaultKind::MapErr => (Signal::SIGSEGV, SEGV_MAPERR),
             FaultKind::AccErr => (Signal::SIGSEGV, SEGV_ACCERR),
             FaultKind::BusAdrErr => (Signal::SIGBUS, BUS_ADRERR),
-            FaultKind::Align => (Signal::SIGBUS, tuxlet_uapi::signal::BUS_ADRALN),
             FaultKind::Oom => {
                 self.out_of_memory();
                 return;
@@ -175,7 +184,10 @@ impl CurrentTask {
 
     /// The machine's memory budget is spent: the guest's OOM killer picks a process, as Linux does.
     fn out_of_memory(&mut self) {
-        let victim = self.kernel.oom_victim().unwrap_or_else(|| std::sync::Arc::clone(self.task.group()));
+        let victim = self
+            .kernel
+            .oom_victim()
+            .unwrap_or_else(|| std::sync::Arc::clone(self.task.group()));
         tracing::warn!(tgid = victim.tgid(), "out of memory: killed");
         let info = SigInfo::kernel(Signal::SIGKILL);
         let _ = crate::signal::send_to_group(&self.kernel, &victim, info);

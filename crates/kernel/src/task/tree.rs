@@ -45,7 +45,9 @@ impl WaitStatus {
     pub fn shell_code(self) -> u8 {
         match self {
             Self::Exited(code) => code,
-            Self::Signaled(sig, _) | Self::Stopped(sig) | Self::Traced(sig, _) => 128 + sig.number() as u8,
+            Self::Signaled(sig, _) | Self::Stopped(sig) | Self::Traced(sig, _) => {
+                128 + sig.number() as u8
+            }
             Self::Continued => 0,
         }
     }
@@ -98,7 +100,11 @@ impl Tree {
     /// An id that names no task, process group or session. `EAGAIN` when all are taken.
     pub fn alloc_pid(&mut self) -> Result<u32> {
         for _ in 0..PID_MAX {
-            self.last_pid = if self.last_pid >= PID_MAX { RESERVED_PIDS } else { self.last_pid + 1 };
+            self.last_pid = if self.last_pid >= PID_MAX {
+                RESERVED_PIDS
+            } else {
+                self.last_pid + 1
+            };
             let id = self.last_pid;
             if !self.id_in_use(id) {
                 self.pending.push(id);
@@ -146,7 +152,13 @@ impl Tree {
             parent.children.push(tgid);
         }
         self.tasks.insert(tgid, Arc::clone(&leader));
-        self.nodes.insert(tgid, Node { threads: vec![leader], ..node });
+        self.nodes.insert(
+            tgid,
+            Node {
+                threads: vec![leader],
+                ..node
+            },
+        );
     }
 
     /// Adds a thread to its group.
@@ -215,7 +227,11 @@ impl Tree {
     /// Gives the children of a dead process to a subreaper or to process 1; returns the new parent and those
     /// children that are zombies already, for it to be told.
     pub fn reparent_children(&mut self, dead: u32) -> (u32, Vec<u32>) {
-        let children = self.nodes.get_mut(&dead).map(|n| std::mem::take(&mut n.children)).unwrap_or_default();
+        let children = self
+            .nodes
+            .get_mut(&dead)
+            .map(|n| std::mem::take(&mut n.children))
+            .unwrap_or_default();
         let reaper = self.reaper_of(dead);
         let mut zombies = Vec::new();
         for child in children {
@@ -245,7 +261,11 @@ impl Tree {
                 break;
             }
         }
-        if self.nodes.get(&1).is_some_and(|n| n.zombie.is_none()) { 1 } else { 0 }
+        if self.nodes.get(&1).is_some_and(|n| n.zombie.is_none()) {
+            1
+        } else {
+            0
+        }
     }
 
     /// Removes a zombie for good.
@@ -265,13 +285,18 @@ impl Tree {
             n.pgid == pgid
                 && Some(*id) != except
                 && n.zombie.is_none()
-                && self.nodes.get(&n.parent).is_some_and(|p| p.pgid != pgid && p.sid == n.sid && p.zombie.is_none())
+                && self
+                    .nodes
+                    .get(&n.parent)
+                    .is_some_and(|p| p.pgid != pgid && p.sid == n.sid && p.zombie.is_none())
         })
     }
 
     /// Whether a process group has a stopped member.
     #[must_use]
     pub fn has_stopped(&self, pgid: u32) -> bool {
-        self.nodes.values().any(|n| n.pgid == pgid && n.zombie.is_none() && n.stopped)
+        self.nodes
+            .values()
+            .any(|n| n.pgid == pgid && n.zombie.is_none() && n.stopped)
     }
 }

@@ -49,7 +49,11 @@ impl Task {
     pub fn cpu_ns(&self) -> u64 {
         // The clock of a thread that has died cannot be read any more; its last value was noted.
         let noted = self.times.user_ns() + self.times.system_ns();
-        if self.exiting.load(Ordering::Relaxed) { noted } else { self.cpu_clock().map_or(noted, |now| now.max(noted)) }
+        if self.exiting.load(Ordering::Relaxed) {
+            noted
+        } else {
+            self.cpu_clock().map_or(noted, |now| now.max(noted))
+        }
     }
 }
 
@@ -59,7 +63,10 @@ impl Task {
 #[must_use]
 pub fn node_times(node: &Node) -> (u64, u64) {
     let live: u64 = node.threads.iter().map(|t| t.cpu_ns()).sum();
-    (node.group.dead_times.user_ns() + live, node.group.dead_times.system_ns())
+    (
+        node.group.dead_times.user_ns() + live,
+        node.group.dead_times.system_ns(),
+    )
 }
 
 /// A process's resource usage: getrusage(2) `RUSAGE_SELF`.
@@ -72,7 +79,11 @@ pub fn node_rusage(node: &Node) -> Rusage {
 /// A usage record of two times in nanoseconds.
 #[must_use]
 pub fn of_times(user_ns: u64, system_ns: u64) -> Rusage {
-    Rusage { ru_utime: Timeval::from_nanos(user_ns), ru_stime: Timeval::from_nanos(system_ns), ..Rusage::default() }
+    Rusage {
+        ru_utime: Timeval::from_nanos(user_ns),
+        ru_stime: Timeval::from_nanos(system_ns),
+        ..Rusage::default()
+    }
 }
 
 impl Kernel {

@@ -54,7 +54,11 @@ pub struct WaitResult {
 
 impl CurrentTask {
     /// Waits; `Ok(None)` for `nohang` without news. `ECHILD` if there is nobody to wait for.
-    pub fn wait_for_child(&mut self, whom: WaitFor, options: WaitOptions) -> Result<Option<WaitResult>> {
+    pub fn wait_for_child(
+        &mut self,
+        whom: WaitFor,
+        options: WaitOptions,
+    ) -> Result<Option<WaitResult>> {
         let tgid = self.task.tgid();
         let group = Arc::clone(self.task.group());
         let kernel = Arc::clone(&self.kernel);
@@ -76,7 +80,10 @@ impl CurrentTask {
         };
         if let Some(result) = found
             && !options.nowait
-            && matches!(result.status, WaitStatus::Exited(_) | WaitStatus::Signaled(..))
+            && matches!(
+                result.status,
+                WaitStatus::Exited(_) | WaitStatus::Signaled(..)
+            )
         {
             self.reap(result.pid);
         }
@@ -93,11 +100,21 @@ impl CurrentTask {
     }
 }
 
-fn look(tree: &mut Tree, parent: u32, whom: WaitFor, options: WaitOptions) -> Result<Option<WaitResult>> {
-    let children = tree.node(parent).map(|n| n.children.clone()).unwrap_or_default();
+fn look(
+    tree: &mut Tree,
+    parent: u32,
+    whom: WaitFor,
+    options: WaitOptions,
+) -> Result<Option<WaitResult>> {
+    let children = tree
+        .node(parent)
+        .map(|n| n.children.clone())
+        .unwrap_or_default();
     let mut eligible = false;
     for pid in children {
-        let Some(node) = tree.node_mut(pid) else { continue };
+        let Some(node) = tree.node_mut(pid) else {
+            continue;
+        };
         let tells = node.exit_signal == Some(Signal::SIGCHLD);
         let kind_matches = options.all || tells != options.clone_only;
         let id_matches = match whom {
@@ -109,8 +126,18 @@ fn look(tree: &mut Tree, parent: u32, whom: WaitFor, options: WaitOptions) -> Re
             continue;
         }
         eligible = true;
-        let uid = node.group.owner_uid.load(std::sync::atomic::Ordering::Relaxed);
-        let result = |status, usage| Ok(Some(WaitResult { pid, uid, status, usage }));
+        let uid = node
+            .group
+            .owner_uid
+            .load(std::sync::atomic::Ordering::Relaxed);
+        let result = |status, usage| {
+            Ok(Some(WaitResult {
+                pid,
+                uid,
+                status,
+                usage,
+            }))
+        };
         if let Some(status) = node.zombie {
             if !options.exited || node.claimed {
                 continue;
@@ -125,12 +152,20 @@ fn look(tree: &mut Tree, parent: u32, whom: WaitFor, options: WaitOptions) -> Re
             _ => false,
         };
         if wanted {
-            let status = if options.nowait { node.report } else { node.report.take() };
+            let status = if options.nowait {
+                node.report
+            } else {
+                node.report.take()
+            };
             let usage = super::usage::node_rusage(node);
             if let Some(status) = status {
                 return result(status, usage);
             }
         }
     }
-    if eligible { Ok(None) } else { Err(Errno::ECHILD) }
+    if eligible {
+        Ok(None)
+    } else {
+        Err(Errno::ECHILD)
+    }
 }
