@@ -8,6 +8,10 @@ pub trait IoRead {
     /// or before an address that cannot be read. `EFAULT` only if not even the first byte can be read.
     fn read_into(&mut self, buf: &mut [u8]) -> Result<usize>;
 
+    /// Copies the next bytes as [`read_into`](Self::read_into) does, but stays before them: for a destination
+    /// that tells only afterwards how much it took.
+    fn peek(&mut self, buf: &mut [u8]) -> Result<usize>;
+
     /// How many bytes are left.
     fn remaining(&self) -> usize;
 
@@ -52,6 +56,11 @@ impl IoRead for &[u8] {
         buf[..n].copy_from_slice(head);
         *self = tail;
         Ok(n)
+    }
+
+    fn peek(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let mut copy: &[u8] = self;
+        copy.read_into(buf)
     }
 
     fn remaining(&self) -> usize {
@@ -101,6 +110,7 @@ mod tests {
         source.skip(3);
         assert_eq!(source.remaining(), 4);
         let mut big = [0; 9];
+        assert_eq!(source.peek(&mut big), Ok(4));
         assert_eq!(source.read_into(&mut big), Ok(4));
         assert_eq!(&big[..5], b"orld\0");
         let mut room = [1u8; 6];

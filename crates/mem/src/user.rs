@@ -222,6 +222,10 @@ impl IoRead for UserReader<'_> {
         })
     }
 
+    fn peek(&mut self, buf: &mut [u8]) -> Result<usize> {
+        self.clone().read_into(buf)
+    }
+
     fn remaining(&self) -> usize {
         usize::try_from(self.segments.remaining).unwrap_or(usize::MAX)
     }

@@ -26,6 +26,11 @@ impl IoRead for Limited<'_> {
         Ok(n)
     }
 
+    fn peek(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let len = buf.len().min(self.left);
+        self.inner.peek(&mut buf[..len])
+    }
+
     fn remaining(&self) -> usize {
         self.inner.remaining().min(self.left)
     }
