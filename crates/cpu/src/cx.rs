@@ -89,6 +89,26 @@ macro_rules! scalar {
 }
 scalar!(u8, u16, u32, u64, u128);
 
+/// What the exclusive monitor of a thread holds: address, length and value of the last `LDXR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Monitor {
+    /// Guest address.
+    pub(crate) addr: u64,
+    /// Bytes; 0 when the monitor is open.
+    pub(crate) size: u64,
+    /// What was loaded, zero-extended.
+    pub(crate) value: u128,
+}
+
+impl Monitor {
+    /// No exclusive access is under way.
+    pub(crate) const OPEN: Monitor = Monitor {
+        addr: !0,
+        size: 0,
+        value: 0,
+    };
+}
+
 /// Access to the state of one guest thread.
 ///
 /// Rules for instruction bodies:
@@ -150,11 +170,34 @@ pub(crate) trait Cx {
     /// once, within this instruction.
     fn atomic_ptr(&mut self, addr: u64, len: u64, write: bool) -> Step<*mut u8>;
 
+    /// The exclusive monitor.
+    fn monitor(&self) -> Monitor;
+    /// Sets the exclusive monitor.
+    fn set_monitor(&mut self, m: Monitor);
+    /// Drops translations of the code in `len` bytes at `addr`.
+    fn invalidate_code(&mut self, addr: u64, len: u64) -> Step;
+    /// Makes sure that what other threads invalidated is not executed after this instruction.
+    fn synchronize_context(&mut self) -> Step;
+
     /// Branches: execution continues at `target` after this instruction.
     fn jump(&mut self, target: u64);
     /// Records why this instruction cannot complete.
     fn exception(&mut self, e: Exception) -> Trap;
 
+    /// Loads two adjacent values.
+    #[inline(always)]
+    fn load_pair<T: Scalar>(&mut self, addr: u64) -> Step<(T, T)> {
+        let a = self.load(addr)?;
+        let b = self.load(addr.wrapping_add(T::SIZE))?;
+        Ok((a, b))
+    }
+    /// Stores two adjacent values. Nothing is written when it traps.
+    #[inline(always)]
+    fn store_pair<T: Scalar>(&mut self, addr: u64, a: T, b: T) -> Step {
+        self.probe_write(addr, 2 * T::SIZE)?;
+        self.store(addr, a)?;
+        self.store(addr.wrapping_add(T::SIZE), b)
+    }
     /// Reads W`r`; 31 reads zero.
     #[inline(always)]
     fn w(&self, r: u8) -> u32 {

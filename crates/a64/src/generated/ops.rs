@@ -84,8 +84,8 @@ pub enum OpId {
     Brk,
     /// [`Nop`](crate::Nop) of `isa/system.isa`.
     Nop,
-    /// [`Yield`](crate::Yield) of `isa/system.isa`.
-    Yield,
+    /// [`YieldHint`](crate::YieldHint) of `isa/system.isa`.
+    YieldHint,
     /// [`Wfe`](crate::Wfe) of `isa/system.isa`.
     Wfe,
     /// [`Wfi`](crate::Wfi) of `isa/system.isa`.
@@ -1869,7 +1869,7 @@ macro_rules! for_each_insn {
             (Svc, svc)
             (Brk, brk)
             (Nop, nop)
-            (Yield, yield)
+            (YieldHint, yield_hint)
             (Wfe, wfe)
             (Wfi, wfi)
             (Sev, sev)

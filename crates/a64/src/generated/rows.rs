@@ -46,7 +46,7 @@ pub(crate) static ROWS: [Row; 845] = [
     Row { op: OpId::Svc, name: "Svc", mask: 0xffe0001f, value: 0xd4000001, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Brk, name: "Brk", mask: 0xffe0001f, value: 0xd4200000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Nop, name: "Nop", mask: 0xffffffff, value: 0xd503201f, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
-    Row { op: OpId::Yield, name: "Yield", mask: 0xffffffff, value: 0xd503203f, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
+    Row { op: OpId::YieldHint, name: "YieldHint", mask: 0xffffffff, value: 0xd503203f, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Wfe, name: "Wfe", mask: 0xffffffff, value: 0xd503205f, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Wfi, name: "Wfi", mask: 0xffffffff, value: 0xd503207f, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Sev, name: "Sev", mask: 0xffffffff, value: 0xd503209f, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },

@@ -5,6 +5,150 @@ use super::OpId;
 /// The rows whose status is `done`.
 #[rustfmt::skip]
 pub(crate) static DONE: &[OpId] = &[
+    OpId::Adr,
+    OpId::Adrp,
+    OpId::AddImm,
+    OpId::AddsImm,
+    OpId::SubImm,
+    OpId::SubsImm,
+    OpId::SmaxImm,
+    OpId::UmaxImm,
+    OpId::SminImm,
+    OpId::UminImm,
+    OpId::AndImm,
+    OpId::OrrImm,
+    OpId::EorImm,
+    OpId::AndsImm,
+    OpId::Movn,
+    OpId::Movz,
+    OpId::Movk,
+    OpId::Sbfm,
+    OpId::Bfm,
+    OpId::Ubfm,
+    OpId::Extr,
+    OpId::BCond,
+    OpId::BcCond,
+    OpId::B,
+    OpId::Bl,
+    OpId::Cbz,
+    OpId::Cbnz,
+    OpId::Tbz,
+    OpId::Tbnz,
+    OpId::Br,
+    OpId::Blr,
+    OpId::Ret,
+    OpId::Svc,
+    OpId::Brk,
+    OpId::Nop,
+    OpId::YieldHint,
+    OpId::Wfe,
+    OpId::Wfi,
+    OpId::Sev,
+    OpId::Sevl,
+    OpId::Csdb,
+    OpId::Bti,
+    OpId::Hint,
+    OpId::Wfet,
+    OpId::Wfit,
+    OpId::Clrex,
+    OpId::Dsb,
+    OpId::DsbNxs,
+    OpId::Dmb,
+    OpId::Isb,
+    OpId::Sb,
+    OpId::Cfinv,
+    OpId::Xaflag,
+    OpId::Axflag,
+    OpId::MsrImm,
+    OpId::MsrReg,
+    OpId::Mrs,
+    OpId::DcZva,
+    OpId::DcCva,
+    OpId::DcCvap,
+    OpId::IcIvau,
+    OpId::Sys,
+    OpId::Sysl,
+    OpId::Stxr,
+    OpId::Stlxr,
+    OpId::Stxp,
+    OpId::Stlxp,
+    OpId::Ldxr,
+    OpId::Ldaxr,
+    OpId::Ldxp,
+    OpId::Ldaxp,
+    OpId::Stllr,
+    OpId::Stlr,
+    OpId::Ldlar,
+    OpId::Ldar,
+    OpId::Cas,
+    OpId::Casp,
+    OpId::Ldadd,
+    OpId::Ldclr,
+    OpId::Ldeor,
+    OpId::Ldset,
+    OpId::Ldsmax,
+    OpId::Ldsmin,
+    OpId::Ldumax,
+    OpId::Ldumin,
+    OpId::Swp,
+    OpId::Ldapr,
+    OpId::Stlur,
+    OpId::Ldapur,
+    OpId::Ldapurs,
+    OpId::LdrLit,
+    OpId::LdrswLit,
+    OpId::PrfmLit,
+    OpId::LdrVecLit,
+    OpId::Stnp,
+    OpId::StnpVec,
+    OpId::Ldnp,
+    OpId::LdnpVec,
+    OpId::StpImm,
+    OpId::StpVecImm,
+    OpId::LdpImm,
+    OpId::LdpVecImm,
+    OpId::LdpswImm,
+    OpId::StpPost,
+    OpId::StpVecPost,
+    OpId::LdpPost,
+    OpId::LdpVecPost,
+    OpId::LdpswPost,
+    OpId::StpPre,
+    OpId::StpVecPre,
+    OpId::LdpPre,
+    OpId::LdpVecPre,
+    OpId::LdpswPre,
+    OpId::StrImm,
+    OpId::LdrImm,
+    OpId::LdrsImm,
+    OpId::PrfmImm,
+    OpId::StrVecImm,
+    OpId::LdrVecImm,
+    OpId::Stur,
+    OpId::Ldur,
+    OpId::Ldurs,
+    OpId::Prfum,
+    OpId::SturVec,
+    OpId::LdurVec,
+    OpId::StrPost,
+    OpId::LdrPost,
+    OpId::LdrsPost,
+    OpId::StrVecPost,
+    OpId::LdrVecPost,
+    OpId::StrPre,
+    OpId::LdrPre,
+    OpId::LdrsPre,
+    OpId::StrVecPre,
+    OpId::LdrVecPre,
+    OpId::Sttr,
+    OpId::Ldtr,
+    OpId::Ldtrs,
+    OpId::StrReg,
+    OpId::LdrReg,
+    OpId::LdrsReg,
+    OpId::PrfmReg,
+    OpId::StrVecReg,
+    OpId::LdrVecReg,
     OpId::Ld1Multiple,
     OpId::Ld1MultiplePost,
     OpId::Ld2Multiple,
@@ -45,6 +189,66 @@ pub(crate) static DONE: &[OpId] = &[
     OpId::Ld3rPost,
     OpId::Ld4r,
     OpId::Ld4rPost,
+    OpId::AndShifted,
+    OpId::BicShifted,
+    OpId::OrrShifted,
+    OpId::OrnShifted,
+    OpId::EorShifted,
+    OpId::EonShifted,
+    OpId::AndsShifted,
+    OpId::BicsShifted,
+    OpId::AddShifted,
+    OpId::AddsShifted,
+    OpId::SubShifted,
+    OpId::SubsShifted,
+    OpId::AddExtended,
+    OpId::AddsExtended,
+    OpId::SubExtended,
+    OpId::SubsExtended,
+    OpId::Adc,
+    OpId::Adcs,
+    OpId::Sbc,
+    OpId::Sbcs,
+    OpId::Rmif,
+    OpId::Setf8,
+    OpId::Setf16,
+    OpId::CcmnReg,
+    OpId::CcmnImm,
+    OpId::CcmpReg,
+    OpId::CcmpImm,
+    OpId::Csel,
+    OpId::Csinc,
+    OpId::Csinv,
+    OpId::Csneg,
+    OpId::Rbit,
+    OpId::Rev16,
+    OpId::Rev,
+    OpId::Rev32,
+    OpId::Clz,
+    OpId::Cls,
+    OpId::Ctz,
+    OpId::Cnt,
+    OpId::Abs,
+    OpId::Udiv,
+    OpId::Sdiv,
+    OpId::Lslv,
+    OpId::Lsrv,
+    OpId::Asrv,
+    OpId::Rorv,
+    OpId::Crc32,
+    OpId::Crc32c,
+    OpId::SmaxReg,
+    OpId::UmaxReg,
+    OpId::SminReg,
+    OpId::UminReg,
+    OpId::Madd,
+    OpId::Msub,
+    OpId::Smaddl,
+    OpId::Smsubl,
+    OpId::Smulh,
+    OpId::Umaddl,
+    OpId::Umsubl,
+    OpId::Umulh,
 ];
 
 /// Calls a macro with the rows whose status is `done`.
@@ -55,6 +259,150 @@ macro_rules! for_each_done_insn {
     ($callback:ident $(, $($arg:tt)*)?) => {
         $callback! {
             $($($arg)*)?
+            (Adr, adr)
+            (Adrp, adrp)
+            (AddImm, add_imm)
+            (AddsImm, adds_imm)
+            (SubImm, sub_imm)
+            (SubsImm, subs_imm)
+            (SmaxImm, smax_imm)
+            (UmaxImm, umax_imm)
+            (SminImm, smin_imm)
+            (UminImm, umin_imm)
+            (AndImm, and_imm)
+            (OrrImm, orr_imm)
+            (EorImm, eor_imm)
+            (AndsImm, ands_imm)
+            (Movn, movn)
+            (Movz, movz)
+            (Movk, movk)
+            (Sbfm, sbfm)
+            (Bfm, bfm)
+            (Ubfm, ubfm)
+            (Extr, extr)
+            (BCond, b_cond)
+            (BcCond, bc_cond)
+            (B, b)
+            (Bl, bl)
+            (Cbz, cbz)
+            (Cbnz, cbnz)
+            (Tbz, tbz)
+            (Tbnz, tbnz)
+            (Br, br)
+            (Blr, blr)
+            (Ret, ret)
+            (Svc, svc)
+            (Brk, brk)
+            (Nop, nop)
+            (YieldHint, yield_hint)
+            (Wfe, wfe)
+            (Wfi, wfi)
+            (Sev, sev)
+            (Sevl, sevl)
+            (Csdb, csdb)
+            (Bti, bti)
+            (Hint, hint)
+            (Wfet, wfet)
+            (Wfit, wfit)
+            (Clrex, clrex)
+            (Dsb, dsb)
+            (DsbNxs, dsb_nxs)
+            (Dmb, dmb)
+            (Isb, isb)
+            (Sb, sb)
+            (Cfinv, cfinv)
+            (Xaflag, xaflag)
+            (Axflag, axflag)
+            (MsrImm, msr_imm)
+            (MsrReg, msr_reg)
+            (Mrs, mrs)
+            (DcZva, dc_zva)
+            (DcCva, dc_cva)
+            (DcCvap, dc_cvap)
+            (IcIvau, ic_ivau)
+            (Sys, sys)
+            (Sysl, sysl)
+            (Stxr, stxr)
+            (Stlxr, stlxr)
+            (Stxp, stxp)
+            (Stlxp, stlxp)
+            (Ldxr, ldxr)
+            (Ldaxr, ldaxr)
+            (Ldxp, ldxp)
+            (Ldaxp, ldaxp)
+            (Stllr, stllr)
+            (Stlr, stlr)
+            (Ldlar, ldlar)
+            (Ldar, ldar)
+            (Cas, cas)
+            (Casp, casp)
+            (Ldadd, ldadd)
+            (Ldclr, ldclr)
+            (Ldeor, ldeor)
+            (Ldset, ldset)
+            (Ldsmax, ldsmax)
+            (Ldsmin, ldsmin)
+            (Ldumax, ldumax)
+            (Ldumin, ldumin)
+            (Swp, swp)
+            (Ldapr, ldapr)
+            (Stlur, stlur)
+            (Ldapur, ldapur)
+            (Ldapurs, ldapurs)
+            (LdrLit, ldr_lit)
+            (LdrswLit, ldrsw_lit)
+            (PrfmLit, prfm_lit)
+            (LdrVecLit, ldr_vec_lit)
+            (Stnp, stnp)
+            (StnpVec, stnp_vec)
+            (Ldnp, ldnp)
+            (LdnpVec, ldnp_vec)
+            (StpImm, stp_imm)
+            (StpVecImm, stp_vec_imm)
+            (LdpImm, ldp_imm)
+            (LdpVecImm, ldp_vec_imm)
+            (LdpswImm, ldpsw_imm)
+            (StpPost, stp_post)
+            (StpVecPost, stp_vec_post)
+            (LdpPost, ldp_post)
+            (LdpVecPost, ldp_vec_post)
+            (LdpswPost, ldpsw_post)
+            (StpPre, stp_pre)
+            (StpVecPre, stp_vec_pre)
+            (LdpPre, ldp_pre)
+            (LdpVecPre, ldp_vec_pre)
+            (LdpswPre, ldpsw_pre)
+            (StrImm, str_imm)
+            (LdrImm, ldr_imm)
+            (LdrsImm, ldrs_imm)
+            (PrfmImm, prfm_imm)
+            (StrVecImm, str_vec_imm)
+            (LdrVecImm, ldr_vec_imm)
+            (Stur, stur)
+            (Ldur, ldur)
+            (Ldurs, ldurs)
+            (Prfum, prfum)
+            (SturVec, stur_vec)
+            (LdurVec, ldur_vec)
+            (StrPost, str_post)
+            (LdrPost, ldr_post)
+            (LdrsPost, ldrs_post)
+            (StrVecPost, str_vec_post)
+            (LdrVecPost, ldr_vec_post)
+            (StrPre, str_pre)
+            (LdrPre, ldr_pre)
+            (LdrsPre, ldrs_pre)
+            (StrVecPre, str_vec_pre)
+            (LdrVecPre, ldr_vec_pre)
+            (Sttr, sttr)
+            (Ldtr, ldtr)
+            (Ldtrs, ldtrs)
+            (StrReg, str_reg)
+            (LdrReg, ldr_reg)
+            (LdrsReg, ldrs_reg)
+            (PrfmReg, prfm_reg)
+            (StrVecReg, str_vec_reg)
+            (LdrVecReg, ldr_vec_reg)
             (Ld1Multiple, ld1_multiple)
             (Ld1MultiplePost, ld1_multiple_post)
             (Ld2Multiple, ld2_multiple)
@@ -95,6 +443,66 @@ macro_rules! for_each_done_insn {
             (Ld3rPost, ld3r_post)
             (Ld4r, ld4r)
             (Ld4rPost, ld4r_post)
+            (AndShifted, and_shifted)
+            (BicShifted, bic_shifted)
+            (OrrShifted, orr_shifted)
+            (OrnShifted, orn_shifted)
+            (EorShifted, eor_shifted)
+            (EonShifted, eon_shifted)
+            (AndsShifted, ands_shifted)
+            (BicsShifted, bics_shifted)
+            (AddShifted, add_shifted)
+            (AddsShifted, adds_shifted)
+            (SubShifted, sub_shifted)
+            (SubsShifted, subs_shifted)
+            (AddExtended, add_extended)
+            (AddsExtended, adds_extended)
+            (SubExtended, sub_extended)
+            (SubsExtended, subs_extended)
+            (Adc, adc)
+            (Adcs, adcs)
+            (Sbc, sbc)
+            (Sbcs, sbcs)
+            (Rmif, rmif)
+            (Setf8, setf8)
+            (Setf16, setf16)
+            (CcmnReg, ccmn_reg)
+            (CcmnImm, ccmn_imm)
+            (CcmpReg, ccmp_reg)
+            (CcmpImm, ccmp_imm)
+            (Csel, csel)
+            (Csinc, csinc)
+            (Csinv, csinv)
+            (Csneg, csneg)
+            (Rbit, rbit)
+            (Rev16, rev16)
+            (Rev, rev)
+            (Rev32, rev32)
+            (Clz, clz)
+            (Cls, cls)
+            (Ctz, ctz)
+            (Cnt, cnt)
+            (Abs, abs)
+            (Udiv, udiv)
+            (Sdiv, sdiv)
+            (Lslv, lslv)
+            (Lsrv, lsrv)
+            (Asrv, asrv)
+            (Rorv, rorv)
+            (Crc32, crc32)
+            (Crc32c, crc32c)
+            (SmaxReg, smax_reg)
+            (UmaxReg, umax_reg)
+            (SminReg, smin_reg)
+            (UminReg, umin_reg)
+            (Madd, madd)
+            (Msub, msub)
+            (Smaddl, smaddl)
+            (Smsubl, smsubl)
+            (Smulh, smulh)
+            (Umaddl, umaddl)
+            (Umsubl, umsubl)
+            (Umulh, umulh)
         }
     };
 }

@@ -22,9 +22,9 @@ impl Nop {
 
 /// `1101 0101 0000 0011 0010 0000 001 11111`: `yield` (base).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Yield {}
+pub struct YieldHint {}
 
-impl Yield {
+impl YieldHint {
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]

@@ -9,7 +9,7 @@ impl Nop {
     }
 }
 
-impl Yield {
+impl YieldHint {
     pub(crate) fn print(self, o: &mut Out) {
         o.str("yield");
     }

@@ -3,6 +3,19 @@
 //!
 //! `pub(crate) fn add_shifted<C: Cx>(c: &mut C, i: a64::AddShifted) -> Step`; every function is
 //! re-exported here, because the engine finds it as `sem::<row>`.
-mod simd_ldst;
 
+mod atomic;
+mod branch;
+pub(crate) mod dpimm;
+pub(crate) mod dpreg;
+pub(crate) mod ldst;
+mod simd_ldst;
+mod system;
+
+pub(crate) use atomic::*;
+pub(crate) use branch::*;
+pub(crate) use dpimm::*;
+pub(crate) use dpreg::*;
+pub(crate) use ldst::*;
 pub(crate) use simd_ldst::*;
+pub(crate) use system::*;
