@@ -1,0 +1,534 @@
+//! Translated code of one address space: where it is, how blocks are linked, how it goes away.
+//!
+//! Ops are written once and then only read, but for the displacements of branch ops, which are
+//! atomic. Blocks that are invalidated are unlinked at once: nothing leads to them any more except
+//! virtual CPUs that are inside and jump caches, which are dropped when the generation changes.
+//! Their memory is reclaimed when the whole cache is, after all virtual CPUs passed a safe point.
+
+use core::alloc::Layout;
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tuxlet_mem::{AddressSpace, Fault, MmNotifier, PAGE_MASK, Tlb, Why};
+
+use super::cpu::Gate;
+use super::op::Op;
+use super::translate::{Block, Options, translate};
+
+/// Bit in the link's kick word: translated code was invalidated.
+pub(crate) const KICK_CODE: u32 = 1 << 8;
+
+/// Bytes of a chunk, also its alignment.
+const CHUNK: usize = 256 << 10;
+/// Ops per chunk; the side table follows them.
+const CHUNK_OPS: usize = (CHUNK - size_of::<Header>()) / (size_of::<Op>() + size_of::<Side>());
+/// Translated code beyond this is dropped altogether.
+const LIMIT_CHUNKS: usize = 384;
+
+/// Start of a chunk.
+#[repr(C, align(64))]
+struct Header {
+    /// Bits 63 to 32 of the guest addresses in this chunk.
+    guest_high: u64,
+}
+
+/// What the slow path needs to know of an op.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Side {
+    /// The instruction.
+    pub(crate) word: u32,
+    /// Bits 31 to 0 of its address; odd in data positions.
+    pub(crate) pc: u32,
+}
+
+impl Side {
+    /// Marks the data position after an op.
+    pub(crate) const DATA: Side = Side { word: 0, pc: 1 };
+}
+
+/// A piece of the arena.
+struct Chunk(*mut u8);
+
+// SAFETY: a chunk is plain memory owned by whoever holds the `Chunk`.
+unsafe impl Send for Chunk {}
+
+impl Chunk {
+    const LAYOUT: Layout = match Layout::from_size_align(CHUNK, CHUNK) {
+        Ok(l) => l,
+        Err(_) => panic!("chunk layout"),
+    };
+
+    fn new(guest_high: u64) -> Chunk {
+        // SAFETY: the layout is not empty.
+        let p = unsafe { std::alloc::alloc(Self::LAYOUT) };
+        if p.is_null() {
+            std::alloc::handle_alloc_error(Self::LAYOUT);
+        }
+        // SAFETY: freshly allocated, aligned.
+        unsafe { p.cast::<Header>().write(Header { guest_high }) };
+        Chunk(p)
+    }
+
+    fn ops(&self) -> *mut Op {
+        // SAFETY: within the chunk.
+        unsafe { self.0.add(size_of::<Header>()).cast() }
+    }
+
+    fn side(&self) -> *mut Side {
+        // SAFETY: within the chunk.
+        unsafe { self.ops().add(CHUNK_OPS).cast() }
+    }
+
+    fn guest_high(&self) -> u64 {
+        // SAFETY: written by `new`.
+        unsafe { (*self.0.cast::<Header>()).guest_high }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new` with this layout.
+        unsafe { std::alloc::dealloc(self.0, Self::LAYOUT) };
+    }
+}
+
+/// The side table entry of an op and the chunk's high guest address bits.
+///
+/// # Safety
+/// `ip` must be an op of a live code cache.
+unsafe fn side_of(ip: *const Op) -> (Side, u64) {
+    // SAFETY: chunks are aligned to their size, so the chunk's start is known from any op in it.
+    unsafe {
+        let base = ip.cast::<u8>().map_addr(|a| a & !(CHUNK - 1));
+        let ops = base.add(size_of::<Header>()).cast::<Op>();
+        let side = ops.add(CHUNK_OPS).cast::<Side>();
+        (
+            *side.add(ip.offset_from_unsigned(ops)),
+            (*base.cast::<Header>()).guest_high,
+        )
+    }
+}
+
+/// Guest address of an op's instruction.
+///
+/// # Safety
+/// `ip` must be an op of a live code cache.
+pub(crate) unsafe fn pc_of(ip: *const Op) -> u64 {
+    // SAFETY: the caller's promise.
+    let (side, high) = unsafe { side_of(ip) };
+    high << 32 | u64::from(side.pc)
+}
+
+/// Instruction word of an op.
+///
+/// # Safety
+/// `ip` must be an op of a live code cache.
+pub(crate) unsafe fn word_of(ip: *const Op) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { side_of(ip).0.word }
+}
+
+/// The op of the next instruction.
+///
+/// # Safety
+/// `ip` must be an op of a live code cache, not the last of its block.
+pub(crate) unsafe fn next_of(ip: *const Op) -> *const Op {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let next = ip.add(1);
+        if side_of(next).0.pc & 1 != 0 {
+            next.add(1)
+        } else {
+            next
+        }
+    }
+}
+
+/// Contents of a stub, which stands behind a block for each branch that leaves it: where the branch
+/// goes, and how many ops before the stub it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stub {
+    pub(crate) target: u64,
+    pub(crate) distance: u16,
+}
+
+impl Stub {
+    /// As operand fields of an op.
+    pub(crate) fn pack(self) -> ([u8; 4], i32) {
+        let bits = self.target | u64::from(self.distance) << 48;
+        ((bits as u32).to_le_bytes(), (bits >> 32) as i32)
+    }
+
+    /// From operand fields.
+    pub(crate) fn unpack(r: [u8; 4], imm: i32) -> Stub {
+        let bits = u64::from(u32::from_le_bytes(r)) | u64::from(imm as u32) << 32;
+        Stub {
+            target: bits & 0xffff_ffff_ffff,
+            distance: (bits >> 48) as u16,
+        }
+    }
+}
+
+/// A branch op that leads to a block.
+struct Link {
+    op: *const Op,
+    /// Displacement back to its stub.
+    stub: i32,
+}
+
+/// A translated block.
+struct Translated {
+    /// Guest range that the block was made from; where it is entered.
+    start: u64,
+    end: u64,
+    pc: u64,
+    op: *const Op,
+    incoming: Vec<Link>,
+}
+
+/// Numbers of blocks.
+type BlockId = u32;
+
+#[derive(Default)]
+struct Inner {
+    chunks: Vec<Chunk>,
+    /// Ops used in the last chunk.
+    used: usize,
+    blocks: Vec<Option<Translated>>,
+    entries: FxHashMap<u64, BlockId>,
+    pages: FxHashMap<u64, Vec<BlockId>>,
+    /// Chunks that virtual CPUs may still be in: until all have seen the generation.
+    retired: Vec<(u64, Vec<Chunk>)>,
+    gates: Vec<Weak<Gate>>,
+    scratch: Block,
+}
+
+// SAFETY: the pointers lead into the chunks that this structure owns.
+unsafe impl Send for Inner {}
+
+/// Translated code of one address space.
+pub(crate) struct CodeCache {
+    inner: Mutex<Inner>,
+    /// Changes whenever translated code goes away.
+    generation: AtomicU64,
+    /// Changes whenever any guest range is invalidated, translated or not.
+    sequence: AtomicU64,
+    options: Options,
+}
+
+impl MmNotifier for CodeCache {
+    fn invalidate(&self, start: u64, end: u64, _why: Why) {
+        self.invalidate_range(start, end);
+    }
+}
+
+impl CodeCache {
+    pub(crate) fn new(options: Options) -> CodeCache {
+        CodeCache {
+            inner: Mutex::default(),
+            generation: AtomicU64::new(1),
+            sequence: AtomicU64::new(0),
+            options,
+        }
+    }
+
+    /// Changes whenever translated code goes away.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Makes a virtual CPU known.
+    pub(crate) fn register(&self, gate: &Arc<Gate>) {
+        let mut inner = self.inner.lock();
+        inner.gates.retain(|g| g.strong_count() != 0);
+        inner.gates.push(Arc::downgrade(gate));
+    }
+
+    /// Drops translations that overlap `[start, end)`.
+    pub(crate) fn invalidate_range(&self, start: u64, end: u64) {
+        let mut inner = self.inner.lock();
+        self.sequence.fetch_add(1, Ordering::SeqCst);
+        if inner.invalidate(start, end) {
+            self.changed(&inner);
+        }
+    }
+
+    /// Announces that translated code went away.
+    fn changed(&self, inner: &Inner) -> u64 {
+        let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        for gate in inner.gates.iter().filter_map(Weak::upgrade) {
+            gate.link.kick.fetch_or(KICK_CODE, Ordering::SeqCst);
+        }
+        generation
+    }
+
+    /// The translation of the code at `pc`, made if necessary.
+    pub(crate) fn find(
+        &self,
+        mm: &AddressSpace,
+        tlb: &mut Tlb,
+        pc: u64,
+    ) -> Result<*const Op, Fault> {
+        if let Some(op) = self.inner.lock().entry(pc) {
+            return Ok(op);
+        }
+        self.with_translation(mm, tlb, pc, |inner, id| inner.block(id).op)
+    }
+
+    /// Makes the branch op before a stub lead to the translation of the stub's target. Returns that.
+    /// `seen` is the generation at the caller's last safe point.
+    ///
+    /// # Safety
+    /// `stub` must be a stub op of this cache that the caller reached since its last safe point.
+    pub(crate) unsafe fn link(
+        &self,
+        mm: &AddressSpace,
+        tlb: &mut Tlb,
+        stub: *const Op,
+        seen: u64,
+    ) -> Result<*const Op, Fault> {
+        // SAFETY: the caller's promise.
+        let content = unsafe { Stub::unpack((*stub).r, (*stub).imm) };
+        let connect = |inner: &mut Inner, id: BlockId| {
+            let target = inner.block(id).op;
+            // A stub that may be in a retired chunk must not be linked: the chunk may be freed.
+            if self.generation() == seen {
+                // SAFETY: the branch is that many ops before its stub.
+                unsafe { inner.connect(stub, content.distance, id) };
+            }
+            target
+        };
+        {
+            let mut inner = self.inner.lock();
+            if let Some(&id) = inner.entries.get(&content.target) {
+                return Ok(connect(&mut inner, id));
+            }
+        }
+        self.with_translation(mm, tlb, content.target, connect)
+    }
+
+    fn with_translation<R>(
+        &self,
+        mm: &AddressSpace,
+        tlb: &mut Tlb,
+        pc: u64,
+        f: impl FnOnce(&mut Inner, BlockId) -> R,
+    ) -> Result<R, Fault> {
+        loop {
+            let sequence = self.sequence.load(Ordering::SeqCst);
+            let page = mm.fetch_page(tlb, pc)?;
+            let mut inner = self.inner.lock();
+            // The page may have changed between fetching and locking.
+            if self.sequence.load(Ordering::SeqCst) != sequence {
+                continue;
+            }
+            if let Some(&id) = inner.entries.get(&pc) {
+                return Ok(f(&mut inner, id));
+            }
+            if inner.chunks.len() >= LIMIT_CHUNKS {
+                inner.unlink_all();
+                let generation = self.changed(&inner);
+                inner.retire(generation);
+            }
+            inner.reclaim();
+            let mut block = core::mem::take(&mut inner.scratch);
+            translate(&mut block, &page, pc, &self.options);
+            let id = inner.insert(&block, pc);
+            inner.scratch = block;
+            return Ok(f(&mut inner, id));
+        }
+    }
+}
+
+impl Inner {
+    fn block(&self, id: BlockId) -> &Translated {
+        self.blocks[id as usize]
+            .as_ref()
+            .expect("entries lead to live blocks")
+    }
+
+    fn entry(&self, pc: u64) -> Option<*const Op> {
+        self.entries.get(&pc).map(|&id| self.block(id).op)
+    }
+
+    /// Copies a block into the arena.
+    fn insert(&mut self, block: &Block, pc: u64) -> BlockId {
+        let n = block.ops.len();
+        assert!(n <= CHUNK_OPS && n == block.side.len(), "block of {n} ops");
+        let high = pc >> 32;
+        let fits = self.chunks.last().is_some_and(|c| c.guest_high() == high);
+        if !fits || self.used + n > CHUNK_OPS {
+            self.chunks.push(Chunk::new(high));
+            self.used = 0;
+        }
+        let chunk = &self.chunks[self.chunks.len() - 1];
+        // SAFETY: there is room for `n` ops and side entries from `used` on.
+        let op = unsafe {
+            let op = chunk.ops().add(self.used);
+            op.copy_from_nonoverlapping(block.ops.as_ptr(), n);
+            chunk
+                .side()
+                .add(self.used)
+                .copy_from_nonoverlapping(block.side.as_ptr(), n);
+            op.cast_const()
+        };
+        self.used += n;
+        let id = self.blocks.len() as BlockId;
+        self.blocks.push(Some(Translated {
+            start: block.start,
+            end: block.end,
+            pc,
+            op,
+            incoming: Vec::new(),
+        }));
+        self.entries.insert(pc, id);
+        self.pages.entry(pc & !PAGE_MASK).or_default().push(id);
+        id
+    }
+
+    /// Links the branch `distance` ops before `stub` to a block.
+    ///
+    /// # Safety
+    /// `stub` must be an op of this cache with its branch that far before.
+    unsafe fn connect(&mut self, stub: *const Op, distance: u16, id: BlockId) {
+        let Some(block) = self.blocks[id as usize].as_mut() else {
+            return;
+        };
+        // SAFETY: the caller's promise.
+        let op = unsafe { stub.sub(usize::from(distance)) };
+        let displacement = block.op.addr() as i64 - op.addr() as i64;
+        // Chunks that are too far apart for a displacement stay connected through the stub.
+        if let Ok(displacement) = i32::try_from(displacement) {
+            block.incoming.push(Link {
+                op,
+                stub: i32::from(distance) * size_of::<Op>() as i32,
+            });
+            // SAFETY: the op is alive.
+            unsafe { set_displacement(op, displacement) };
+        }
+    }
+
+    /// Drops translations that overlap the range; whether there were any.
+    fn invalidate(&mut self, start: u64, end: u64) -> bool {
+        let (first, last) = (start & !PAGE_MASK, end.saturating_sub(1) & !PAGE_MASK);
+        let mut any = false;
+        if (last - first) >> 12 > self.pages.len() as u64 {
+            let pages: Vec<u64> = self
+                .pages
+                .keys()
+                .copied()
+                .filter(|p| (first..=last).contains(p))
+                .collect();
+            for page in pages {
+                any |= self.invalidate_in_page(page, start, end);
+            }
+        } else {
+            let mut page = first;
+            while page <= last {
+                any |= self.invalidate_in_page(page, start, end);
+                page += PAGE_MASK + 1;
+            }
+        }
+        any
+    }
+
+    fn invalidate_in_page(&mut self, page: u64, start: u64, end: u64) -> bool {
+        let Some(ids) = self.pages.get_mut(&page) else {
+            return false;
+        };
+        let before = ids.len();
+        let mut dead = Vec::new();
+        let blocks = &self.blocks;
+        ids.retain(|&id| {
+            let live = blocks[id as usize]
+                .as_ref()
+                .is_some_and(|b| b.end <= start || b.start >= end);
+            if !live {
+                dead.push(id);
+            }
+            live
+        });
+        let any = ids.len() != before;
+        if ids.is_empty() {
+            self.pages.remove(&page);
+        }
+        for id in dead {
+            if let Some(block) = self.blocks[id as usize].take() {
+                block.unlink();
+                self.entries.remove(&block.pc);
+            }
+        }
+        any
+    }
+
+    fn unlink_all(&mut self) {
+        for block in self.blocks.iter().flatten() {
+            block.unlink();
+        }
+    }
+
+    /// Starts over; the chunks are freed when every virtual CPU has seen `generation`.
+    fn retire(&mut self, generation: u64) {
+        let chunks = core::mem::take(&mut self.chunks);
+        self.used = 0;
+        self.blocks.clear();
+        self.entries.clear();
+        self.pages.clear();
+        self.retired.push((generation, chunks));
+    }
+
+    /// Frees retired chunks that nobody can be in.
+    fn reclaim(&mut self) {
+        if self.retired.is_empty() {
+            return;
+        }
+        let gates: Vec<_> = self.gates.iter().filter_map(Weak::upgrade).collect();
+        self.retired.retain(|(generation, _)| {
+            gates.iter().any(|gate| {
+                gate.running.load(Ordering::SeqCst)
+                    && gate.seen.load(Ordering::SeqCst) < *generation
+            })
+        });
+    }
+}
+
+impl Translated {
+    /// Makes all branches that lead here go to their stubs again.
+    fn unlink(&self) {
+        for link in &self.incoming {
+            // SAFETY: chunks are freed only after the blocks that live in them are gone.
+            unsafe { set_displacement(link.op, link.stub) };
+        }
+    }
+}
+
+/// Sets where a branch op leads.
+///
+/// # Safety
+/// `op` must be a branch op of a live cache.
+unsafe fn set_displacement(op: *const Op, displacement: i32) {
+    // SAFETY: the caller's promise; readers use atomics too.
+    unsafe {
+        AtomicI32::from_ptr((&raw const (*op).imm).cast_mut())
+            .store(displacement, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stubs_round_trip() {
+        for target in [0, 4, 0xffff_ffff_fffc, 0x1234_5678_9abc] {
+            for distance in [0, 1, 700, u16::MAX] {
+                let stub = Stub { target, distance };
+                let (r, imm) = stub.pack();
+                assert_eq!(Stub::unpack(r, imm), stub);
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The complete context: all registers in memory, guest memory through the TLB or else the address
+//! space, precise exceptions.
+
+use tuxlet_mem::{Access, PAGE_MASK, PAGE_SIZE};
+
+use super::cache;
+use super::cpu::{Cpu, NO_ADDR};
+use super::op::{SLOT_SP, SLOT_ZERO};
+use crate::Exit;
+use crate::cx::{Cx, Exception, Monitor, Scalar, Step, Trap};
+use crate::flags::{Flags, Kind, place};
+
+/// Removes the tag of an address: loads and stores ignore the top byte.
+#[inline]
+pub(crate) fn untag(addr: u64) -> u64 {
+    addr & 0x00ff_ffff_ffff_ffff
+}
+
+impl Cpu {
+    /// Host address of `len` guest bytes that do not cross a page.
+    fn translate(&mut self, addr: u64, len: u64, access: Access) -> Step<*mut u8> {
+        loop {
+            if let Some(p) = self.tlb.lookup(addr, len, access == Access::Write) {
+                return Ok(p);
+            }
+            self.fill(addr, access)?;
+        }
+    }
+
+    /// Asks the address space to put a page into the TLB.
+    fn fill(&mut self, addr: u64, access: Access) -> Step {
+        self.mm.fault(&mut self.tlb, addr, access).map_err(|fault| {
+            self.exit = Some(Exit::Fault(fault));
+            Trap
+        })
+    }
+
+    /// Host addresses of the two parts of an access that crosses into another page, and the length
+    /// of the first part.
+    #[inline(never)]
+    fn translate_split(
+        &mut self,
+        addr: u64,
+        len: u64,
+        access: Access,
+    ) -> Step<(*mut u8, *mut u8, usize)> {
+        let first = PAGE_SIZE - (addr & PAGE_MASK);
+        let second = addr.wrapping_add(first);
+        loop {
+            let a = self.translate(addr, first, access)?;
+            let b = self.translate(second, len - first, access)?;
+            // Filling the second entry may have cost the first.
+            if self.tlb.lookup(addr, first, access == Access::Write) == Some(a) {
+                return Ok((a, b, first as usize));
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_slow<T: Scalar>(&mut self, addr: u64) -> Step<T> {
+        let addr = untag(addr);
+        if addr & PAGE_MASK <= PAGE_SIZE - T::SIZE {
+            let p = self.translate(addr, T::SIZE, Access::Read)?;
+            // SAFETY: the TLB vouches for the bytes while in guest mode.
+            return Ok(unsafe { T::read(p) });
+        }
+        let (a, b, first) = self.translate_split(addr, T::SIZE, Access::Read)?;
+        let mut v = 0u128;
+        for i in 0..T::SIZE as usize {
+            // SAFETY: `first` bytes at `a` and the rest at `b` are readable.
+            let byte = unsafe {
+                if i < first {
+                    a.add(i).read()
+                } else {
+                    b.add(i - first).read()
+                }
+            };
+            v |= u128::from(byte) << (8 * i);
+        }
+        Ok(T::from_u128(v))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_slow<T: Scalar>(&mut self, addr: u64, v: T) -> Step {
+        let addr = untag(addr);
+        if addr & PAGE_MASK <= PAGE_SIZE - T::SIZE {
+            let p = self.translate(addr, T::SIZE, Access::Write)?;
+            // SAFETY: the TLB vouches for the bytes while in guest mode.
+            unsafe { v.write(p) };
+            return Ok(());
+        }
+        let (a, b, first) = self.translate_split(addr, T::SIZE, Access::Write)?;
+        let v = v.to_u128();
+        for i in 0..T::SIZE as usize {
+            let byte = (v >> (8 * i)) as u8;
+            // SAFETY: `first` bytes at `a` and the rest at `b` are writable.
+            unsafe {
+                if i < first {
+                    a.add(i).write(byte)
+                } else {
+                    b.add(i - first).write(byte)
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn probe_slow(&mut self, addr: u64, len: u64, access: Access) -> Step {
+        let addr = untag(addr);
+        if addr & PAGE_MASK <= PAGE_SIZE - len {
+            self.translate(addr, len, access).map(|_| ())
+        } else {
+            self.translate_split(addr, len, access).map(|_| ())
+        }
+    }
+}
+
+impl Cx for Cpu {
+    #[inline(always)]
+    fn x(&self, r: u8) -> u64 {
+        self.regs[usize::from(r & 31)]
+    }
+    #[inline(always)]
+    fn set_x(&mut self, r: u8, v: u64) {
+        if r != SLOT_ZERO {
+            self.regs[usize::from(r & 31)] = v;
+        }
+    }
+    #[inline(always)]
+    fn xsp(&self, r: u8) -> u64 {
+        self.regs[usize::from(if r == 31 { SLOT_SP } else { r & 31 })]
+    }
+    #[inline(always)]
+    fn set_xsp(&mut self, r: u8, v: u64) {
+        self.regs[usize::from(if r == 31 { SLOT_SP } else { r & 31 })] = v;
+    }
+    #[inline(always)]
+    fn v(&self, r: u8) -> u128 {
+        self.v[usize::from(r & 31)]
+    }
+    #[inline(always)]
+    fn set_v(&mut self, r: u8, v: u128) {
+        self.v[usize::from(r & 31)] = v;
+    }
+    #[inline]
+    fn pc(&self) -> u64 {
+        if self.ip.is_null() {
+            self.pc
+        } else {
+            // SAFETY: `ip` is an op of the code cache, which is alive.
+            unsafe { cache::pc_of(self.ip) }
+        }
+    }
+    #[inline(always)]
+    fn nzcv(&self) -> u32 {
+        self.flags.nzcv()
+    }
+    #[inline(always)]
+    fn set_nzcv(&mut self, nzcv: u32) {
+        self.flags = Flags::from_nzcv(nzcv);
+    }
+    #[inline(always)]
+    fn flags_add(&mut self, sf: bool, a: u64, b: u64) {
+        self.flags = Flags {
+            a: place(sf, a),
+            b: place(sf, b),
+            kind: Kind::Add,
+        };
+    }
+    #[inline(always)]
+    fn flags_sub(&mut self, sf: bool, a: u64, b: u64) {
+        self.flags = Flags {
+            a: place(sf, a),
+            b: place(sf, b),
+            kind: Kind::Sub,
+        };
+    }
+    #[inline(always)]
+    fn flags_logic(&mut self, sf: bool, r: u64) {
+        self.flags = Flags {
+            a: place(sf, r),
+            b: 0,
+            kind: Kind::Logic,
+        };
+    }
+    #[inline(always)]
+    fn cond(&self, cond: u8) -> bool {
+        self.flags.holds(cond)
+    }
+    #[inline(always)]
+    fn fpcr(&self) -> u32 {
+        self.fpcr
+    }
+    #[inline(always)]
+    fn set_fpcr(&mut self, v: u32) {
+        self.fpcr = v;
+    }
+    #[inline(always)]
+    fn fpsr(&self) -> u32 {
+        self.fpsr
+    }
+    #[inline(always)]
+    fn set_fpsr(&mut self, v: u32) {
+        self.fpsr = v;
+    }
+    #[inline(always)]
+    fn tpidr(&self) -> u64 {
+        self.tpidr
+    }
+    #[inline(always)]
+    fn set_tpidr(&mut self, v: u64) {
+        self.tpidr = v;
+    }
+    #[inline(always)]
+    fn load<T: Scalar>(&mut self, addr: u64) -> Step<T> {
+        match self.tlb.lookup(addr, T::SIZE, false) {
+            // SAFETY: the TLB vouches for the bytes while in guest mode.
+            Some(p) => Ok(unsafe { T::read(p) }),
+            None => self.load_slow(addr),
+        }
+    }
+    #[inline(always)]
+    fn store<T: Scalar>(&mut self, addr: u64, v: T) -> Step {
+        match self.tlb.lookup(addr, T::SIZE, true) {
+            Some(p) => {
+                // SAFETY: the TLB vouches for the bytes while in guest mode.
+                unsafe { v.write(p) };
+                Ok(())
+            }
+            None => self.store_slow(addr, v),
+        }
+    }
+    #[inline(always)]
+    fn probe_read(&mut self, addr: u64, len: u64) -> Step {
+        match self.tlb.lookup(addr, len, false) {
+            Some(_) => Ok(()),
+            None => self.probe_slow(addr, len, Access::Read),
+        }
+    }
+    #[inline(always)]
+    fn probe_write(&mut self, addr: u64, len: u64) -> Step {
+        match self.tlb.lookup(addr, len, true) {
+            Some(_) => Ok(()),
+            None => self.probe_slow(addr, len, Access::Write),
+        }
+    }
+    #[inline]
+    fn atomic_ptr(&mut self, addr: u64, len: u64, write: bool) -> Step<*mut u8> {
+        if addr & (len - 1) != 0 {
+            return Err(self.exception(Exception::Alignment { addr }));
+        }
+        self.translate(
+            untag(addr),
+            len,
+            if write { Access::Write } else { Access::Read },
+        )
+    }
+    #[inline]
+    fn monitor(&self) -> Monitor {
+        self.monitor
+    }
+    #[inline]
+    fn set_monitor(&mut self, m: Monitor) {
+        self.monitor = m;
+    }
+    fn invalidate_code(&mut self, addr: u64, len: u64) -> Step {
+        let addr = untag(addr);
+        self.code.invalidate_range(addr, addr.saturating_add(len));
+        Ok(())
+    }
+    fn synchronize_context(&mut self) -> Step {
+        // Go through the lookup of translations, which takes note of invalidations.
+        if self.code.generation() != self.generation {
+            let next = self.pc().wrapping_add(4);
+            self.jump(next);
+        }
+        Ok(())
+    }
+    #[inline(always)]
+    fn jump(&mut self, target: u64) {
+        debug_assert_ne!(target, NO_ADDR);
+        self.jump_to = target;
+    }
+    #[cold]
+    fn exception(&mut self, e: Exception) -> Trap {
+        self.exit = Some(match e {
+            // Who asked for the instruction knows its word.
+            Exception::Undefined => Exit::Undefined { word: 0 },
+            Exception::Syscall => Exit::Syscall,
+            Exception::Breakpoint(comment) => Exit::Breakpoint(comment),
+            Exception::Alignment { addr } => Exit::Unaligned { addr },
+        });
+        Trap
+    }
+}

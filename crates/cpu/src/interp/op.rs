@@ -1,0 +1,92 @@
+//! The op stream: what a guest block is translated to.
+
+use super::cpu::Cpu;
+
+/// Code of one op. Guest registers X0 to X3 travel in the last four arguments; everything else is
+/// in the [`Cpu`]. Handlers hand over to the next op's handler (see [`next!`]) and return the op
+/// at which a driving loop must go on, or null to leave guest mode.
+pub(crate) type Handler =
+    unsafe extern "C" fn(*const Op, *mut Cpu, u64, u64, u64, u64) -> *const Op;
+
+/// Number of guest registers in handler arguments.
+pub(crate) const PINNED: u8 = 4;
+/// Register slot that always reads zero: XZR as a source.
+pub(crate) const SLOT_ZERO: u8 = 31;
+/// Register slot of the stack pointer.
+pub(crate) const SLOT_SP: u8 = 32;
+/// Register slot that nothing reads: XZR as a destination.
+pub(crate) const SLOT_TRASH: u8 = 33;
+/// Number of register slots.
+pub(crate) const SLOTS: usize = 34;
+
+/// One step of translated code.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub(crate) struct Op {
+    /// What to run.
+    pub(crate) handler: Handler,
+    /// Register slots or small immediates, by handler.
+    pub(crate) r: [u8; 4],
+    /// Immediate, branch displacement in bytes from this op, or the instruction word.
+    pub(crate) imm: i32,
+}
+
+/// An op position that carries a 64-bit constant for the op before it.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub(crate) struct Data {
+    /// The constant.
+    pub(crate) value: u64,
+    pad: u64,
+}
+
+impl Data {
+    pub(crate) const fn new(value: u64) -> Self {
+        Data { value, pad: 0 }
+    }
+}
+
+impl Op {
+    /// The constant in the data position after this op.
+    ///
+    /// # Safety
+    /// `ip` must be an op whose handler is emitted with a data position.
+    #[inline(always)]
+    pub(crate) unsafe fn data(ip: *const Op) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { (*ip.add(1).cast::<Data>()).value }
+    }
+
+    /// Target of a linkable branch op.
+    ///
+    /// # Safety
+    /// `ip` must be a branch op in a code cache.
+    #[inline(always)]
+    pub(crate) unsafe fn target(ip: *const Op) -> *const Op {
+        // SAFETY: the displacement always leads to an op of the same code cache. Another thread
+        // may relink it at any time, hence the atomic.
+        unsafe {
+            let imm = core::sync::atomic::AtomicI32::from_ptr(&raw const (*ip).imm as *mut i32);
+            ip.byte_offset(imm.load(core::sync::atomic::Ordering::Relaxed) as isize)
+        }
+    }
+}
+
+/// Goes on with the op at `$ip`, registers as in `$c` (a `Pinned`).
+#[cfg(tail_calls)]
+macro_rules! next {
+    ($ip:expr, $c:expr) => {{
+        let ip: *const $crate::interp::op::Op = $ip;
+        ((*ip).handler)(ip, $c.cpu, $c.p0, $c.p1, $c.p2, $c.p3)
+    }};
+}
+/// Goes on with the op at `$ip`, registers as in `$c` (a `Pinned`): by way of the driving loop.
+#[cfg(not(tail_calls))]
+macro_rules! next {
+    ($ip:expr, $c:expr) => {{
+        let ip: *const $crate::interp::op::Op = $ip;
+        $c.spill();
+        ip
+    }};
+}
+pub(crate) use next;

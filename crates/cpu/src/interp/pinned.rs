@@ -1,0 +1,294 @@
+//! The context of fast handlers: X0 to X3 in handler arguments, the rest in memory, guest memory
+//! through the TLB only.
+
+use super::cpu::Cpu;
+use super::op::{PINNED, SLOTS};
+use crate::cx::{Cx, Exception, Monitor, Scalar, Step, Trap};
+use crate::flags::{Flags, Kind, place};
+
+/// Registers of a running handler. Register numbers are *slots* (see `op`): the translator has
+/// already told XZR from SP. Without `PINS` all slots are in memory and the arguments are stale.
+pub(crate) struct Fast<const PINS: bool> {
+    pub(crate) cpu: *mut Cpu,
+    pub(crate) p0: u64,
+    pub(crate) p1: u64,
+    pub(crate) p2: u64,
+    pub(crate) p3: u64,
+}
+
+/// Registers of a handler with X0 to X3 in its arguments.
+pub(crate) type Pinned = Fast<true>;
+
+/// The slot an operand is in, given its placement: 0 to 3 for a pinned register, 4 for memory.
+///
+/// # Safety
+/// The op must have been emitted for this placement.
+#[inline(always)]
+pub(crate) unsafe fn slot<const PLACE: u8>(r: u8) -> u8 {
+    if PLACE < PINNED {
+        PLACE
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { core::hint::assert_unchecked(r >= PINNED && (r as usize) < SLOTS) };
+        r
+    }
+}
+
+impl<const PINS: bool> Fast<PINS> {
+    /// Value of a slot.
+    #[inline(always)]
+    pub(crate) fn get(&self, slot: u8) -> u64 {
+        match slot {
+            0 if PINS => self.p0,
+            1 if PINS => self.p1,
+            2 if PINS => self.p2,
+            3 if PINS => self.p3,
+            // SAFETY: slots in ops are below SLOTS; `cpu` is this thread's.
+            r => unsafe { *(&raw const (*self.cpu).regs).cast::<u64>().add(r as usize) },
+        }
+    }
+
+    /// Sets a slot.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, slot: u8, v: u64) {
+        match slot {
+            0 if PINS => self.p0 = v,
+            1 if PINS => self.p1 = v,
+            2 if PINS => self.p2 = v,
+            3 if PINS => self.p3 = v,
+            // SAFETY: slots in ops are below SLOTS; `cpu` is this thread's.
+            r => unsafe { *(&raw mut (*self.cpu).regs).cast::<u64>().add(r as usize) = v },
+        }
+    }
+
+    /// Stores the pinned registers to their slots.
+    #[inline(always)]
+    pub(crate) fn spill(&self) {
+        // SAFETY: `cpu` is this thread's.
+        let regs = unsafe { &mut (*self.cpu).regs };
+        regs[0] = self.p0;
+        regs[1] = self.p1;
+        regs[2] = self.p2;
+        regs[3] = self.p3;
+    }
+
+    /// Loads the pinned registers from their slots.
+    ///
+    /// # Safety
+    /// `cpu` must be this thread's.
+    #[inline(always)]
+    pub(crate) unsafe fn reload(cpu: *mut Cpu) -> Self {
+        // SAFETY: the caller's promise.
+        let regs = unsafe { &(*cpu).regs };
+        Fast {
+            cpu,
+            p0: regs[0],
+            p1: regs[1],
+            p2: regs[2],
+            p3: regs[3],
+        }
+    }
+
+    /// The lazy flags.
+    #[inline(always)]
+    pub(crate) fn flags(&self) -> Flags {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).flags }
+    }
+
+    #[inline(always)]
+    fn set_flags(&mut self, kind: Kind, a: u64, b: u64) {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).flags = Flags { a, b, kind } };
+    }
+
+    #[inline(always)]
+    fn host<const WRITE: bool>(&self, addr: u64, len: u64) -> Step<*mut u8> {
+        // SAFETY: `cpu` is this thread's; the index is masked to the table.
+        let e = unsafe {
+            let tlb = &raw const (*self.cpu).tlb;
+            let table = if WRITE {
+                &raw const (*tlb).write
+            } else {
+                &raw const (*tlb).read
+            };
+            &*table.cast::<tuxlet_mem::TlbEntry>().add(tlb_index(addr))
+        };
+        let offset = addr.wrapping_sub(e.page);
+        if offset <= 4096 - len {
+            Ok(e.host.wrapping_add(offset) as *mut u8)
+        } else {
+            Err(Trap)
+        }
+    }
+}
+
+/// Index of an address in either table of the TLB.
+#[inline(always)]
+pub(crate) fn tlb_index(addr: u64) -> usize {
+    (addr >> 12) as usize & (tuxlet_mem::TLB_ENTRIES - 1)
+}
+
+impl<const PINS: bool> Cx for Fast<PINS> {
+    #[inline(always)]
+    fn x(&self, r: u8) -> u64 {
+        self.get(r)
+    }
+    #[inline(always)]
+    fn set_x(&mut self, r: u8, v: u64) {
+        self.set(r, v);
+    }
+    #[inline(always)]
+    fn xsp(&self, r: u8) -> u64 {
+        self.get(r)
+    }
+    #[inline(always)]
+    fn set_xsp(&mut self, r: u8, v: u64) {
+        self.set(r, v);
+    }
+    #[inline(always)]
+    fn v(&self, r: u8) -> u128 {
+        // SAFETY: V register numbers are five bits wide; `cpu` is this thread's.
+        unsafe {
+            *(&raw const (*self.cpu).v)
+                .cast::<u128>()
+                .add(r as usize & 31)
+        }
+    }
+    #[inline(always)]
+    fn set_v(&mut self, r: u8, v: u128) {
+        // SAFETY: as for `v`.
+        unsafe { *(&raw mut (*self.cpu).v).cast::<u128>().add(r as usize & 31) = v }
+    }
+    #[inline(always)]
+    fn pc(&self) -> u64 {
+        // Fast handlers that need the pc get it as a constant from the translator.
+        0
+    }
+    #[inline(always)]
+    fn nzcv(&self) -> u32 {
+        self.flags().nzcv()
+    }
+    #[inline(always)]
+    fn set_nzcv(&mut self, nzcv: u32) {
+        self.set_flags(Kind::Nzcv, u64::from(nzcv), 0);
+    }
+    #[inline(always)]
+    fn flags_add(&mut self, sf: bool, a: u64, b: u64) {
+        self.set_flags(Kind::Add, place(sf, a), place(sf, b));
+    }
+    #[inline(always)]
+    fn flags_sub(&mut self, sf: bool, a: u64, b: u64) {
+        self.set_flags(Kind::Sub, place(sf, a), place(sf, b));
+    }
+    #[inline(always)]
+    fn flags_logic(&mut self, sf: bool, r: u64) {
+        self.set_flags(Kind::Logic, place(sf, r), 0);
+    }
+    #[inline(always)]
+    fn cond(&self, cond: u8) -> bool {
+        self.flags().holds(cond)
+    }
+    #[inline(always)]
+    fn fpcr(&self) -> u32 {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).fpcr }
+    }
+    #[inline(always)]
+    fn set_fpcr(&mut self, v: u32) {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).fpcr = v };
+    }
+    #[inline(always)]
+    fn fpsr(&self) -> u32 {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).fpsr }
+    }
+    #[inline(always)]
+    fn set_fpsr(&mut self, v: u32) {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).fpsr = v };
+    }
+    #[inline(always)]
+    fn tpidr(&self) -> u64 {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).tpidr }
+    }
+    #[inline(always)]
+    fn set_tpidr(&mut self, v: u64) {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).tpidr = v };
+    }
+    #[inline(always)]
+    fn load<T: Scalar>(&mut self, addr: u64) -> Step<T> {
+        let p = self.host::<false>(addr, T::SIZE)?;
+        // SAFETY: the TLB vouches for the whole access, which is within one page.
+        Ok(unsafe { T::read(p) })
+    }
+    #[inline(always)]
+    fn store<T: Scalar>(&mut self, addr: u64, v: T) -> Step {
+        let p = self.host::<true>(addr, T::SIZE)?;
+        // SAFETY: the TLB vouches for the whole access, which is within one page.
+        unsafe { v.write(p) };
+        Ok(())
+    }
+    #[inline(always)]
+    fn probe_read(&mut self, addr: u64, len: u64) -> Step {
+        self.host::<false>(addr, len).map(|_| ())
+    }
+    #[inline(always)]
+    fn probe_write(&mut self, addr: u64, len: u64) -> Step {
+        self.host::<true>(addr, len).map(|_| ())
+    }
+    #[inline(always)]
+    fn atomic_ptr(&mut self, addr: u64, len: u64, write: bool) -> Step<*mut u8> {
+        if addr & (len - 1) != 0 {
+            return Err(Trap);
+        }
+        if write {
+            self.host::<true>(addr, len)
+        } else {
+            self.host::<false>(addr, len)
+        }
+    }
+    #[inline(always)]
+    fn monitor(&self) -> Monitor {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).monitor }
+    }
+    #[inline(always)]
+    fn set_monitor(&mut self, m: Monitor) {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).monitor = m };
+    }
+    #[inline(always)]
+    fn invalidate_code(&mut self, _addr: u64, _len: u64) -> Step {
+        Err(Trap)
+    }
+    #[inline(always)]
+    fn synchronize_context(&mut self) -> Step {
+        Err(Trap)
+    }
+    #[inline(always)]
+    fn load_pair<T: Scalar>(&mut self, addr: u64) -> Step<(T, T)> {
+        let p = self.host::<false>(addr, 2 * T::SIZE)?;
+        // SAFETY: the TLB vouches for both values, which are within one page.
+        unsafe { Ok((T::read(p), T::read(p.add(T::SIZE as usize)))) }
+    }
+    #[inline(always)]
+    fn store_pair<T: Scalar>(&mut self, addr: u64, a: T, b: T) -> Step {
+        let p = self.host::<true>(addr, 2 * T::SIZE)?;
+        // SAFETY: the TLB vouches for both values, which are within one page.
+        unsafe {
+            a.write(p);
+            b.write(p.add(T::SIZE as usize));
+        }
+        Ok(())
+    }
+    #[inline(always)]
+    fn jump(&mut self, _target: u64) {}
+    #[inline(always)]
+    fn exception(&mut self, _e: Exception) -> Trap {
+        Trap
+    }
+}

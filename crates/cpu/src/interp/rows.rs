@@ -1,0 +1,94 @@
+//! Every implemented instruction as a handler that decodes the word itself.
+
+use tuxlet_a64::{self as a64, Insn, OpId};
+
+use super::control::{go, leave, slow_jump};
+use super::cpu::{Cpu, NO_ADDR};
+use super::op::{Handler, Op};
+use super::pinned::Pinned;
+use crate::cx::{Cx, Step};
+use crate::sem;
+
+/// A row with semantics.
+pub(crate) trait Sem: Insn {
+    /// Executes the instruction.
+    fn run<C: Cx>(self, c: &mut C) -> Step;
+}
+
+/// Executes an instruction word of a known row with all registers in memory. False when it
+/// trapped; `exit` says why.
+pub(crate) type Body = unsafe extern "C" fn(*mut Cpu, u32) -> bool;
+
+/// How to execute a row.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    /// Op handler; the op's immediate is the instruction word.
+    pub(crate) handler: Handler,
+    pub(crate) body: Body,
+}
+
+unsafe extern "C" fn body<R: Sem>(cpu: *mut Cpu, word: u32) -> bool {
+    // SAFETY: called with this thread's `Cpu`, to which no other reference exists.
+    let cpu = unsafe { &mut *cpu };
+    R::from_word(word).run(cpu).is_ok()
+}
+
+unsafe extern "C" fn handler<R: Sem>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    c.spill();
+    // SAFETY: `ip` is the running op and `cpu` this thread's.
+    unsafe {
+        (*cpu).ip = ip;
+        let next = if !body::<R>(cpu, (*ip).imm as u32) {
+            leave(cpu, ip)
+        } else if (*cpu).jump_to != NO_ADDR {
+            slow_jump(cpu)
+        } else {
+            ip.add(1)
+        };
+        go(cpu, next)
+    }
+}
+
+macro_rules! rows {
+    ($(($row:ident, $name:ident))*) => {
+        $(
+            impl Sem for a64::$row {
+                #[inline(always)]
+                fn run<C: Cx>(self, c: &mut C) -> Step {
+                    sem::$name(c, self)
+                }
+            }
+        )*
+
+        /// Indexed by [`OpId`].
+        static ROWS: [Option<Row>; OpId::COUNT] = {
+            let mut rows = [None; OpId::COUNT];
+            $(
+                rows[OpId::$row as usize] =
+                    Some(Row { handler: handler::<a64::$row>, body: body::<a64::$row> });
+            )*
+            rows
+        };
+    };
+}
+a64::for_each_done_insn!(rows);
+
+/// How to execute a row; `None` when it is not implemented.
+#[inline]
+pub(crate) fn row(id: OpId) -> Option<Row> {
+    ROWS[id as usize]
+}

@@ -1,0 +1,367 @@
+//! Small guest programs, run by the optimised and the reference form of the engine.
+
+use std::sync::Arc;
+
+use tuxlet_a64 as a64;
+use tuxlet_mem::{AddressSpace, FaultKind, MapRequest, MemoryBudget, Placement, Prot};
+
+use crate::{CpuState, Engine, Exit, Interpreter, Options, Vcpu};
+
+const CODE: u64 = 0x10_0000;
+const DATA: u64 = 0x20_0000;
+
+/// A guest with some code at [`CODE`] and two pages of data at [`DATA`].
+struct Guest {
+    mm: Arc<AddressSpace>,
+    vcpu: Box<dyn Vcpu>,
+    state: CpuState,
+}
+
+fn words(code: &[u32]) -> Vec<u8> {
+    code.iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+impl Guest {
+    fn new(options: Options, code: &[u32]) -> Guest {
+        let mm = AddressSpace::new(&MemoryBudget::unlimited()).expect("address space");
+        for (at, prot) in [(CODE, Prot::RWX), (DATA, Prot::RW)] {
+            mm.map(MapRequest::anonymous(0x2000, prot).at(Placement::Fixed(at)))
+                .expect("map");
+        }
+        mm.poke(CODE, &words(code)).expect("code fits");
+        let vcpu = Interpreter::new(options).vcpu(mm.clone());
+        Guest {
+            mm,
+            vcpu,
+            state: CpuState {
+                pc: CODE,
+                sp: DATA + 0x1000,
+                ..CpuState::new()
+            },
+        }
+    }
+
+    fn run(&mut self) -> Exit {
+        self.vcpu.run(&mut self.state)
+    }
+}
+
+/// Runs a test with the optimised and the reference engine.
+fn both(code: &[u32], test: impl Fn(Guest)) {
+    for optimise in [true, false] {
+        test(Guest::new(Options { optimise }, code));
+    }
+}
+
+fn movz(rd: u8, imm16: u16) -> u32 {
+    a64::Movz {
+        sf: true,
+        hw: 0,
+        imm16,
+        rd,
+    }
+    .to_word()
+}
+
+fn add(rd: u8, rn: u8, rm: u8) -> u32 {
+    a64::AddShifted {
+        sf: true,
+        shift: 0,
+        rm,
+        imm6: 0,
+        rn,
+        rd,
+    }
+    .to_word()
+}
+
+fn subs_imm(rd: u8, rn: u8, imm12: u16) -> u32 {
+    a64::SubsImm {
+        sf: true,
+        sh: false,
+        imm12,
+        rn,
+        rd,
+    }
+    .to_word()
+}
+
+fn b_cond(cond: u8, imm: i32) -> u32 {
+    a64::BCond { imm, cond }.to_word()
+}
+
+fn ldr(rt: u8, rn: u8, imm12: u16) -> u32 {
+    a64::LdrImm {
+        size: 3,
+        imm12,
+        rn,
+        rt,
+    }
+    .to_word()
+}
+
+fn str(rt: u8, rn: u8, imm12: u16) -> u32 {
+    a64::StrImm {
+        size: 3,
+        imm12,
+        rn,
+        rt,
+    }
+    .to_word()
+}
+
+const SVC: u32 = 0xd400_0001;
+const RET: u32 = 0xd65f_03c0;
+
+#[test]
+fn a_loop_sums() {
+    let code = [
+        movz(0, 1000),
+        movz(1, 0),
+        add(1, 1, 0),
+        subs_imm(0, 0, 1),
+        b_cond(1, -8),
+        SVC,
+    ];
+    both(&code, |mut g| {
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!(g.state.x[1], 500_500);
+        assert_eq!(g.state.pc, CODE + 24);
+        assert_eq!(g.state.nzcv, 0x6000_0000);
+    });
+}
+
+#[test]
+fn a_system_call_resumes_behind_it() {
+    let code = [SVC, movz(5, 7), SVC];
+    both(&code, |mut g| {
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!(g.state.x[5], 0);
+        g.state.x[0] = 99;
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!((g.state.x[0], g.state.x[5], g.state.pc), (99, 7, CODE + 12));
+        // The kernel may also send it elsewhere.
+        g.state.pc = CODE;
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!(g.state.pc, CODE + 4);
+    });
+}
+
+#[test]
+fn calls_return() {
+    // bl +12; svc; nop; mov x3, #5; ret
+    let code = [
+        a64::Bl { imm: 12 }.to_word(),
+        SVC,
+        0xd503_201f,
+        movz(3, 5),
+        RET,
+    ];
+    both(&code, |mut g| {
+        for _ in 0..3 {
+            g.state.pc = CODE;
+            assert_eq!(g.run(), Exit::Syscall);
+            assert_eq!(
+                (g.state.x[3], g.state.x[30], g.state.pc),
+                (5, CODE + 4, CODE + 8)
+            );
+        }
+    });
+}
+
+#[test]
+fn a_fault_is_precise_and_resumes() {
+    let code = [movz(2, 3), str(2, 1, 0), movz(2, 4), SVC];
+    both(&code, |mut g| {
+        g.state.x[1] = 0x30_0000;
+        let Exit::Fault(fault) = g.run() else {
+            panic!("no fault")
+        };
+        assert_eq!((fault.addr, fault.kind), (0x30_0000, FaultKind::MapErr));
+        assert_eq!((g.state.pc, g.state.x[2]), (CODE + 4, 3));
+        g.state.x[1] = DATA;
+        assert_eq!(g.run(), Exit::Syscall);
+        let mut stored = [0; 8];
+        g.mm.copy_in(DATA, &mut stored).expect("mapped");
+        assert_eq!((stored, g.state.x[2]), ([3, 0, 0, 0, 0, 0, 0, 0], 4));
+    });
+}
+
+#[test]
+fn accesses_cross_pages_and_ignore_tags() {
+    let code = [str(2, 1, 0), ldr(3, 1, 0), ldr(4, 5, 0), SVC];
+    both(&code, |mut g| {
+        g.state.x[1] = DATA + 0xffb;
+        g.state.x[2] = 0x0123_4567_89ab_cdef;
+        g.state.x[5] = 0xa5 << 56 | (DATA + 0xffb);
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!((g.state.x[3], g.state.x[4]), (g.state.x[2], g.state.x[2]));
+        // The second page is missing: the fault is there and the first is untouched.
+        g.state.pc = CODE;
+        g.state.x[1] = DATA + 0x1ffb;
+        let Exit::Fault(fault) = g.run() else {
+            panic!("no fault")
+        };
+        assert_eq!(fault.addr, DATA + 0x2000);
+        let mut tail = [0; 5];
+        g.mm.copy_in(DATA + 0x1ffb, &mut tail).expect("mapped");
+        assert_eq!(tail, [0; 5]);
+    });
+}
+
+#[test]
+fn undefined_and_breakpoint_report_the_instruction() {
+    both(&[0xd503_201f, 0x0000_0000], |mut g| {
+        assert_eq!(g.run(), Exit::Undefined { word: 0 });
+        assert_eq!(g.state.pc, CODE + 4);
+    });
+    both(&[0xd420_0020], |mut g| {
+        assert_eq!(g.run(), Exit::Breakpoint(1));
+        assert_eq!(g.state.pc, CODE);
+    });
+    // mrs x0, sctlr_el1
+    both(&[0xd538_1000], |mut g| {
+        assert_eq!(g.run(), Exit::Undefined { word: 0xd538_1000 });
+    });
+}
+
+#[test]
+fn misaligned_pc_and_atomics_are_reported() {
+    both(&[SVC], |mut g| {
+        g.state.pc = CODE + 2;
+        assert_eq!(g.run(), Exit::Unaligned { addr: CODE + 2 });
+    });
+    // ldaxr x0, [x1]
+    both(&[0xc85f_fc20], |mut g| {
+        g.state.x[1] = DATA + 4;
+        assert_eq!(g.run(), Exit::Unaligned { addr: DATA + 4 });
+    });
+}
+
+#[test]
+fn exclusives_increment() {
+    // 1: ldaxr w0, [x1]; add w0, w0, #1; stlxr w2, w0, [x1]; cbnz w2, 1b; svc
+    let code = [0x885f_fc20, 0x1100_0400, 0x8802_fc20, 0x35ff_ffa2, SVC];
+    both(&code, |mut g| {
+        g.state.x[1] = DATA;
+        for n in 1..4 {
+            g.state.pc = CODE;
+            assert_eq!(g.run(), Exit::Syscall);
+            assert_eq!((g.state.x[0], g.state.x[2]), (n, 0));
+        }
+        // Entering the kernel opens the monitor: a lone STLXR fails.
+        g.state.pc = CODE + 8;
+        g.mm.poke(CODE + 12, &words(&[SVC])).expect("mapped");
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!(g.state.x[2], 1);
+    });
+}
+
+#[test]
+fn stores_to_code_take_effect() {
+    // x0 = result; str w3, [x4] patches the instruction at x4; ic ivau, x4; isb; blr x4; svc
+    let code = [
+        0xb900_0083, // str w3, [x4]
+        0xd50b_7524, // ic ivau, x4
+        0xd503_3fdf, // isb
+        a64::Blr { rn: 4 }.to_word(),
+        SVC,
+        0xd503_201f,
+        movz(0, 1),
+        RET,
+    ];
+    both(&code, |mut g| {
+        for n in [5, 6, 7] {
+            g.state.pc = CODE;
+            g.state.x[4] = CODE + 24;
+            g.state.x[3] = u64::from(movz(0, n));
+            assert_eq!(g.run(), Exit::Syscall);
+            assert_eq!(g.state.x[0], u64::from(n));
+        }
+    });
+}
+
+#[test]
+fn unmapped_code_is_not_run_again() {
+    both(&[SVC, a64::B { imm: -4 }.to_word()], |mut g| {
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!(g.run(), Exit::Syscall);
+        g.mm.unmap(CODE, 0x1000).expect("mapped");
+        let Exit::Fault(fault) = g.run() else {
+            panic!("no fault")
+        };
+        assert_eq!((fault.addr, g.state.pc), (CODE + 4, CODE + 4));
+    });
+}
+
+#[test]
+fn a_kick_ends_an_endless_loop() {
+    for code in [
+        vec![a64::B { imm: 0 }.to_word()],
+        vec![
+            movz(0, 1),
+            a64::Cbnz {
+                sf: true,
+                imm: -4,
+                rt: 0,
+            }
+            .to_word(),
+        ],
+        vec![a64::Br { rn: 9 }.to_word()],
+        vec![
+            a64::Bl { imm: 8 }.to_word(),
+            a64::B { imm: -4 }.to_word(),
+            RET,
+        ],
+    ] {
+        both(&code, |mut g| {
+            g.state.x[9] = CODE;
+            let kicker = g.vcpu.kicker();
+            let thread = std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                kicker.kick();
+            });
+            assert_eq!(g.run(), Exit::Kicked);
+            thread.join().expect("kicker");
+            assert!((CODE..CODE + 12).contains(&g.state.pc));
+        });
+    }
+}
+
+#[test]
+fn long_runs_need_no_stack() {
+    // Nested loop of a hundred million ops on a small stack.
+    let code = [
+        movz(0, 5000),
+        movz(1, 5000),
+        subs_imm(1, 1, 1),
+        b_cond(1, -4),
+        subs_imm(0, 0, 1),
+        b_cond(1, -16),
+        SVC,
+    ];
+    let mut g = Guest::new(Options { optimise: true }, &code);
+    std::thread::Builder::new()
+        .stack_size(64 << 10)
+        .spawn(move || {
+            assert_eq!(g.run(), Exit::Syscall);
+            assert_eq!(g.state.x[0], 0);
+        })
+        .expect("thread")
+        .join()
+        .expect("no overflow");
+}
+
+#[test]
+fn step_executes_one_instruction() {
+    let mut g = Guest::new(
+        Options::default(),
+        &[movz(0, 3), a64::B { imm: 8 }.to_word(), 0, SVC],
+    );
+    assert_eq!(g.vcpu.step(&mut g.state), None);
+    assert_eq!((g.state.pc, g.state.x[0]), (CODE + 4, 3));
+    assert_eq!(g.vcpu.step(&mut g.state), None);
+    assert_eq!(g.state.pc, CODE + 12);
+    assert_eq!(g.vcpu.step(&mut g.state), Some(Exit::Syscall));
+    assert_eq!(g.state.pc, CODE + 16);
+}
