@@ -249,6 +249,587 @@ pub(crate) static DONE: &[OpId] = &[
     OpId::Umaddl,
     OpId::Umsubl,
     OpId::Umulh,
+    OpId::FmovReg,
+    OpId::FabsScalar,
+    OpId::FnegScalar,
+    OpId::FsqrtScalar,
+    OpId::Fcvt,
+    OpId::Bfcvt,
+    OpId::FrintnScalar,
+    OpId::FrintpScalar,
+    OpId::FrintmScalar,
+    OpId::FrintzScalar,
+    OpId::FrintaScalar,
+    OpId::FrintxScalar,
+    OpId::FrintiScalar,
+    OpId::Frint32zScalar,
+    OpId::Frint32xScalar,
+    OpId::Frint64zScalar,
+    OpId::Frint64xScalar,
+    OpId::FmulScalar,
+    OpId::FdivScalar,
+    OpId::FaddScalar,
+    OpId::FsubScalar,
+    OpId::FmaxScalar,
+    OpId::FminScalar,
+    OpId::FmaxnmScalar,
+    OpId::FminnmScalar,
+    OpId::FnmulScalar,
+    OpId::Fmadd,
+    OpId::Fmsub,
+    OpId::Fnmadd,
+    OpId::Fnmsub,
+    OpId::Fcmp,
+    OpId::FcmpZero,
+    OpId::Fcmpe,
+    OpId::FcmpeZero,
+    OpId::Fccmp,
+    OpId::Fccmpe,
+    OpId::Fcsel,
+    OpId::FmovImm,
+    OpId::ScvtfGprFixed,
+    OpId::ScvtfGpr,
+    OpId::UcvtfGprFixed,
+    OpId::UcvtfGpr,
+    OpId::FcvtzsGprFixed,
+    OpId::FcvtzsGpr,
+    OpId::FcvtzuGprFixed,
+    OpId::FcvtzuGpr,
+    OpId::FcvtnsGpr,
+    OpId::FcvtnuGpr,
+    OpId::FcvtasGpr,
+    OpId::FcvtauGpr,
+    OpId::FcvtpsGpr,
+    OpId::FcvtpuGpr,
+    OpId::FcvtmsGpr,
+    OpId::FcvtmuGpr,
+    OpId::Fjcvtzs,
+    OpId::FmovToGpr,
+    OpId::FmovFromGpr,
+    OpId::FmovTopToGpr,
+    OpId::FmovTopFromGpr,
+    OpId::ShaddVec,
+    OpId::UhaddVec,
+    OpId::SqaddVec,
+    OpId::SqaddScalar,
+    OpId::UqaddVec,
+    OpId::UqaddScalar,
+    OpId::SrhaddVec,
+    OpId::UrhaddVec,
+    OpId::ShsubVec,
+    OpId::UhsubVec,
+    OpId::SqsubVec,
+    OpId::SqsubScalar,
+    OpId::UqsubVec,
+    OpId::UqsubScalar,
+    OpId::CmgtVec,
+    OpId::CmgtScalar,
+    OpId::CmhiVec,
+    OpId::CmhiScalar,
+    OpId::CmgeVec,
+    OpId::CmgeScalar,
+    OpId::CmhsVec,
+    OpId::CmhsScalar,
+    OpId::SshlVec,
+    OpId::SshlScalar,
+    OpId::UshlVec,
+    OpId::UshlScalar,
+    OpId::SqshlVec,
+    OpId::SqshlScalar,
+    OpId::UqshlVec,
+    OpId::UqshlScalar,
+    OpId::SrshlVec,
+    OpId::SrshlScalar,
+    OpId::UrshlVec,
+    OpId::UrshlScalar,
+    OpId::SqrshlVec,
+    OpId::SqrshlScalar,
+    OpId::UqrshlVec,
+    OpId::UqrshlScalar,
+    OpId::SmaxVec,
+    OpId::UmaxVec,
+    OpId::SminVec,
+    OpId::UminVec,
+    OpId::SabdVec,
+    OpId::UabdVec,
+    OpId::SabaVec,
+    OpId::UabaVec,
+    OpId::AddVec,
+    OpId::AddScalar,
+    OpId::SubVec,
+    OpId::SubScalar,
+    OpId::CmtstVec,
+    OpId::CmtstScalar,
+    OpId::CmeqVec,
+    OpId::CmeqScalar,
+    OpId::MlaVec,
+    OpId::MlsVec,
+    OpId::MulVec,
+    OpId::SmaxpVec,
+    OpId::UmaxpVec,
+    OpId::SminpVec,
+    OpId::UminpVec,
+    OpId::SqdmulhVec,
+    OpId::SqdmulhScalar,
+    OpId::SqrdmulhVec,
+    OpId::SqrdmulhScalar,
+    OpId::AddpVec,
+    OpId::PmulVec,
+    OpId::AndVec,
+    OpId::BicVec,
+    OpId::OrrVec,
+    OpId::OrnVec,
+    OpId::EorVec,
+    OpId::BslVec,
+    OpId::BitVec,
+    OpId::BifVec,
+    OpId::FmaxnmVec,
+    OpId::FmaxnmVecHalf,
+    OpId::FmaxnmpVec,
+    OpId::FmaxnmpVecHalf,
+    OpId::FminnmVec,
+    OpId::FminnmVecHalf,
+    OpId::FminnmpVec,
+    OpId::FminnmpVecHalf,
+    OpId::FmlaVec,
+    OpId::FmlaVecHalf,
+    OpId::FmlsVec,
+    OpId::FmlsVecHalf,
+    OpId::FaddVec,
+    OpId::FaddVecHalf,
+    OpId::FaddpVec,
+    OpId::FaddpVecHalf,
+    OpId::FsubVec,
+    OpId::FsubVecHalf,
+    OpId::FabdVec,
+    OpId::FabdVecHalf,
+    OpId::FabdScalar,
+    OpId::FabdScalarHalf,
+    OpId::FmulxVec,
+    OpId::FmulxVecHalf,
+    OpId::FmulxScalar,
+    OpId::FmulxScalarHalf,
+    OpId::FmulVec,
+    OpId::FmulVecHalf,
+    OpId::FcmeqVec,
+    OpId::FcmeqVecHalf,
+    OpId::FcmeqScalar,
+    OpId::FcmeqScalarHalf,
+    OpId::FcmgeVec,
+    OpId::FcmgeVecHalf,
+    OpId::FcmgeScalar,
+    OpId::FcmgeScalarHalf,
+    OpId::FcmgtVec,
+    OpId::FcmgtVecHalf,
+    OpId::FcmgtScalar,
+    OpId::FcmgtScalarHalf,
+    OpId::FacgeVec,
+    OpId::FacgeVecHalf,
+    OpId::FacgeScalar,
+    OpId::FacgeScalarHalf,
+    OpId::FacgtVec,
+    OpId::FacgtVecHalf,
+    OpId::FacgtScalar,
+    OpId::FacgtScalarHalf,
+    OpId::FmaxVec,
+    OpId::FmaxVecHalf,
+    OpId::FmaxpVec,
+    OpId::FmaxpVecHalf,
+    OpId::FminVec,
+    OpId::FminVecHalf,
+    OpId::FminpVec,
+    OpId::FminpVecHalf,
+    OpId::FrecpsVec,
+    OpId::FrecpsVecHalf,
+    OpId::FrecpsScalar,
+    OpId::FrecpsScalarHalf,
+    OpId::FdivVec,
+    OpId::FdivVecHalf,
+    OpId::FrsqrtsVec,
+    OpId::FrsqrtsVecHalf,
+    OpId::FrsqrtsScalar,
+    OpId::FrsqrtsScalarHalf,
+    OpId::FmlalVec,
+    OpId::FmlslVec,
+    OpId::Fmlal2Vec,
+    OpId::Fmlsl2Vec,
+    OpId::SqrdmlahVec,
+    OpId::SqrdmlahScalar,
+    OpId::SqrdmlshVec,
+    OpId::SqrdmlshScalar,
+    OpId::SdotVec,
+    OpId::UdotVec,
+    OpId::UsdotVec,
+    OpId::Smmla,
+    OpId::Ummla,
+    OpId::Usmmla,
+    OpId::FcmlaVec,
+    OpId::FcaddVec,
+    OpId::BfdotVec,
+    OpId::Bfmmla,
+    OpId::BfmlalVec,
+    OpId::Rev64Vec,
+    OpId::Rev32Vec,
+    OpId::Rev16Vec,
+    OpId::SaddlpVec,
+    OpId::UaddlpVec,
+    OpId::SuqaddVec,
+    OpId::UsqaddVec,
+    OpId::SuqaddScalar,
+    OpId::UsqaddScalar,
+    OpId::ClsVec,
+    OpId::ClzVec,
+    OpId::CntVec,
+    OpId::NotVec,
+    OpId::RbitVec,
+    OpId::SadalpVec,
+    OpId::UadalpVec,
+    OpId::SqabsVec,
+    OpId::SqnegVec,
+    OpId::SqabsScalar,
+    OpId::SqnegScalar,
+    OpId::CmgtZeroVec,
+    OpId::CmgtZeroScalar,
+    OpId::CmgeZeroVec,
+    OpId::CmgeZeroScalar,
+    OpId::CmeqZeroVec,
+    OpId::CmeqZeroScalar,
+    OpId::CmleZeroVec,
+    OpId::CmleZeroScalar,
+    OpId::CmltZeroVec,
+    OpId::CmltZeroScalar,
+    OpId::AbsVec,
+    OpId::NegVec,
+    OpId::AbsScalar,
+    OpId::NegScalar,
+    OpId::XtnVec,
+    OpId::SqxtunVec,
+    OpId::SqxtunScalar,
+    OpId::SqxtnVec,
+    OpId::SqxtnScalar,
+    OpId::UqxtnVec,
+    OpId::UqxtnScalar,
+    OpId::ShllVec,
+    OpId::UrecpeVec,
+    OpId::UrsqrteVec,
+    OpId::FcvtnVec,
+    OpId::FcvtlVec,
+    OpId::FcvtxnVec,
+    OpId::FcvtxnScalar,
+    OpId::BfcvtnVec,
+    OpId::FrintnVec,
+    OpId::FrintnVecHalf,
+    OpId::FrintaVec,
+    OpId::FrintaVecHalf,
+    OpId::FrintpVec,
+    OpId::FrintpVecHalf,
+    OpId::FrintmVec,
+    OpId::FrintmVecHalf,
+    OpId::FrintxVec,
+    OpId::FrintxVecHalf,
+    OpId::FrintzVec,
+    OpId::FrintzVecHalf,
+    OpId::FrintiVec,
+    OpId::FrintiVecHalf,
+    OpId::FcvtnsVec,
+    OpId::FcvtnsVecHalf,
+    OpId::FcvtnsScalar,
+    OpId::FcvtnsScalarHalf,
+    OpId::FcvtnuVec,
+    OpId::FcvtnuVecHalf,
+    OpId::FcvtnuScalar,
+    OpId::FcvtnuScalarHalf,
+    OpId::FcvtpsVec,
+    OpId::FcvtpsVecHalf,
+    OpId::FcvtpsScalar,
+    OpId::FcvtpsScalarHalf,
+    OpId::FcvtpuVec,
+    OpId::FcvtpuVecHalf,
+    OpId::FcvtpuScalar,
+    OpId::FcvtpuScalarHalf,
+    OpId::FcvtmsVec,
+    OpId::FcvtmsVecHalf,
+    OpId::FcvtmsScalar,
+    OpId::FcvtmsScalarHalf,
+    OpId::FcvtmuVec,
+    OpId::FcvtmuVecHalf,
+    OpId::FcvtmuScalar,
+    OpId::FcvtmuScalarHalf,
+    OpId::FcvtzsVec,
+    OpId::FcvtzsVecHalf,
+    OpId::FcvtzsScalar,
+    OpId::FcvtzsScalarHalf,
+    OpId::FcvtzuVec,
+    OpId::FcvtzuVecHalf,
+    OpId::FcvtzuScalar,
+    OpId::FcvtzuScalarHalf,
+    OpId::FcvtasVec,
+    OpId::FcvtasVecHalf,
+    OpId::FcvtasScalar,
+    OpId::FcvtasScalarHalf,
+    OpId::FcvtauVec,
+    OpId::FcvtauVecHalf,
+    OpId::FcvtauScalar,
+    OpId::FcvtauScalarHalf,
+    OpId::ScvtfVec,
+    OpId::ScvtfVecHalf,
+    OpId::ScvtfScalar,
+    OpId::ScvtfScalarHalf,
+    OpId::UcvtfVec,
+    OpId::UcvtfVecHalf,
+    OpId::UcvtfScalar,
+    OpId::UcvtfScalarHalf,
+    OpId::FrecpeVec,
+    OpId::FrecpeVecHalf,
+    OpId::FrecpeScalar,
+    OpId::FrecpeScalarHalf,
+    OpId::FrsqrteVec,
+    OpId::FrsqrteVecHalf,
+    OpId::FrsqrteScalar,
+    OpId::FrsqrteScalarHalf,
+    OpId::FsqrtVec,
+    OpId::FsqrtVecHalf,
+    OpId::FrecpxScalar,
+    OpId::FrecpxScalarHalf,
+    OpId::FabsVec,
+    OpId::FabsVecHalf,
+    OpId::FnegVec,
+    OpId::FnegVecHalf,
+    OpId::FcmgtZeroVec,
+    OpId::FcmgtZeroVecHalf,
+    OpId::FcmgtZeroScalar,
+    OpId::FcmgtZeroScalarHalf,
+    OpId::FcmgeZeroVec,
+    OpId::FcmgeZeroVecHalf,
+    OpId::FcmgeZeroScalar,
+    OpId::FcmgeZeroScalarHalf,
+    OpId::FcmeqZeroVec,
+    OpId::FcmeqZeroVecHalf,
+    OpId::FcmeqZeroScalar,
+    OpId::FcmeqZeroScalarHalf,
+    OpId::FcmleZeroVec,
+    OpId::FcmleZeroVecHalf,
+    OpId::FcmleZeroScalar,
+    OpId::FcmleZeroScalarHalf,
+    OpId::FcmltZeroVec,
+    OpId::FcmltZeroVecHalf,
+    OpId::FcmltZeroScalar,
+    OpId::FcmltZeroScalarHalf,
+    OpId::Frint32zVec,
+    OpId::Frint32xVec,
+    OpId::Frint64zVec,
+    OpId::Frint64xVec,
+    OpId::SaddlvVec,
+    OpId::UaddlvVec,
+    OpId::SmaxvVec,
+    OpId::UmaxvVec,
+    OpId::SminvVec,
+    OpId::UminvVec,
+    OpId::AddvVec,
+    OpId::FmaxnmvVec,
+    OpId::FmaxnmvVecHalf,
+    OpId::FminnmvVec,
+    OpId::FminnmvVecHalf,
+    OpId::FmaxvVec,
+    OpId::FmaxvVecHalf,
+    OpId::FminvVec,
+    OpId::FminvVecHalf,
+    OpId::AddpScalar,
+    OpId::FmaxnmpScalar,
+    OpId::FmaxnmpScalarHalf,
+    OpId::FminnmpScalar,
+    OpId::FminnmpScalarHalf,
+    OpId::FaddpScalar,
+    OpId::FaddpScalarHalf,
+    OpId::FmaxpScalar,
+    OpId::FmaxpScalarHalf,
+    OpId::FminpScalar,
+    OpId::FminpScalarHalf,
+    OpId::DupElemVec,
+    OpId::DupElemScalar,
+    OpId::DupGpr,
+    OpId::Smov,
+    OpId::Umov,
+    OpId::InsGpr,
+    OpId::InsElem,
+    OpId::Tbl,
+    OpId::Tbx,
+    OpId::Uzp1,
+    OpId::Trn1,
+    OpId::Zip1,
+    OpId::Uzp2,
+    OpId::Trn2,
+    OpId::Zip2,
+    OpId::Ext,
+    OpId::Movi,
+    OpId::Mvni,
+    OpId::OrrVecImm,
+    OpId::BicVecImm,
+    OpId::FmovVecImm,
+    OpId::FmovVecImmHalf,
+    OpId::SshrVec,
+    OpId::SshrScalar,
+    OpId::UshrVec,
+    OpId::UshrScalar,
+    OpId::SsraVec,
+    OpId::SsraScalar,
+    OpId::UsraVec,
+    OpId::UsraScalar,
+    OpId::SrshrVec,
+    OpId::SrshrScalar,
+    OpId::UrshrVec,
+    OpId::UrshrScalar,
+    OpId::SrsraVec,
+    OpId::SrsraScalar,
+    OpId::UrsraVec,
+    OpId::UrsraScalar,
+    OpId::SriVec,
+    OpId::SriScalar,
+    OpId::ShlVec,
+    OpId::ShlScalar,
+    OpId::SliVec,
+    OpId::SliScalar,
+    OpId::SqshluVec,
+    OpId::SqshluScalar,
+    OpId::SqshlImmVec,
+    OpId::SqshlImmScalar,
+    OpId::UqshlImmVec,
+    OpId::UqshlImmScalar,
+    OpId::ShrnVec,
+    OpId::RshrnVec,
+    OpId::SqshrunVec,
+    OpId::SqshrunScalar,
+    OpId::SqrshrunVec,
+    OpId::SqrshrunScalar,
+    OpId::SqshrnVec,
+    OpId::SqshrnScalar,
+    OpId::UqshrnVec,
+    OpId::UqshrnScalar,
+    OpId::SqrshrnVec,
+    OpId::SqrshrnScalar,
+    OpId::UqrshrnVec,
+    OpId::UqrshrnScalar,
+    OpId::SshllVec,
+    OpId::UshllVec,
+    OpId::ScvtfFixedVec,
+    OpId::ScvtfFixedScalar,
+    OpId::UcvtfFixedVec,
+    OpId::UcvtfFixedScalar,
+    OpId::FcvtzsFixedVec,
+    OpId::FcvtzsFixedScalar,
+    OpId::FcvtzuFixedVec,
+    OpId::FcvtzuFixedScalar,
+    OpId::SaddlVec,
+    OpId::UaddlVec,
+    OpId::SaddwVec,
+    OpId::UaddwVec,
+    OpId::SsublVec,
+    OpId::UsublVec,
+    OpId::SsubwVec,
+    OpId::UsubwVec,
+    OpId::AddhnVec,
+    OpId::RaddhnVec,
+    OpId::SabalVec,
+    OpId::UabalVec,
+    OpId::SubhnVec,
+    OpId::RsubhnVec,
+    OpId::SabdlVec,
+    OpId::UabdlVec,
+    OpId::SmlalVec,
+    OpId::UmlalVec,
+    OpId::SmlslVec,
+    OpId::UmlslVec,
+    OpId::SmullVec,
+    OpId::UmullVec,
+    OpId::SqdmlalVec,
+    OpId::SqdmlalScalar,
+    OpId::SqdmlslVec,
+    OpId::SqdmlslScalar,
+    OpId::SqdmullVec,
+    OpId::SqdmullScalar,
+    OpId::PmullVec,
+    OpId::MlaElem,
+    OpId::MlsElem,
+    OpId::MulElem,
+    OpId::SqdmulhElem,
+    OpId::SqdmulhElemScalar,
+    OpId::SqrdmulhElem,
+    OpId::SqrdmulhElemScalar,
+    OpId::SqrdmlahElem,
+    OpId::SqrdmlahElemScalar,
+    OpId::SqrdmlshElem,
+    OpId::SqrdmlshElemScalar,
+    OpId::SmlalElem,
+    OpId::UmlalElem,
+    OpId::SmlslElem,
+    OpId::UmlslElem,
+    OpId::SmullElem,
+    OpId::UmullElem,
+    OpId::SqdmlalElem,
+    OpId::SqdmlalElemScalar,
+    OpId::SqdmlslElem,
+    OpId::SqdmlslElemScalar,
+    OpId::SqdmullElem,
+    OpId::SqdmullElemScalar,
+    OpId::FmlaElem,
+    OpId::FmlaElemScalar,
+    OpId::FmlaElemHalf,
+    OpId::FmlaElemScalarHalf,
+    OpId::FmlsElem,
+    OpId::FmlsElemScalar,
+    OpId::FmlsElemHalf,
+    OpId::FmlsElemScalarHalf,
+    OpId::FmulElem,
+    OpId::FmulElemScalar,
+    OpId::FmulElemHalf,
+    OpId::FmulElemScalarHalf,
+    OpId::FmulxElem,
+    OpId::FmulxElemScalar,
+    OpId::FmulxElemHalf,
+    OpId::FmulxElemScalarHalf,
+    OpId::FmlalElem,
+    OpId::FmlslElem,
+    OpId::Fmlal2Elem,
+    OpId::Fmlsl2Elem,
+    OpId::SdotElem,
+    OpId::UdotElem,
+    OpId::UsdotElem,
+    OpId::SudotElem,
+    OpId::BfdotElem,
+    OpId::BfmlalElem,
+    OpId::FcmlaElem,
+    OpId::Aese,
+    OpId::Aesd,
+    OpId::Aesmc,
+    OpId::Aesimc,
+    OpId::PmullQ,
+    OpId::Sha1c,
+    OpId::Sha1p,
+    OpId::Sha1m,
+    OpId::Sha1su0,
+    OpId::Sha256h,
+    OpId::Sha256h2,
+    OpId::Sha256su1,
+    OpId::Sha1h,
+    OpId::Sha1su1,
+    OpId::Sha256su0,
+    OpId::Sha512h,
+    OpId::Sha512h2,
+    OpId::Sha512su1,
+    OpId::Sha512su0,
+    OpId::Rax1,
+    OpId::Xar,
+    OpId::Eor3,
+    OpId::Bcax,
+    OpId::Sm3ss1,
+    OpId::Sm3tt1a,
+    OpId::Sm3tt1b,
+    OpId::Sm3tt2a,
+    OpId::Sm3tt2b,
+    OpId::Sm3partw1,
+    OpId::Sm3partw2,
+    OpId::Sm4ekey,
+    OpId::Sm4e,
 ];
 
 /// Calls a macro with the rows whose status is `done`.
@@ -503,6 +1084,587 @@ macro_rules! for_each_done_insn {
             (Umaddl, umaddl)
             (Umsubl, umsubl)
             (Umulh, umulh)
+            (FmovReg, fmov_reg)
+            (FabsScalar, fabs_scalar)
+            (FnegScalar, fneg_scalar)
+            (FsqrtScalar, fsqrt_scalar)
+            (Fcvt, fcvt)
+            (Bfcvt, bfcvt)
+            (FrintnScalar, frintn_scalar)
+            (FrintpScalar, frintp_scalar)
+            (FrintmScalar, frintm_scalar)
+            (FrintzScalar, frintz_scalar)
+            (FrintaScalar, frinta_scalar)
+            (FrintxScalar, frintx_scalar)
+            (FrintiScalar, frinti_scalar)
+            (Frint32zScalar, frint32z_scalar)
+            (Frint32xScalar, frint32x_scalar)
+            (Frint64zScalar, frint64z_scalar)
+            (Frint64xScalar, frint64x_scalar)
+            (FmulScalar, fmul_scalar)
+            (FdivScalar, fdiv_scalar)
+            (FaddScalar, fadd_scalar)
+            (FsubScalar, fsub_scalar)
+            (FmaxScalar, fmax_scalar)
+            (FminScalar, fmin_scalar)
+            (FmaxnmScalar, fmaxnm_scalar)
+            (FminnmScalar, fminnm_scalar)
+            (FnmulScalar, fnmul_scalar)
+            (Fmadd, fmadd)
+            (Fmsub, fmsub)
+            (Fnmadd, fnmadd)
+            (Fnmsub, fnmsub)
+            (Fcmp, fcmp)
+            (FcmpZero, fcmp_zero)
+            (Fcmpe, fcmpe)
+            (FcmpeZero, fcmpe_zero)
+            (Fccmp, fccmp)
+            (Fccmpe, fccmpe)
+            (Fcsel, fcsel)
+            (FmovImm, fmov_imm)
+            (ScvtfGprFixed, scvtf_gpr_fixed)
+            (ScvtfGpr, scvtf_gpr)
+            (UcvtfGprFixed, ucvtf_gpr_fixed)
+            (UcvtfGpr, ucvtf_gpr)
+            (FcvtzsGprFixed, fcvtzs_gpr_fixed)
+            (FcvtzsGpr, fcvtzs_gpr)
+            (FcvtzuGprFixed, fcvtzu_gpr_fixed)
+            (FcvtzuGpr, fcvtzu_gpr)
+            (FcvtnsGpr, fcvtns_gpr)
+            (FcvtnuGpr, fcvtnu_gpr)
+            (FcvtasGpr, fcvtas_gpr)
+            (FcvtauGpr, fcvtau_gpr)
+            (FcvtpsGpr, fcvtps_gpr)
+            (FcvtpuGpr, fcvtpu_gpr)
+            (FcvtmsGpr, fcvtms_gpr)
+            (FcvtmuGpr, fcvtmu_gpr)
+            (Fjcvtzs, fjcvtzs)
+            (FmovToGpr, fmov_to_gpr)
+            (FmovFromGpr, fmov_from_gpr)
+            (FmovTopToGpr, fmov_top_to_gpr)
+            (FmovTopFromGpr, fmov_top_from_gpr)
+            (ShaddVec, shadd_vec)
+            (UhaddVec, uhadd_vec)
+            (SqaddVec, sqadd_vec)
+            (SqaddScalar, sqadd_scalar)
+            (UqaddVec, uqadd_vec)
+            (UqaddScalar, uqadd_scalar)
+            (SrhaddVec, srhadd_vec)
+            (UrhaddVec, urhadd_vec)
+            (ShsubVec, shsub_vec)
+            (UhsubVec, uhsub_vec)
+            (SqsubVec, sqsub_vec)
+            (SqsubScalar, sqsub_scalar)
+            (UqsubVec, uqsub_vec)
+            (UqsubScalar, uqsub_scalar)
+            (CmgtVec, cmgt_vec)
+            (CmgtScalar, cmgt_scalar)
+            (CmhiVec, cmhi_vec)
+            (CmhiScalar, cmhi_scalar)
+            (CmgeVec, cmge_vec)
+            (CmgeScalar, cmge_scalar)
+            (CmhsVec, cmhs_vec)
+            (CmhsScalar, cmhs_scalar)
+            (SshlVec, sshl_vec)
+            (SshlScalar, sshl_scalar)
+            (UshlVec, ushl_vec)
+            (UshlScalar, ushl_scalar)
+            (SqshlVec, sqshl_vec)
+            (SqshlScalar, sqshl_scalar)
+            (UqshlVec, uqshl_vec)
+            (UqshlScalar, uqshl_scalar)
+            (SrshlVec, srshl_vec)
+            (SrshlScalar, srshl_scalar)
+            (UrshlVec, urshl_vec)
+            (UrshlScalar, urshl_scalar)
+            (SqrshlVec, sqrshl_vec)
+            (SqrshlScalar, sqrshl_scalar)
+            (UqrshlVec, uqrshl_vec)
+            (UqrshlScalar, uqrshl_scalar)
+            (SmaxVec, smax_vec)
+            (UmaxVec, umax_vec)
+            (SminVec, smin_vec)
+            (UminVec, umin_vec)
+            (SabdVec, sabd_vec)
+            (UabdVec, uabd_vec)
+            (SabaVec, saba_vec)
+            (UabaVec, uaba_vec)
+            (AddVec, add_vec)
+            (AddScalar, add_scalar)
+            (SubVec, sub_vec)
+            (SubScalar, sub_scalar)
+            (CmtstVec, cmtst_vec)
+            (CmtstScalar, cmtst_scalar)
+            (CmeqVec, cmeq_vec)
+            (CmeqScalar, cmeq_scalar)
+            (MlaVec, mla_vec)
+            (MlsVec, mls_vec)
+            (MulVec, mul_vec)
+            (SmaxpVec, smaxp_vec)
+            (UmaxpVec, umaxp_vec)
+            (SminpVec, sminp_vec)
+            (UminpVec, uminp_vec)
+            (SqdmulhVec, sqdmulh_vec)
+            (SqdmulhScalar, sqdmulh_scalar)
+            (SqrdmulhVec, sqrdmulh_vec)
+            (SqrdmulhScalar, sqrdmulh_scalar)
+            (AddpVec, addp_vec)
+            (PmulVec, pmul_vec)
+            (AndVec, and_vec)
+            (BicVec, bic_vec)
+            (OrrVec, orr_vec)
+            (OrnVec, orn_vec)
+            (EorVec, eor_vec)
+            (BslVec, bsl_vec)
+            (BitVec, bit_vec)
+            (BifVec, bif_vec)
+            (FmaxnmVec, fmaxnm_vec)
+            (FmaxnmVecHalf, fmaxnm_vec_half)
+            (FmaxnmpVec, fmaxnmp_vec)
+            (FmaxnmpVecHalf, fmaxnmp_vec_half)
+            (FminnmVec, fminnm_vec)
+            (FminnmVecHalf, fminnm_vec_half)
+            (FminnmpVec, fminnmp_vec)
+            (FminnmpVecHalf, fminnmp_vec_half)
+            (FmlaVec, fmla_vec)
+            (FmlaVecHalf, fmla_vec_half)
+            (FmlsVec, fmls_vec)
+            (FmlsVecHalf, fmls_vec_half)
+            (FaddVec, fadd_vec)
+            (FaddVecHalf, fadd_vec_half)
+            (FaddpVec, faddp_vec)
+            (FaddpVecHalf, faddp_vec_half)
+            (FsubVec, fsub_vec)
+            (FsubVecHalf, fsub_vec_half)
+            (FabdVec, fabd_vec)
+            (FabdVecHalf, fabd_vec_half)
+            (FabdScalar, fabd_scalar)
+            (FabdScalarHalf, fabd_scalar_half)
+            (FmulxVec, fmulx_vec)
+            (FmulxVecHalf, fmulx_vec_half)
+            (FmulxScalar, fmulx_scalar)
+            (FmulxScalarHalf, fmulx_scalar_half)
+            (FmulVec, fmul_vec)
+            (FmulVecHalf, fmul_vec_half)
+            (FcmeqVec, fcmeq_vec)
+            (FcmeqVecHalf, fcmeq_vec_half)
+            (FcmeqScalar, fcmeq_scalar)
+            (FcmeqScalarHalf, fcmeq_scalar_half)
+            (FcmgeVec, fcmge_vec)
+            (FcmgeVecHalf, fcmge_vec_half)
+            (FcmgeScalar, fcmge_scalar)
+            (FcmgeScalarHalf, fcmge_scalar_half)
+            (FcmgtVec, fcmgt_vec)
+            (FcmgtVecHalf, fcmgt_vec_half)
+            (FcmgtScalar, fcmgt_scalar)
+            (FcmgtScalarHalf, fcmgt_scalar_half)
+            (FacgeVec, facge_vec)
+            (FacgeVecHalf, facge_vec_half)
+            (FacgeScalar, facge_scalar)
+            (FacgeScalarHalf, facge_scalar_half)
+            (FacgtVec, facgt_vec)
+            (FacgtVecHalf, facgt_vec_half)
+            (FacgtScalar, facgt_scalar)
+            (FacgtScalarHalf, facgt_scalar_half)
+            (FmaxVec, fmax_vec)
+            (FmaxVecHalf, fmax_vec_half)
+            (FmaxpVec, fmaxp_vec)
+            (FmaxpVecHalf, fmaxp_vec_half)
+            (FminVec, fmin_vec)
+            (FminVecHalf, fmin_vec_half)
+            (FminpVec, fminp_vec)
+            (FminpVecHalf, fminp_vec_half)
+            (FrecpsVec, frecps_vec)
+            (FrecpsVecHalf, frecps_vec_half)
+            (FrecpsScalar, frecps_scalar)
+            (FrecpsScalarHalf, frecps_scalar_half)
+            (FdivVec, fdiv_vec)
+            (FdivVecHalf, fdiv_vec_half)
+            (FrsqrtsVec, frsqrts_vec)
+            (FrsqrtsVecHalf, frsqrts_vec_half)
+            (FrsqrtsScalar, frsqrts_scalar)
+            (FrsqrtsScalarHalf, frsqrts_scalar_half)
+            (FmlalVec, fmlal_vec)
+            (FmlslVec, fmlsl_vec)
+            (Fmlal2Vec, fmlal2_vec)
+            (Fmlsl2Vec, fmlsl2_vec)
+            (SqrdmlahVec, sqrdmlah_vec)
+            (SqrdmlahScalar, sqrdmlah_scalar)
+            (SqrdmlshVec, sqrdmlsh_vec)
+            (SqrdmlshScalar, sqrdmlsh_scalar)
+            (SdotVec, sdot_vec)
+            (UdotVec, udot_vec)
+            (UsdotVec, usdot_vec)
+            (Smmla, smmla)
+            (Ummla, ummla)
+            (Usmmla, usmmla)
+            (FcmlaVec, fcmla_vec)
+            (FcaddVec, fcadd_vec)
+            (BfdotVec, bfdot_vec)
+            (Bfmmla, bfmmla)
+            (BfmlalVec, bfmlal_vec)
+            (Rev64Vec, rev64_vec)
+            (Rev32Vec, rev32_vec)
+            (Rev16Vec, rev16_vec)
+            (SaddlpVec, saddlp_vec)
+            (UaddlpVec, uaddlp_vec)
+            (SuqaddVec, suqadd_vec)
+            (UsqaddVec, usqadd_vec)
+            (SuqaddScalar, suqadd_scalar)
+            (UsqaddScalar, usqadd_scalar)
+            (ClsVec, cls_vec)
+            (ClzVec, clz_vec)
+            (CntVec, cnt_vec)
+            (NotVec, not_vec)
+            (RbitVec, rbit_vec)
+            (SadalpVec, sadalp_vec)
+            (UadalpVec, uadalp_vec)
+            (SqabsVec, sqabs_vec)
+            (SqnegVec, sqneg_vec)
+            (SqabsScalar, sqabs_scalar)
+            (SqnegScalar, sqneg_scalar)
+            (CmgtZeroVec, cmgt_zero_vec)
+            (CmgtZeroScalar, cmgt_zero_scalar)
+            (CmgeZeroVec, cmge_zero_vec)
+            (CmgeZeroScalar, cmge_zero_scalar)
+            (CmeqZeroVec, cmeq_zero_vec)
+            (CmeqZeroScalar, cmeq_zero_scalar)
+            (CmleZeroVec, cmle_zero_vec)
+            (CmleZeroScalar, cmle_zero_scalar)
+            (CmltZeroVec, cmlt_zero_vec)
+            (CmltZeroScalar, cmlt_zero_scalar)
+            (AbsVec, abs_vec)
+            (NegVec, neg_vec)
+            (AbsScalar, abs_scalar)
+            (NegScalar, neg_scalar)
+            (XtnVec, xtn_vec)
+            (SqxtunVec, sqxtun_vec)
+            (SqxtunScalar, sqxtun_scalar)
+            (SqxtnVec, sqxtn_vec)
+            (SqxtnScalar, sqxtn_scalar)
+            (UqxtnVec, uqxtn_vec)
+            (UqxtnScalar, uqxtn_scalar)
+            (ShllVec, shll_vec)
+            (UrecpeVec, urecpe_vec)
+            (UrsqrteVec, ursqrte_vec)
+            (FcvtnVec, fcvtn_vec)
+            (FcvtlVec, fcvtl_vec)
+            (FcvtxnVec, fcvtxn_vec)
+            (FcvtxnScalar, fcvtxn_scalar)
+            (BfcvtnVec, bfcvtn_vec)
+            (FrintnVec, frintn_vec)
+            (FrintnVecHalf, frintn_vec_half)
+            (FrintaVec, frinta_vec)
+            (FrintaVecHalf, frinta_vec_half)
+            (FrintpVec, frintp_vec)
+            (FrintpVecHalf, frintp_vec_half)
+            (FrintmVec, frintm_vec)
+            (FrintmVecHalf, frintm_vec_half)
+            (FrintxVec, frintx_vec)
+            (FrintxVecHalf, frintx_vec_half)
+            (FrintzVec, frintz_vec)
+            (FrintzVecHalf, frintz_vec_half)
+            (FrintiVec, frinti_vec)
+            (FrintiVecHalf, frinti_vec_half)
+            (FcvtnsVec, fcvtns_vec)
+            (FcvtnsVecHalf, fcvtns_vec_half)
+            (FcvtnsScalar, fcvtns_scalar)
+            (FcvtnsScalarHalf, fcvtns_scalar_half)
+            (FcvtnuVec, fcvtnu_vec)
+            (FcvtnuVecHalf, fcvtnu_vec_half)
+            (FcvtnuScalar, fcvtnu_scalar)
+            (FcvtnuScalarHalf, fcvtnu_scalar_half)
+            (FcvtpsVec, fcvtps_vec)
+            (FcvtpsVecHalf, fcvtps_vec_half)
+            (FcvtpsScalar, fcvtps_scalar)
+            (FcvtpsScalarHalf, fcvtps_scalar_half)
+            (FcvtpuVec, fcvtpu_vec)
+            (FcvtpuVecHalf, fcvtpu_vec_half)
+            (FcvtpuScalar, fcvtpu_scalar)
+            (FcvtpuScalarHalf, fcvtpu_scalar_half)
+            (FcvtmsVec, fcvtms_vec)
+            (FcvtmsVecHalf, fcvtms_vec_half)
+            (FcvtmsScalar, fcvtms_scalar)
+            (FcvtmsScalarHalf, fcvtms_scalar_half)
+            (FcvtmuVec, fcvtmu_vec)
+            (FcvtmuVecHalf, fcvtmu_vec_half)
+            (FcvtmuScalar, fcvtmu_scalar)
+            (FcvtmuScalarHalf, fcvtmu_scalar_half)
+            (FcvtzsVec, fcvtzs_vec)
+            (FcvtzsVecHalf, fcvtzs_vec_half)
+            (FcvtzsScalar, fcvtzs_scalar)
+            (FcvtzsScalarHalf, fcvtzs_scalar_half)
+            (FcvtzuVec, fcvtzu_vec)
+            (FcvtzuVecHalf, fcvtzu_vec_half)
+            (FcvtzuScalar, fcvtzu_scalar)
+            (FcvtzuScalarHalf, fcvtzu_scalar_half)
+            (FcvtasVec, fcvtas_vec)
+            (FcvtasVecHalf, fcvtas_vec_half)
+            (FcvtasScalar, fcvtas_scalar)
+            (FcvtasScalarHalf, fcvtas_scalar_half)
+            (FcvtauVec, fcvtau_vec)
+            (FcvtauVecHalf, fcvtau_vec_half)
+            (FcvtauScalar, fcvtau_scalar)
+            (FcvtauScalarHalf, fcvtau_scalar_half)
+            (ScvtfVec, scvtf_vec)
+            (ScvtfVecHalf, scvtf_vec_half)
+            (ScvtfScalar, scvtf_scalar)
+            (ScvtfScalarHalf, scvtf_scalar_half)
+            (UcvtfVec, ucvtf_vec)
+            (UcvtfVecHalf, ucvtf_vec_half)
+            (UcvtfScalar, ucvtf_scalar)
+            (UcvtfScalarHalf, ucvtf_scalar_half)
+            (FrecpeVec, frecpe_vec)
+            (FrecpeVecHalf, frecpe_vec_half)
+            (FrecpeScalar, frecpe_scalar)
+            (FrecpeScalarHalf, frecpe_scalar_half)
+            (FrsqrteVec, frsqrte_vec)
+            (FrsqrteVecHalf, frsqrte_vec_half)
+            (FrsqrteScalar, frsqrte_scalar)
+            (FrsqrteScalarHalf, frsqrte_scalar_half)
+            (FsqrtVec, fsqrt_vec)
+            (FsqrtVecHalf, fsqrt_vec_half)
+            (FrecpxScalar, frecpx_scalar)
+            (FrecpxScalarHalf, frecpx_scalar_half)
+            (FabsVec, fabs_vec)
+            (FabsVecHalf, fabs_vec_half)
+            (FnegVec, fneg_vec)
+            (FnegVecHalf, fneg_vec_half)
+            (FcmgtZeroVec, fcmgt_zero_vec)
+            (FcmgtZeroVecHalf, fcmgt_zero_vec_half)
+            (FcmgtZeroScalar, fcmgt_zero_scalar)
+            (FcmgtZeroScalarHalf, fcmgt_zero_scalar_half)
+            (FcmgeZeroVec, fcmge_zero_vec)
+            (FcmgeZeroVecHalf, fcmge_zero_vec_half)
+            (FcmgeZeroScalar, fcmge_zero_scalar)
+            (FcmgeZeroScalarHalf, fcmge_zero_scalar_half)
+            (FcmeqZeroVec, fcmeq_zero_vec)
+            (FcmeqZeroVecHalf, fcmeq_zero_vec_half)
+            (FcmeqZeroScalar, fcmeq_zero_scalar)
+            (FcmeqZeroScalarHalf, fcmeq_zero_scalar_half)
+            (FcmleZeroVec, fcmle_zero_vec)
+            (FcmleZeroVecHalf, fcmle_zero_vec_half)
+            (FcmleZeroScalar, fcmle_zero_scalar)
+            (FcmleZeroScalarHalf, fcmle_zero_scalar_half)
+            (FcmltZeroVec, fcmlt_zero_vec)
+            (FcmltZeroVecHalf, fcmlt_zero_vec_half)
+            (FcmltZeroScalar, fcmlt_zero_scalar)
+            (FcmltZeroScalarHalf, fcmlt_zero_scalar_half)
+            (Frint32zVec, frint32z_vec)
+            (Frint32xVec, frint32x_vec)
+            (Frint64zVec, frint64z_vec)
+            (Frint64xVec, frint64x_vec)
+            (SaddlvVec, saddlv_vec)
+            (UaddlvVec, uaddlv_vec)
+            (SmaxvVec, smaxv_vec)
+            (UmaxvVec, umaxv_vec)
+            (SminvVec, sminv_vec)
+            (UminvVec, uminv_vec)
+            (AddvVec, addv_vec)
+            (FmaxnmvVec, fmaxnmv_vec)
+            (FmaxnmvVecHalf, fmaxnmv_vec_half)
+            (FminnmvVec, fminnmv_vec)
+            (FminnmvVecHalf, fminnmv_vec_half)
+            (FmaxvVec, fmaxv_vec)
+            (FmaxvVecHalf, fmaxv_vec_half)
+            (FminvVec, fminv_vec)
+            (FminvVecHalf, fminv_vec_half)
+            (AddpScalar, addp_scalar)
+            (FmaxnmpScalar, fmaxnmp_scalar)
+            (FmaxnmpScalarHalf, fmaxnmp_scalar_half)
+            (FminnmpScalar, fminnmp_scalar)
+            (FminnmpScalarHalf, fminnmp_scalar_half)
+            (FaddpScalar, faddp_scalar)
+            (FaddpScalarHalf, faddp_scalar_half)
+            (FmaxpScalar, fmaxp_scalar)
+            (FmaxpScalarHalf, fmaxp_scalar_half)
+            (FminpScalar, fminp_scalar)
+            (FminpScalarHalf, fminp_scalar_half)
+            (DupElemVec, dup_elem_vec)
+            (DupElemScalar, dup_elem_scalar)
+            (DupGpr, dup_gpr)
+            (Smov, smov)
+            (Umov, umov)
+            (InsGpr, ins_gpr)
+            (InsElem, ins_elem)
+            (Tbl, tbl)
+            (Tbx, tbx)
+            (Uzp1, uzp1)
+            (Trn1, trn1)
+            (Zip1, zip1)
+            (Uzp2, uzp2)
+            (Trn2, trn2)
+            (Zip2, zip2)
+            (Ext, ext)
+            (Movi, movi)
+            (Mvni, mvni)
+            (OrrVecImm, orr_vec_imm)
+            (BicVecImm, bic_vec_imm)
+            (FmovVecImm, fmov_vec_imm)
+            (FmovVecImmHalf, fmov_vec_imm_half)
+            (SshrVec, sshr_vec)
+            (SshrScalar, sshr_scalar)
+            (UshrVec, ushr_vec)
+            (UshrScalar, ushr_scalar)
+            (SsraVec, ssra_vec)
+            (SsraScalar, ssra_scalar)
+            (UsraVec, usra_vec)
+            (UsraScalar, usra_scalar)
+            (SrshrVec, srshr_vec)
+            (SrshrScalar, srshr_scalar)
+            (UrshrVec, urshr_vec)
+            (UrshrScalar, urshr_scalar)
+            (SrsraVec, srsra_vec)
+            (SrsraScalar, srsra_scalar)
+            (UrsraVec, ursra_vec)
+            (UrsraScalar, ursra_scalar)
+            (SriVec, sri_vec)
+            (SriScalar, sri_scalar)
+            (ShlVec, shl_vec)
+            (ShlScalar, shl_scalar)
+            (SliVec, sli_vec)
+            (SliScalar, sli_scalar)
+            (SqshluVec, sqshlu_vec)
+            (SqshluScalar, sqshlu_scalar)
+            (SqshlImmVec, sqshl_imm_vec)
+            (SqshlImmScalar, sqshl_imm_scalar)
+            (UqshlImmVec, uqshl_imm_vec)
+            (UqshlImmScalar, uqshl_imm_scalar)
+            (ShrnVec, shrn_vec)
+            (RshrnVec, rshrn_vec)
+            (SqshrunVec, sqshrun_vec)
+            (SqshrunScalar, sqshrun_scalar)
+            (SqrshrunVec, sqrshrun_vec)
+            (SqrshrunScalar, sqrshrun_scalar)
+            (SqshrnVec, sqshrn_vec)
+            (SqshrnScalar, sqshrn_scalar)
+            (UqshrnVec, uqshrn_vec)
+            (UqshrnScalar, uqshrn_scalar)
+            (SqrshrnVec, sqrshrn_vec)
+            (SqrshrnScalar, sqrshrn_scalar)
+            (UqrshrnVec, uqrshrn_vec)
+            (UqrshrnScalar, uqrshrn_scalar)
+            (SshllVec, sshll_vec)
+            (UshllVec, ushll_vec)
+            (ScvtfFixedVec, scvtf_fixed_vec)
+            (ScvtfFixedScalar, scvtf_fixed_scalar)
+            (UcvtfFixedVec, ucvtf_fixed_vec)
+            (UcvtfFixedScalar, ucvtf_fixed_scalar)
+            (FcvtzsFixedVec, fcvtzs_fixed_vec)
+            (FcvtzsFixedScalar, fcvtzs_fixed_scalar)
+            (FcvtzuFixedVec, fcvtzu_fixed_vec)
+            (FcvtzuFixedScalar, fcvtzu_fixed_scalar)
+            (SaddlVec, saddl_vec)
+            (UaddlVec, uaddl_vec)
+            (SaddwVec, saddw_vec)
+            (UaddwVec, uaddw_vec)
+            (SsublVec, ssubl_vec)
+            (UsublVec, usubl_vec)
+            (SsubwVec, ssubw_vec)
+            (UsubwVec, usubw_vec)
+            (AddhnVec, addhn_vec)
+            (RaddhnVec, raddhn_vec)
+            (SabalVec, sabal_vec)
+            (UabalVec, uabal_vec)
+            (SubhnVec, subhn_vec)
+            (RsubhnVec, rsubhn_vec)
+            (SabdlVec, sabdl_vec)
+            (UabdlVec, uabdl_vec)
+            (SmlalVec, smlal_vec)
+            (UmlalVec, umlal_vec)
+            (SmlslVec, smlsl_vec)
+            (UmlslVec, umlsl_vec)
+            (SmullVec, smull_vec)
+            (UmullVec, umull_vec)
+            (SqdmlalVec, sqdmlal_vec)
+            (SqdmlalScalar, sqdmlal_scalar)
+            (SqdmlslVec, sqdmlsl_vec)
+            (SqdmlslScalar, sqdmlsl_scalar)
+            (SqdmullVec, sqdmull_vec)
+            (SqdmullScalar, sqdmull_scalar)
+            (PmullVec, pmull_vec)
+            (MlaElem, mla_elem)
+            (MlsElem, mls_elem)
+            (MulElem, mul_elem)
+            (SqdmulhElem, sqdmulh_elem)
+            (SqdmulhElemScalar, sqdmulh_elem_scalar)
+            (SqrdmulhElem, sqrdmulh_elem)
+            (SqrdmulhElemScalar, sqrdmulh_elem_scalar)
+            (SqrdmlahElem, sqrdmlah_elem)
+            (SqrdmlahElemScalar, sqrdmlah_elem_scalar)
+            (SqrdmlshElem, sqrdmlsh_elem)
+            (SqrdmlshElemScalar, sqrdmlsh_elem_scalar)
+            (SmlalElem, smlal_elem)
+            (UmlalElem, umlal_elem)
+            (SmlslElem, smlsl_elem)
+            (UmlslElem, umlsl_elem)
+            (SmullElem, smull_elem)
+            (UmullElem, umull_elem)
+            (SqdmlalElem, sqdmlal_elem)
+            (SqdmlalElemScalar, sqdmlal_elem_scalar)
+            (SqdmlslElem, sqdmlsl_elem)
+            (SqdmlslElemScalar, sqdmlsl_elem_scalar)
+            (SqdmullElem, sqdmull_elem)
+            (SqdmullElemScalar, sqdmull_elem_scalar)
+            (FmlaElem, fmla_elem)
+            (FmlaElemScalar, fmla_elem_scalar)
+            (FmlaElemHalf, fmla_elem_half)
+            (FmlaElemScalarHalf, fmla_elem_scalar_half)
+            (FmlsElem, fmls_elem)
+            (FmlsElemScalar, fmls_elem_scalar)
+            (FmlsElemHalf, fmls_elem_half)
+            (FmlsElemScalarHalf, fmls_elem_scalar_half)
+            (FmulElem, fmul_elem)
+            (FmulElemScalar, fmul_elem_scalar)
+            (FmulElemHalf, fmul_elem_half)
+            (FmulElemScalarHalf, fmul_elem_scalar_half)
+            (FmulxElem, fmulx_elem)
+            (FmulxElemScalar, fmulx_elem_scalar)
+            (FmulxElemHalf, fmulx_elem_half)
+            (FmulxElemScalarHalf, fmulx_elem_scalar_half)
+            (FmlalElem, fmlal_elem)
+            (FmlslElem, fmlsl_elem)
+            (Fmlal2Elem, fmlal2_elem)
+            (Fmlsl2Elem, fmlsl2_elem)
+            (SdotElem, sdot_elem)
+            (UdotElem, udot_elem)
+            (UsdotElem, usdot_elem)
+            (SudotElem, sudot_elem)
+            (BfdotElem, bfdot_elem)
+            (BfmlalElem, bfmlal_elem)
+            (FcmlaElem, fcmla_elem)
+            (Aese, aese)
+            (Aesd, aesd)
+            (Aesmc, aesmc)
+            (Aesimc, aesimc)
+            (PmullQ, pmull_q)
+            (Sha1c, sha1c)
+            (Sha1p, sha1p)
+            (Sha1m, sha1m)
+            (Sha1su0, sha1su0)
+            (Sha256h, sha256h)
+            (Sha256h2, sha256h2)
+            (Sha256su1, sha256su1)
+            (Sha1h, sha1h)
+            (Sha1su1, sha1su1)
+            (Sha256su0, sha256su0)
+            (Sha512h, sha512h)
+            (Sha512h2, sha512h2)
+            (Sha512su1, sha512su1)
+            (Sha512su0, sha512su0)
+            (Rax1, rax1)
+            (Xar, xar)
+            (Eor3, eor3)
+            (Bcax, bcax)
+            (Sm3ss1, sm3ss1)
+            (Sm3tt1a, sm3tt1a)
+            (Sm3tt1b, sm3tt1b)
+            (Sm3tt2a, sm3tt2a)
+            (Sm3tt2b, sm3tt2b)
+            (Sm3partw1, sm3partw1)
+            (Sm3partw2, sm3partw2)
+            (Sm4ekey, sm4ekey)
+            (Sm4e, sm4e)
         }
     };
 }

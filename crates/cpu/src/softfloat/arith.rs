@@ -8,13 +8,13 @@ use super::{
 
 /// FPAbs: clears the sign, NaNs included.
 #[inline]
-pub fn abs<F: Format>(a: F) -> F {
+pub(crate) fn abs<F: Format>(a: F) -> F {
     F::from_bits(a.bits() & !F::SIGN)
 }
 
 /// FPNeg: flips the sign, NaNs included.
 #[inline]
-pub fn neg<F: Format>(a: F) -> F {
+pub(crate) fn neg<F: Format>(a: F) -> F {
     F::from_bits(a.bits() ^ F::SIGN)
 }
 
@@ -94,18 +94,13 @@ fn add_signed<F: Format>(a: F, b: F, negate: bool, env: &mut Env) -> F {
 }
 
 /// FPAdd.
-pub fn add<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn add<F: Format>(a: F, b: F, env: &mut Env) -> F {
     add_signed(a, b, false, env)
 }
 
 /// FPSub.
-pub fn sub<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn sub<F: Format>(a: F, b: F, env: &mut Env) -> F {
     add_signed(a, b, true, env)
-}
-
-/// The absolute difference (FABD).
-pub fn abd<F: Format>(a: F, b: F, env: &mut Env) -> F {
-    abs(sub(a, b, env))
 }
 
 fn mul_with<F: Format>(a: F, b: F, extended: bool, env: &mut Env) -> F {
@@ -130,17 +125,17 @@ fn two<F: Format>(sign: bool) -> F {
 }
 
 /// FPMul.
-pub fn mul<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn mul<F: Format>(a: F, b: F, env: &mut Env) -> F {
     mul_with(a, b, false, env)
 }
 
 /// FPMulX: infinity times zero is two.
-pub fn mulx<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn mulx<F: Format>(a: F, b: F, env: &mut Env) -> F {
     mul_with(a, b, true, env)
 }
 
 /// FPDiv.
-pub fn div<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn div<F: Format>(a: F, b: F, env: &mut Env) -> F {
     let (ua, ub) = (unpack(a, env), unpack(b, env));
     if let Some(nan) = process_nans([(a, ua), (b, ub)], env) {
         return nan;
@@ -168,7 +163,7 @@ pub fn div<F: Format>(a: F, b: F, env: &mut Env) -> F {
 }
 
 /// FPSqrt.
-pub fn sqrt<F: Format>(a: F, env: &mut Env) -> F {
+pub(crate) fn sqrt<F: Format>(a: F, env: &mut Env) -> F {
     let u = unpack(a, env);
     match u.class {
         Class::QNan | Class::SNan => process_nan(a, u.class, env),
@@ -236,7 +231,7 @@ fn invalid_product(a: Unpacked, b: Unpacked) -> bool {
 }
 
 /// FPMulAdd: `addend + a * b` with one rounding.
-pub fn mul_add<F: Format>(addend: F, a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn mul_add<F: Format>(addend: F, a: F, b: F, env: &mut Env) -> F {
     let (uc, ua, ub) = (unpack(addend, env), unpack(a, env), unpack(b, env));
     if let Some(nan) = process_nans([(addend, uc), (a, ua), (b, ub)], env) {
         // A quiet NaN addend does not hide the invalid product.
@@ -250,7 +245,7 @@ pub fn mul_add<F: Format>(addend: F, a: F, b: F, env: &mut Env) -> F {
 }
 
 /// FPMulAddH: a single precision addend plus the product of two half precision numbers.
-pub fn mul_add_widening(addend: u32, a: u16, b: u16, env: &mut Env) -> u32 {
+pub(crate) fn mul_add_widening(addend: u32, a: u16, b: u16, env: &mut Env) -> u32 {
     let (uc, ua, ub) = (unpack(addend, env), unpack(a, env), unpack(b, env));
     let nan = |a: u16| super::convert::widen_nan::<u16, u32>(a);
     if let Some(nan) = process_nans([(addend, uc), (nan(a), ua), (nan(b), ub)], env) {
@@ -264,12 +259,12 @@ pub fn mul_add_widening(addend: u32, a: u16, b: u16, env: &mut Env) -> u32 {
 }
 
 /// FPRecipStepFused: `2 - a * b`.
-pub fn recip_step<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn recip_step<F: Format>(a: F, b: F, env: &mut Env) -> F {
     step(a, b, two(false), 0, env)
 }
 
 /// FPRSqrtStepFused: `(3 - a * b) / 2`.
-pub fn rsqrt_step<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn rsqrt_step<F: Format>(a: F, b: F, env: &mut Env) -> F {
     let three = F::from_bits(two::<F>(false).bits() | 1 << (F::FRAC - 1));
     step(a, b, three, -1, env)
 }
@@ -296,7 +291,7 @@ fn three_halves<F: Format>() -> u64 {
 
 /// FPRoundInt: to an integral value in the same format; `exact` raises IXC when that changes
 /// the value.
-pub fn round_int<F: Format>(a: F, mode: Rounding, exact: bool, env: &mut Env) -> F {
+pub(crate) fn round_int<F: Format>(a: F, mode: Rounding, exact: bool, env: &mut Env) -> F {
     let u = unpack(a, env);
     match u.class {
         Class::QNan | Class::SNan => process_nan(a, u.class, env),
@@ -337,7 +332,7 @@ fn pack_integral<F: Format>(u: Unpacked, int: u128) -> F {
 
 /// FPRoundIntN: to an integral value that fits a signed integer of `size` bits (32 or 64),
 /// else to minus `2^(size - 1)` with IOC.
-pub fn round_int_sized<F: Format>(a: F, mode: Rounding, size: u32, env: &mut Env) -> F {
+pub(crate) fn round_int_sized<F: Format>(a: F, mode: Rounding, size: u32, env: &mut Env) -> F {
     let u = unpack(a, env);
     let overflow = |env: &mut Env| {
         env.flags |= IOC;

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// FPConvertBF: rounds a single precision number to BFloat16.
-pub fn bf16_from_single(a: u32, env: &mut Env) -> u16 {
+pub(crate) fn bf16_from_single(a: u32, env: &mut Env) -> u16 {
     let u = unpack(a, env);
     match u.class {
         Class::QNan | Class::SNan => (process_nan(a, u.class, env) >> 16) as u16,
@@ -37,13 +37,13 @@ impl Format for Bf16 {
 }
 
 /// BFMLALB and BFMLALT: a fused multiply-add of widened operands.
-pub fn bf16_mul_add(addend: u32, a: u16, b: u16, env: &mut Env) -> u32 {
+pub(crate) fn bf16_mul_add(addend: u32, a: u16, b: u16, env: &mut Env) -> u32 {
     mul_add(addend, u32::from(a) << 16, u32::from(b) << 16, env)
 }
 
 /// BFDotAdd: `addend + (a0 * b0 + a1 * b1)`, each step rounded to odd with denormals flushed
 /// and no exception flags, as BFDOT and BFMMLA define it without FEAT_EBF16.
-pub fn bf16_dot(addend: u32, a: [u16; 2], b: [u16; 2]) -> u32 {
+pub(crate) fn bf16_dot(addend: u32, a: [u16; 2], b: [u16; 2]) -> u32 {
     let product = |i: usize| bf_mul(u32::from(a[i]) << 16, u32::from(b[i]) << 16);
     bf_add(addend, bf_add(product(0), product(1)))
 }

@@ -4,7 +4,7 @@ use super::{Class, Env, Format, IOC, infinity, process_nans, round, unpack, unpa
 
 /// The outcome of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ordering {
+pub(crate) enum Ordering {
     /// The first operand is less.
     Less,
     /// The operands are equal; zeros of either sign are.
@@ -17,7 +17,7 @@ pub enum Ordering {
 
 impl Ordering {
     /// The NZCV bits, in bits 3 to 0, that FCMP sets.
-    pub fn nzcv(self) -> u32 {
+    pub(crate) fn nzcv(self) -> u32 {
         match self {
             Ordering::Less => 0b1000,
             Ordering::Equal => 0b0110,
@@ -41,7 +41,7 @@ fn order<F: Format>(a: F, b: F) -> core::cmp::Ordering {
 }
 
 /// FPCompare: `signalling` makes a quiet NaN invalid as well.
-pub fn compare<F: Format>(a: F, b: F, signalling: bool, env: &mut Env) -> Ordering {
+pub(crate) fn compare<F: Format>(a: F, b: F, signalling: bool, env: &mut Env) -> Ordering {
     let (ua, ub) = (unpack(a, env), unpack(b, env));
     if ua.is_nan() || ub.is_nan() {
         if signalling || ua.class == Class::SNan || ub.class == Class::SNan {
@@ -55,24 +55,6 @@ pub fn compare<F: Format>(a: F, b: F, signalling: bool, env: &mut Env) -> Orderi
         core::cmp::Ordering::Equal => Ordering::Equal,
         core::cmp::Ordering::Greater => Ordering::Greater,
     }
-}
-
-/// FPCompareEQ.
-pub fn eq<F: Format>(a: F, b: F, env: &mut Env) -> bool {
-    compare(a, b, false, env) == Ordering::Equal
-}
-
-/// FPCompareGE.
-pub fn ge<F: Format>(a: F, b: F, env: &mut Env) -> bool {
-    matches!(
-        compare(a, b, true, env),
-        Ordering::Greater | Ordering::Equal
-    )
-}
-
-/// FPCompareGT.
-pub fn gt<F: Format>(a: F, b: F, env: &mut Env) -> bool {
-    compare(a, b, true, env) == Ordering::Greater
 }
 
 fn extreme<F: Format>(a: F, b: F, want_max: bool, env: &mut Env) -> F {
@@ -97,12 +79,12 @@ fn extreme<F: Format>(a: F, b: F, want_max: bool, env: &mut Env) -> F {
 }
 
 /// FPMax.
-pub fn max<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn max<F: Format>(a: F, b: F, env: &mut Env) -> F {
     extreme(a, b, true, env)
 }
 
 /// FPMin.
-pub fn min<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn min<F: Format>(a: F, b: F, env: &mut Env) -> F {
     extreme(a, b, false, env)
 }
 
@@ -117,13 +99,13 @@ fn numbers<F: Format>(a: F, b: F, negative: bool) -> (F, F) {
 }
 
 /// FPMaxNum.
-pub fn max_num<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn max_num<F: Format>(a: F, b: F, env: &mut Env) -> F {
     let (a, b) = numbers(a, b, true);
     max(a, b, env)
 }
 
 /// FPMinNum.
-pub fn min_num<F: Format>(a: F, b: F, env: &mut Env) -> F {
+pub(crate) fn min_num<F: Format>(a: F, b: F, env: &mut Env) -> F {
     let (a, b) = numbers(a, b, false);
     min(a, b, env)
 }

@@ -53,18 +53,18 @@ fn convert_with<F: Format, T: Format>(a: F, mode: Rounding, env: &mut Env) -> T 
 }
 
 /// FPConvert: from one format to another.
-pub fn convert<F: Format, T: Format>(a: F, env: &mut Env) -> T {
+pub(crate) fn convert<F: Format, T: Format>(a: F, env: &mut Env) -> T {
     convert_with(a, env.rounding(), env)
 }
 
 /// FPConvert rounding to odd (FCVTXN).
-pub fn convert_to_odd<F: Format, T: Format>(a: F, env: &mut Env) -> T {
+pub(crate) fn convert_to_odd<F: Format, T: Format>(a: F, env: &mut Env) -> T {
     convert_with(a, Rounding::Odd, env)
 }
 
 /// FPToFixed: to a saturated integer of `size` bits with `fbits` fraction bits. The result is
 /// truncated to `size` bits, not sign extended.
-pub fn fp_to_fixed<F: Format>(
+pub(crate) fn fp_to_fixed<F: Format>(
     a: F,
     size: u32,
     fbits: u32,
@@ -124,7 +124,7 @@ pub fn fp_to_fixed<F: Format>(
 
 /// FixedToFP: from an integer of `size` bits with `fbits` fraction bits; bits of `value` above
 /// `size` are ignored.
-pub fn fixed_to_fp<F: Format>(
+pub(crate) fn fixed_to_fp<F: Format>(
     value: u64,
     size: u32,
     fbits: u32,
@@ -142,7 +142,7 @@ pub fn fixed_to_fp<F: Format>(
 }
 
 /// FPToFixedJS: a double to a 32-bit integer modulo `2^32`, and whether that was exact.
-pub fn fp_to_fixed_js(a: u64, env: &mut Env) -> (u32, bool) {
+pub(crate) fn fp_to_fixed_js(a: u64, env: &mut Env) -> (u32, bool) {
     let u = unpack(a, env);
     match u.class {
         // Neither minus zero nor a flushed denormal is exact.

@@ -24,7 +24,7 @@ fn rsqrt_table(a: u32) -> u32 {
 }
 
 /// FPRecipEstimate.
-pub fn recip_estimate<F: Format>(a: F, env: &mut Env) -> F {
+pub(crate) fn recip_estimate<F: Format>(a: F, env: &mut Env) -> F {
     let u = unpack(a, env);
     let top = u.exp + 63 - u.sig.leading_zeros() as i32;
     match u.class {
@@ -64,7 +64,7 @@ pub fn recip_estimate<F: Format>(a: F, env: &mut Env) -> F {
 }
 
 /// FPRSqrtEstimate.
-pub fn rsqrt_estimate<F: Format>(a: F, env: &mut Env) -> F {
+pub(crate) fn rsqrt_estimate<F: Format>(a: F, env: &mut Env) -> F {
     let u = unpack(a, env);
     match u.class {
         Class::QNan | Class::SNan => process_nan(a, u.class, env),
@@ -91,7 +91,7 @@ pub fn rsqrt_estimate<F: Format>(a: F, env: &mut Env) -> F {
 }
 
 /// FPRecpX: the exponent step of a reciprocal.
-pub fn recip_exponent<F: Format>(a: F, env: &mut Env) -> F {
+pub(crate) fn recip_exponent<F: Format>(a: F, env: &mut Env) -> F {
     let u = unpack(a, env);
     if u.is_nan() {
         return process_nan(a, u.class, env);
@@ -106,7 +106,7 @@ pub fn recip_exponent<F: Format>(a: F, env: &mut Env) -> F {
 }
 
 /// UnsignedRecipEstimate (URECPE).
-pub fn unsigned_recip_estimate(a: u32) -> u32 {
+pub(crate) fn unsigned_recip_estimate(a: u32) -> u32 {
     if a >> 31 == 0 {
         u32::MAX
     } else {
@@ -115,7 +115,7 @@ pub fn unsigned_recip_estimate(a: u32) -> u32 {
 }
 
 /// UnsignedRSqrtEstimate (URSQRTE).
-pub fn unsigned_rsqrt_estimate(a: u32) -> u32 {
+pub(crate) fn unsigned_rsqrt_estimate(a: u32) -> u32 {
     if a >> 30 == 0 {
         u32::MAX
     } else {

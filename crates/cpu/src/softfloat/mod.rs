@@ -11,61 +11,61 @@ mod compare;
 mod convert;
 mod estimate;
 
-pub use arith::{
-    abd, abs, add, div, mul, mul_add, mul_add_widening, mulx, neg, recip_step, round_int,
+pub(crate) use arith::{
+    abs, add, div, mul, mul_add, mul_add_widening, mulx, neg, recip_step, round_int,
     round_int_sized, rsqrt_step, sqrt, sub,
 };
-pub use bf16::{bf16_dot, bf16_from_single, bf16_mul_add};
-pub use compare::{Ordering, compare, eq, ge, gt, max, max_num, min, min_num};
-pub use convert::{convert, convert_to_odd, fixed_to_fp, fp_to_fixed, fp_to_fixed_js};
-pub use estimate::{
+pub(crate) use bf16::{bf16_dot, bf16_from_single, bf16_mul_add};
+pub(crate) use compare::{Ordering, compare, max, max_num, min, min_num};
+pub(crate) use convert::{convert, convert_to_odd, fixed_to_fp, fp_to_fixed, fp_to_fixed_js};
+pub(crate) use estimate::{
     recip_estimate, recip_exponent, rsqrt_estimate, unsigned_recip_estimate,
     unsigned_rsqrt_estimate,
 };
 
 /// FPCR.FZ16: flush half precision denormals to zero.
-pub const FPCR_FZ16: u32 = 1 << 19;
+pub(crate) const FPCR_FZ16: u32 = 1 << 19;
 /// FPCR.RMode, two bits.
-pub const FPCR_RMODE: u32 = 3 << 22;
+pub(crate) const FPCR_RMODE: u32 = 3 << 22;
 /// FPCR.FZ: flush single and double precision denormals to zero.
-pub const FPCR_FZ: u32 = 1 << 24;
+pub(crate) const FPCR_FZ: u32 = 1 << 24;
 /// FPCR.DN: every NaN result is the default NaN.
-pub const FPCR_DN: u32 = 1 << 25;
+pub(crate) const FPCR_DN: u32 = 1 << 25;
 /// FPCR.AHP: conversions use the alternative half precision format.
-pub const FPCR_AHP: u32 = 1 << 26;
+pub(crate) const FPCR_AHP: u32 = 1 << 26;
 
 /// FPSR.IOC: invalid operation.
-pub const IOC: u32 = 1 << 0;
+pub(crate) const IOC: u32 = 1 << 0;
 /// FPSR.DZC: division by zero.
-pub const DZC: u32 = 1 << 1;
+pub(crate) const DZC: u32 = 1 << 1;
 /// FPSR.OFC: overflow.
-pub const OFC: u32 = 1 << 2;
+pub(crate) const OFC: u32 = 1 << 2;
 /// FPSR.UFC: underflow.
-pub const UFC: u32 = 1 << 3;
+pub(crate) const UFC: u32 = 1 << 3;
 /// FPSR.IXC: inexact.
-pub const IXC: u32 = 1 << 4;
+pub(crate) const IXC: u32 = 1 << 4;
 /// FPSR.IDC: an input denormal was flushed to zero.
-pub const IDC: u32 = 1 << 7;
+pub(crate) const IDC: u32 = 1 << 7;
 /// FPSR.QC: an integer operation saturated.
-pub const QC: u32 = 1 << 27;
+pub(crate) const QC: u32 = 1 << 27;
 
 /// The control bits an operation runs under and the exception flags it has raised.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Env {
+pub(crate) struct Env {
     /// FPCR as the guest wrote it.
-    pub fpcr: u32,
+    pub(crate) fpcr: u32,
     /// FPSR bits raised so far; operations only ever set bits here.
-    pub flags: u32,
+    pub(crate) flags: u32,
 }
 
 impl Env {
     /// An environment with no flag raised.
-    pub fn new(fpcr: u32) -> Env {
+    pub(crate) fn new(fpcr: u32) -> Env {
         Env { fpcr, flags: 0 }
     }
 
     /// The rounding mode that FPCR.RMode selects.
-    pub fn rounding(&self) -> Rounding {
+    pub(crate) fn rounding(&self) -> Rounding {
         match self.fpcr >> 22 & 3 {
             0 => Rounding::TieEven,
             1 => Rounding::Up,
@@ -85,7 +85,7 @@ impl Env {
 
 /// A rounding direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rounding {
+pub(crate) enum Rounding {
     /// To nearest, ties to even.
     TieEven,
     /// Towards plus infinity.
@@ -101,7 +101,7 @@ pub enum Rounding {
 }
 
 /// A floating-point format, named by the unsigned integer that holds its bits.
-pub trait Format: Copy + Eq + core::fmt::Debug + 'static {
+pub(crate) trait Format: Copy + Eq + core::fmt::Debug + 'static {
     /// Width of the encoding.
     const BITS: u32;
     /// Width of the exponent field.
