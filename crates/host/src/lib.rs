@@ -1,13 +1,17 @@
 //! The only door to the host operating system.
 //!
-//! Concrete modules, no generics: [`mem`] (anonymous memory), [`time`] (clocks), [`entropy`] (random bytes), [`fs`] (files),
-//! [`thread`] (threads and their processor time), [`poll`] (the reactor). Hosts are Linux and Darwin; where
+//! Concrete modules, no generics: [`mem`] (anonymous memory), [`time`] (clocks), [`entropy`] (random bytes), [`net`] (sockets),
+//! [`fs`] (files), [`thread`] (threads and their processor time), [`poll`] (the reactor), [`signal`] and [`terminal`] (of this
+//! process). Hosts are Linux and Darwin; where
 //! they differ, the difference is inside these modules. Nothing here knows about guests.
 
 pub mod entropy;
 pub mod errno;
 pub mod fs;
 pub mod mem;
+pub mod net;
 pub mod poll;
+pub mod signal;
+pub mod terminal;
 pub mod thread;
 pub mod time;
