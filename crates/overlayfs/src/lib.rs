@@ -1,3 +1,302 @@
-//! A writable layer over read-only layers.
+//! A writable layer over read-only layers: overlayfs.
+//!
+//! The upper layer has the format of Linux' overlayfs: whiteouts are character devices 0:0, a directory that
+//! hides what lies below carries `trusted.overlay.opaque`. A directory with lower parts is copied up as a whole
+//! before it is renamed. What differs is the value of `trusted.overlay.origin` (layer and inode number instead of a file handle).
+//!
+//! - [`OverlayFs`] is the file system, `node` its inodes: one in memory per object, whichever layer holds it.
+//! - `lookup` merges names, `listing` merges directories, `change` makes and removes names, `copy_up` brings an
+//!   object to the upper layer before its first change, `file` are open files.
+//!
+//! Inode numbers are those of the layer where an object comes from, with the layer's index in the top 16 bits;
+//! they survive copying up. Hard links in a lower layer stay links: the first copy is also entered in the index
+//! directory under its origin, where the other names find it.
 
 #![forbid(unsafe_code)]
+
+mod change;
+mod copy_up;
+mod file;
+mod listing;
+mod lookup;
+mod node;
+mod rename;
+mod xattr;
+
+use node::Node;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    stat::OVERLAYFS_SUPER_MAGIC,
+};
+use tuxlet_vfs::{
+    Cx, DeviceId, DirEntry, FileSystem, FileType, InodeRef, NewInode, NewKind, StatFs, Time,
+};
+
+/// The name of the work directory in the upper layer's root, where [`OverlayFs::new`] puts it. The guest does
+/// not see it, and whoever reads the upper layer by itself has to pass over it.
+pub const WORK_DIR: &[u8] = b".tuxlet-overlay";
+
+/// The writable layer: two directories of one file system.
+#[derive(Clone, Debug)]
+pub struct Upper {
+    /// The layer's root.
+    pub root: InodeRef,
+    /// A directory outside of `root` for work in progress and the index of hard links; nobody else may use it.
+    /// Without one, [`WORK_DIR`] in the root is made when it is first needed.
+    pub work: Option<InodeRef>,
+}
+
+/// The writable layer in use.
+#[derive(Debug)]
+struct UpperLayer {
+    root: InodeRef,
+    fs: Arc<dyn FileSystem>,
+    /// Outside of the root, if the caller gave one.
+    given: Option<InodeRef>,
+    work: OnceLock<Work>,
+}
+
+/// The work directories.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// Where new objects are prepared before they appear.
+    tmp: InodeRef,
+    /// Copied-up files with several names, by origin.
+    index: InodeRef,
+}
+
+impl UpperLayer {
+    fn work(&self, cx: &Cx) -> Result<&Work> {
+        if let Some(work) = self.work.get() {
+            return Ok(work);
+        }
+        let dir = match &self.given {
+            Some(dir) => Arc::clone(dir),
+            None => {
+                let before = self.root.attr(cx)?;
+                let dir = subdirectory(cx, &self.root, WORK_DIR)?;
+                self.root.set_attr(cx, &copy_up::times(&before))?;
+                dir
+            }
+        };
+        let tmp = subdirectory(cx, &dir, b"work")?;
+        let index = subdirectory(cx, &dir, b"index")?;
+        Ok(self.work.get_or_init(|| Work { tmp, index }))
+    }
+}
+
+/// An overlay file system.
+#[derive(Debug)]
+pub struct OverlayFs {
+    dev: DeviceId,
+    upper: Option<UpperLayer>,
+    /// Roots of the read-only layers, topmost first.
+    lowers: Vec<InodeRef>,
+    root: OnceLock<Arc<Node>>,
+    /// The inodes in memory, by inode number.
+    nodes: Mutex<FxHashMap<u64, Weak<Node>>>,
+    /// Serialises every change of the upper layer.
+    tree: Mutex<()>,
+    next_tmp: AtomicU64,
+    myself: Weak<Self>,
+}
+
+/// Whether an inode says that its name does not exist: a character device 0:0.
+pub(crate) fn is_whiteout(cx: &Cx, inode: &InodeRef) -> Result<bool> {
+    Ok(inode.kind() == FileType::CharDevice && inode.attr(cx)?.rdev == DeviceId::new(0, 0))
+}
+
+/// What a whiteout is created as.
+pub(crate) const WHITEOUT: NewInode<'static> = NewInode {
+    kind: NewKind::CharDevice(DeviceId::new(0, 0)),
+    mode: 0,
+    uid: 0,
+    gid: 0,
+};
+
+/// The entries of a real directory, without `.` and `..`.
+pub(crate) fn read_real_dir(
+    cx: &Cx,
+    dir: &InodeRef,
+    mut each: impl FnMut(&DirEntry<'_>),
+) -> Result<()> {
+    let ops = dir.open(cx, tuxlet_uapi::fcntl::O_DIRECTORY)?;
+    let mut pos = 0;
+    loop {
+        let mut count = 0u32;
+        let next = ops.read_dir(cx, pos, &mut |e: DirEntry<'_>| {
+            count += 1;
+            if e.name != b"." && e.name != b".." {
+                each(&e);
+            }
+            true
+        })?;
+        if count == 0 || next == pos {
+            return Ok(());
+        }
+        pos = next;
+    }
+}
+
+/// The directory `name` in `dir`, made if it is missing.
+fn subdirectory(cx: &Cx, dir: &InodeRef, name: &[u8]) -> Result<InodeRef> {
+    match dir.lookup(cx, name) {
+        Err(Errno::ENOENT) => {
+            let new = NewInode {
+                kind: NewKind::Directory,
+                mode: 0o700,
+                uid: 0,
+                gid: 0,
+            };
+            dir.create(cx, name, &new)
+        }
+        found => found,
+    }
+}
+
+impl OverlayFs {
+    /// The whole of `upper`, written, over the whole of each of `lowers`, topmost first.
+    pub fn new(upper: Arc<dyn FileSystem>, lowers: Vec<Arc<dyn FileSystem>>) -> Result<Arc<Self>> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now = Time {
+            sec: now.as_secs() as i64,
+            nsec: now.subsec_nanos(),
+        };
+        let upper = Upper {
+            root: upper.root(),
+            work: None,
+        };
+        let lowers = lowers.iter().map(|fs| fs.root()).collect();
+        Self::with_layers(&Cx::host(now), Some(upper), lowers)
+    }
+
+    /// A file system of `upper` (none makes it read-only) over `lowers`, topmost first. Leftovers of an
+    /// interrupted change are removed from the work directory.
+    pub fn with_layers(cx: &Cx, upper: Option<Upper>, lowers: Vec<InodeRef>) -> Result<Arc<Self>> {
+        if lowers.len() >= 0xffff || (upper.is_none() && lowers.is_empty()) {
+            return Err(Errno::EINVAL);
+        }
+        let uppers = upper
+            .iter()
+            .flat_map(|u| std::iter::once(&u.root).chain(&u.work));
+        if uppers
+            .chain(&lowers)
+            .any(|dir| dir.kind() != FileType::Directory)
+        {
+            return Err(Errno::ENOTDIR);
+        }
+        if let Some(Upper {
+            root,
+            work: Some(work),
+        }) = &upper
+            && root.id().dev != work.id().dev
+        {
+            return Err(Errno::EINVAL);
+        }
+        let upper = upper.map(|u| UpperLayer {
+            fs: u.root.fs(),
+            root: u.root,
+            given: u.work,
+            work: OnceLock::new(),
+        });
+        let fs = Arc::new_cyclic(|myself| Self {
+            dev: DeviceId::anonymous(),
+            upper,
+            lowers,
+            root: OnceLock::new(),
+            nodes: Mutex::default(),
+            tree: Mutex::new(()),
+            next_tmp: AtomicU64::new(1),
+            myself: Weak::clone(myself),
+        });
+        if let Some(upper) = &fs.upper
+            && (upper.given.is_some() || upper.root.lookup(cx, WORK_DIR).is_ok())
+        {
+            fs.clear_directory(cx, &upper.work(cx)?.tmp)?;
+        }
+        let root = fs.make_root(cx)?;
+        fs.root.get_or_init(|| root);
+        Ok(fs)
+    }
+
+    /// The work directories; `EROFS` without an upper layer.
+    pub(crate) fn work(&self, cx: &Cx) -> Result<&Work> {
+        self.upper.as_ref().ok_or(Errno::EROFS)?.work(cx)
+    }
+
+    /// The work directories, if there are any yet.
+    pub(crate) fn known_work(&self) -> Option<&Work> {
+        self.upper.as_ref()?.work.get()
+    }
+
+    /// Whether this is the name of a layer's work directory, which does not exist for the guest.
+    pub(crate) fn is_work_name(&self, dir: &Node, name: &[u8]) -> bool {
+        name == WORK_DIR && self.root.get().is_some_and(|root| root.ino == dir.ino)
+    }
+
+    /// The inode number of an object of a lower layer.
+    pub(crate) fn lower_ino(layer: usize, ino: u64) -> u64 {
+        (ino & ((1 << 48) - 1)) | (layer as u64 + 1) << 48
+    }
+
+    /// A name in the work directory that is free.
+    pub(crate) fn tmp_name(&self) -> Vec<u8> {
+        format!("#{:x}", self.next_tmp.fetch_add(1, Ordering::Relaxed)).into_bytes()
+    }
+
+    /// Removes everything in a real directory of the upper layer.
+    pub(crate) fn clear_directory(&self, cx: &Cx, dir: &InodeRef) -> Result<()> {
+        let mut names = Vec::new();
+        read_real_dir(cx, dir, |e| names.push((e.name.to_vec(), e.kind)))?;
+        for (name, kind) in names {
+            if kind == FileType::Directory {
+                self.clear_directory(cx, &dir.lookup(cx, &name)?)?;
+                dir.rmdir(cx, &name)?;
+            } else {
+                dir.unlink(cx, &name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FileSystem for OverlayFs {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+    fn root(&self) -> InodeRef {
+        match self.root.get() {
+            Some(root) => Arc::<Node>::clone(root),
+            // Only before `new` has returned, when nobody can ask.
+            None => Arc::clone(&self.lowers[0]),
+        }
+    }
+    fn dev(&self) -> DeviceId {
+        self.dev
+    }
+    fn statfs(&self) -> Result<StatFs> {
+        let real = match &self.upper {
+            Some(upper) => upper.fs.statfs(),
+            None => self.lowers[0].fs().statfs(),
+        };
+        Ok(StatFs {
+            magic: OVERLAYFS_SUPER_MAGIC,
+            fsid: self.dev.encode(),
+            ..real?
+        })
+    }
+    fn sync(&self) -> Result<()> {
+        self.upper.as_ref().map_or(Ok(()), |upper| upper.fs.sync())
+    }
+}

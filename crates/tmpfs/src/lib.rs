@@ -29,6 +29,9 @@ pub(crate) struct Shared {
     dev: DeviceId,
     budget: Arc<MemoryBudget>,
     options: Options,
+    /// Limits in force.
+    max_pages: u64,
+    max_inodes: u64,
     used_pages: AtomicU64,
     used_inodes: AtomicU64,
     next_ino: AtomicU64,
@@ -42,7 +45,7 @@ impl Shared {
     fn charge(&self, n: u64) -> Result<()> {
         self.used_pages
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(n).filter(|&sum| sum <= self.options.pages)
+                used.checked_add(n).filter(|&sum| sum <= self.max_pages)
             })
             .map(|_| ())
             .map_err(|_| Errno::ENOSPC)
@@ -55,7 +58,7 @@ impl Shared {
     fn charge_inode(&self) -> Result<()> {
         self.used_inodes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                Some(used + 1).filter(|&sum| sum <= self.options.inodes)
+                Some(used + 1).filter(|&sum| sum <= self.max_inodes)
             })
             .map(|_| ())
             .map_err(|_| Errno::ENOSPC)
@@ -77,9 +80,12 @@ impl Tmpfs {
     /// An empty file system, whose pages come out of `budget`.
     #[must_use]
     pub fn new(cx: &Cx, budget: &Arc<MemoryBudget>, options: Options) -> Arc<Self> {
+        let half = (budget.limit_pages() as u64 / 2).max(1);
         let shared = Arc::new(Shared {
             dev: DeviceId::anonymous(),
             budget: Arc::clone(budget),
+            max_pages: options.pages.unwrap_or(half),
+            max_inodes: options.inodes.unwrap_or(half),
             options,
             used_pages: AtomicU64::new(0),
             used_inodes: AtomicU64::new(1),
@@ -112,18 +118,18 @@ impl FileSystem for Tmpfs {
         self.shared.dev
     }
     fn statfs(&self) -> Result<StatFs> {
-        let o = &self.shared.options;
+        let o = &*self.shared;
         let used = self.shared.used_pages.load(Ordering::Relaxed);
         let inodes = self.shared.used_inodes.load(Ordering::Relaxed);
-        let free = o.pages.saturating_sub(used);
+        let free = o.max_pages.saturating_sub(used);
         Ok(StatFs {
             magic: TMPFS_MAGIC,
             bsize: 4096,
-            blocks: o.pages,
+            blocks: o.max_pages,
             bfree: free,
             bavail: free,
-            files: o.inodes,
-            ffree: o.inodes.saturating_sub(inodes),
+            files: o.max_inodes,
+            ffree: o.max_inodes.saturating_sub(inodes),
             namelen: 255,
             fsid: self.shared.dev.encode(),
         })

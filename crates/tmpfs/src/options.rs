@@ -6,48 +6,38 @@ use tuxlet_uapi::errno::{Errno, Result};
 /// Limits and the root's attributes.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Size limit in pages of 4 KiB.
-    pub pages: u64,
-    /// Limit of inodes.
-    pub inodes: u64,
+    /// Size limit in pages of 4 KiB; `None` is half of the memory.
+    pub pages: Option<u64>,
+    /// Limit of inodes; `None` is as many as half of the memory has pages.
+    pub inodes: Option<u64>,
     /// Mode of the root directory.
     pub mode: u32,
     /// Owner of the root directory.
     pub uid: u32,
     /// Group of the root directory.
     pub gid: u32,
-    /// What was set explicitly, for [`Options::show`].
-    shown: Shown,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Shown {
-    size: bool,
-    inodes: bool,
-    mode: bool,
-}
-
-impl Options {
-    /// The defaults of a machine with so many pages of memory: half of them.
-    #[must_use]
-    pub fn new(memory_pages: u64) -> Self {
-        let half = (memory_pages / 2).max(1);
+impl Default for Options {
+    fn default() -> Self {
         Self {
-            pages: half,
-            inodes: half,
+            pages: None,
+            inodes: None,
             mode: 0o1777,
             uid: 0,
             gid: 0,
-            shown: Shown::default(),
         }
     }
+}
 
+impl Options {
     /// Without limits: for memfd and shared memory.
     #[must_use]
     pub fn unlimited() -> Self {
         Self {
-            inodes: u64::MAX,
-            ..Self::new(u64::MAX)
+            pages: Some(u64::MAX),
+            inodes: Some(u64::MAX),
+            ..Self::default()
         }
     }
 
@@ -57,35 +47,19 @@ impl Options {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             match key {
                 "size" => {
-                    self.pages = match value.strip_suffix('%') {
+                    let pages = match value.strip_suffix('%') {
                         Some(percent) => {
                             let percent: u64 = percent.parse().map_err(|_| Errno::EINVAL)?;
                             (u128::from(memory_pages) * u128::from(percent) / 100) as u64
                         }
                         None => size(value)?.div_ceil(4096),
                     };
-                    self.shown.size = true;
-                    if self.pages == 0 {
-                        self.pages = u64::MAX;
-                    }
+                    self.pages = Some(unlimited_if_zero(pages));
                 }
-                "nr_blocks" => {
-                    self.pages = size(value)?;
-                    self.shown.size = true;
-                    if self.pages == 0 {
-                        self.pages = u64::MAX;
-                    }
-                }
-                "nr_inodes" => {
-                    self.inodes = size(value)?;
-                    self.shown.inodes = true;
-                    if self.inodes == 0 {
-                        self.inodes = u64::MAX;
-                    }
-                }
+                "nr_blocks" => self.pages = Some(unlimited_if_zero(size(value)?)),
+                "nr_inodes" => self.inodes = Some(unlimited_if_zero(size(value)?)),
                 "mode" => {
                     self.mode = u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777;
-                    self.shown.mode = true;
                 }
                 "uid" => self.uid = value.parse().map_err(|_| Errno::EINVAL)?,
                 "gid" => self.gid = value.parse().map_err(|_| Errno::EINVAL)?,
@@ -99,13 +73,13 @@ impl Options {
     /// As in `/proc/mounts`, each with its comma.
     pub(crate) fn show(&self) -> String {
         let mut out = String::new();
-        if self.shown.size && self.pages != u64::MAX {
-            let _ = write!(out, ",size={}k", self.pages * 4);
+        if let Some(pages) = self.pages.filter(|&p| p < u64::MAX / 4) {
+            let _ = write!(out, ",size={}k", pages * 4);
         }
-        if self.shown.inodes && self.inodes != u64::MAX {
-            let _ = write!(out, ",nr_inodes={}", self.inodes);
+        if let Some(inodes) = self.inodes.filter(|&i| i != u64::MAX) {
+            let _ = write!(out, ",nr_inodes={inodes}");
         }
-        if self.shown.mode {
+        if self.mode != 0o1777 {
             let _ = write!(out, ",mode={:o}", self.mode);
         }
         if self.uid != 0 {
@@ -116,6 +90,10 @@ impl Options {
         }
         out
     }
+}
+
+fn unlimited_if_zero(limit: u64) -> u64 {
+    if limit == 0 { u64::MAX } else { limit }
 }
 
 /// A number with an optional `k`, `m` or `g`.
@@ -141,21 +119,24 @@ mod tests {
 
     #[test]
     fn options_are_parsed_and_shown() {
-        let o = Options::new(1000)
+        let o = Options::default()
             .parse("size=64k,mode=755,uid=5,nr_inodes=1k", 1000)
             .unwrap();
-        assert_eq!((o.pages, o.inodes, o.mode, o.uid), (16, 1024, 0o755, 5));
+        assert_eq!(
+            (o.pages, o.inodes, o.mode, o.uid),
+            (Some(16), Some(1024), 0o755, 5)
+        );
         assert_eq!(o.show(), ",size=64k,nr_inodes=1024,mode=755,uid=5");
         assert_eq!(
-            Options::new(1000).parse("size=50%", 1000).unwrap().pages,
-            500
+            Options::default().parse("size=50%", 1000).unwrap().pages,
+            Some(500)
         );
         assert_eq!(
-            Options::new(1000).parse("sise=1", 1000).unwrap_err(),
+            Options::default().parse("sise=1", 1000).unwrap_err(),
             Errno::EINVAL
         );
         assert_eq!(
-            Options::new(1000).parse("size=1x", 1000).unwrap_err(),
+            Options::default().parse("size=1x", 1000).unwrap_err(),
             Errno::EINVAL
         );
     }

@@ -242,21 +242,31 @@ fn open_create(
             return Err(Errno::EEXIST);
         }
         if found.dentry.kind() != FileType::Symlink {
-            return open_found(cx, found, flags);
+            return open_found(cx, &parent.dir, found, flags);
         }
         if flags.contains(OpenFlags::NOFOLLOW) {
             return Err(Errno::ELOOP);
         }
         parent = match walk.follow_to_parent(&parent, &found)? {
             Followed::Parent(next) => next,
-            Followed::Jumped(path) => return open_found(cx, path, flags),
+            Followed::Jumped(path) => return open_found(cx, &parent.dir, path, flags),
         };
     }
 }
 
-fn open_found(cx: &Cx, found: Path, flags: OpenFlags) -> Result<Opened> {
-    if found.dentry.is_dir() {
+/// Opens a file that `O_CREAT` would have made in `dir`.
+fn open_found(cx: &Cx, dir: &Path, found: Path, flags: OpenFlags) -> Result<Opened> {
+    let kind = found.dentry.kind();
+    if kind == FileType::Directory {
         return Err(Errno::EISDIR);
+    }
+    // What Linux calls may_create_in_sticky, with protected_regular and protected_fifos off as it starts.
+    if !matches!(kind, FileType::Regular | FileType::Fifo) {
+        let dir = dir.attr(cx)?;
+        let owner = found.attr(cx)?.uid;
+        if dir.mode & 0o1002 == 0o1002 && owner != dir.uid && owner != cx.cred.fsuid {
+            return Err(Errno::EACCES);
+        }
     }
     open_path(cx, found, flags)
 }

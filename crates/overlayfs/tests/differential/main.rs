@@ -14,9 +14,10 @@ use host::Host;
 use ours::Ours;
 use std::{fmt::Write as _, sync::Arc};
 use tuxlet_mem::MemoryBudget;
+use tuxlet_overlayfs::OverlayFs;
 use tuxlet_tmpfs::{Options, Tmpfs};
 use tuxlet_vfs::{Cx, FileSystem};
-use world::{Bytes, Flags, Op, Step, World};
+use world::{Answer, Bytes, Flags, Op, Step, Value, World};
 
 /// A small random generator (xorshift64*), so that a seed names a sequence for ever.
 struct Random(u64);
@@ -209,7 +210,13 @@ impl Random {
 }
 
 /// Runs one sequence on both sides; `Err` tells the first difference and how it came about.
-fn compare(seed: u64, len: usize, fs: &Arc<dyn FileSystem>, prepare: &[Op]) -> Result<(), String> {
+fn compare(
+    seed: u64,
+    len: usize,
+    fs: &Arc<dyn FileSystem>,
+    prepare: &[Op],
+    overlay: bool,
+) -> Result<(), String> {
     let dir = tempfile::Builder::new()
         .prefix("tuxlet-diff-")
         .tempdir_in("/dev/shm")
@@ -227,14 +234,24 @@ fn compare(seed: u64, len: usize, fs: &Arc<dyn FileSystem>, prepare: &[Op]) -> R
         let mut ours = Ours::new(&fs);
         for op in &prepare {
             let answer = host.run(op);
-            assert!(answer.is_ok(), "preparing: {op:?}: {answer:?}");
+            if let Err(e) = answer {
+                assert!(e == libc::ENOENT, "preparing: {op:?}: {e}");
+            }
         }
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let mut log = String::new();
         for i in 0..len {
-            let op = random.op();
-            let theirs = host.run(&op);
-            let mine = ours.run(&op);
+            let mut op = random.op();
+            if overlay && let Op::Rename(_, _, flags) = &mut op {
+                // Overlayfs has no RENAME_WHITEOUT.
+                *flags &= !4;
+            }
+            let (mut theirs, mut mine) = (host.run(&op), ours.run(&op));
+            if overlay {
+                // Reading leaves lower layers alone.
+                forget_atime(&mut theirs);
+                forget_atime(&mut mine);
+            }
             if theirs != mine {
                 return Err(format!(
                     "seed {seed}, operation {i}\n{log}{op:?}\n  Linux: {theirs:?}\n  ours:  {mine:?}"
@@ -251,6 +268,14 @@ fn compare(seed: u64, len: usize, fs: &Arc<dyn FileSystem>, prepare: &[Op]) -> R
         let text = e.downcast_ref::<String>().map_or("?", |s| s.as_str());
         format!("seed {seed}: panic: {text}")
     })?
+}
+
+fn forget_atime(answer: &mut Answer) {
+    match answer {
+        Ok(Value::Stat(stat)) => stat.atime = 0,
+        Ok(Value::Steps(steps)) => steps.iter_mut().for_each(forget_atime),
+        _ => {}
+    }
 }
 
 fn may_run() -> bool {
@@ -272,9 +297,9 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
 }
 
 /// Compares many sequences and reports every seed that differs, the shortest way to a difference in full.
-fn compare_all(count: u64, fs: impl Fn() -> Arc<dyn FileSystem>, prepare: &[Op]) {
+fn compare_all(count: u64, fs: impl Fn() -> Arc<dyn FileSystem>, prepare: &[Op], overlay: bool) {
     let failed: Vec<String> = seeds(count)
-        .filter_map(|seed| compare(seed, 600, &fs(), prepare).err())
+        .filter_map(|seed| compare(seed, 600, &fs(), prepare, overlay).err())
         .collect();
     let Some(shortest) = failed.iter().min_by_key(|text| text.len()) else {
         return;
@@ -289,10 +314,10 @@ fn cx() -> Cx {
 }
 
 fn tmpfs() -> Arc<dyn FileSystem> {
-    let pages = 1 << 20;
-    let options = Options::new(pages)
-        .parse("mode=755", pages)
-        .expect("valid options");
+    let options = Options {
+        mode: 0o755,
+        ..Options::default()
+    };
     Tmpfs::new(&cx(), &MemoryBudget::unlimited(), options)
 }
 
@@ -301,5 +326,110 @@ fn tmpfs_answers_as_linux_does() {
     if !may_run() {
         return;
     }
-    compare_all(60, tmpfs, &[]);
+    compare_all(60, tmpfs, &[], false);
+}
+
+/// A tree to begin with, in lower layers on our side.
+fn first_tree() -> Vec<Op> {
+    let text = |s: &str| Bytes::from(s.as_bytes().to_vec());
+    let file = |path: &str, mode: u32, data: &str| {
+        let flags = Flags {
+            access: 1,
+            creat: true,
+            ..Flags::default()
+        };
+        Op::Open(text(path), flags, mode, vec![Step::Write(text(data))])
+    };
+    vec![
+        Op::Be(0, 0o22),
+        Op::Mkdir(text("a"), 0o755),
+        Op::Mkdir(text("a/b"), 0o777),
+        Op::Mkdir(text("a/c"), 0o700),
+        file("a/a", 0o644, "first"),
+        file("a/b/a", 0o755, "program"),
+        file("a/b/b", 0o600, "secret"),
+        file("a/c/d", 0o644, &"long".repeat(2000)),
+        Op::Symlink(text("a/b"), text("b")),
+        Op::Link(text("a/a"), text("a/d"), false),
+        Op::Link(text("a/a"), text("c"), false),
+        Op::Mknod(text("a/b/c"), 0o010644),
+        Op::SetXattr(text("a/a"), text("user.a"), text("value"), 0),
+        Op::Chown(text("a/b/b"), Some(1000), Some(1000), false),
+        Op::Chmod(text("a/b/a"), 0o4755),
+        Op::Utimens(text("a/a"), Some(1000), Some(2000), true),
+        Op::Mkdir(text("d"), 0o1777),
+        file("d/a", 0o666, "of all"),
+    ]
+}
+
+/// What the topmost of two lower layers changes in the tree.
+fn second_tree() -> Vec<Op> {
+    let text = |s: &str| Bytes::from(s.as_bytes().to_vec());
+    let file = |path: &str, data: &str| {
+        let flags = Flags {
+            access: 1,
+            creat: true,
+            ..Flags::default()
+        };
+        Op::Open(text(path), flags, 0o640, vec![Step::Write(text(data))])
+    };
+    vec![
+        file("a/b/d", "of the second layer"),
+        file("a/b/b", " and more"),
+        Op::Unlink(text("a/b/a")),
+        Op::Rmdir(text("d/x")),
+        Op::Unlink(text("d/a")),
+        Op::Rmdir(text("d")),
+        Op::Mkdir(text("d"), 0o777),
+        Op::Rename(text("a/c"), text("d/c"), 0),
+    ]
+}
+
+/// Does operations on a file system by our VFS.
+fn apply(fs: &Arc<dyn FileSystem>, ops: &[Op]) {
+    let mut ours = Ours::new(fs);
+    for op in ops {
+        let _ = ours.run(op);
+    }
+}
+
+#[test]
+fn an_empty_overlay_answers_as_linux_does() {
+    if !may_run() {
+        return;
+    }
+    let fs = || OverlayFs::new(tmpfs(), vec![tmpfs()]).expect("an overlay") as Arc<dyn FileSystem>;
+    compare_all(40, fs, &[], true);
+}
+
+#[test]
+fn an_overlay_over_a_tree_answers_as_linux_does() {
+    if !may_run() {
+        return;
+    }
+    let fs = || {
+        let lower = tmpfs();
+        apply(&lower, &first_tree());
+        OverlayFs::new(tmpfs(), vec![lower]).expect("an overlay") as Arc<dyn FileSystem>
+    };
+    compare_all(60, fs, &first_tree(), true);
+}
+
+#[test]
+fn an_overlay_over_two_layers_answers_as_linux_does() {
+    if !may_run() {
+        return;
+    }
+    let fs = || {
+        let (lower, middle) = (tmpfs(), tmpfs());
+        apply(&lower, &first_tree());
+        let below = OverlayFs::new(Arc::clone(&middle), vec![Arc::clone(&lower)]);
+        apply(
+            &(below.expect("an overlay") as Arc<dyn FileSystem>),
+            &second_tree(),
+        );
+        OverlayFs::new(tmpfs(), vec![middle, lower]).expect("an overlay") as Arc<dyn FileSystem>
+    };
+    let tree = [first_tree(), second_tree()].concat();
+    compare_all(60, fs, &tree, true);
 }

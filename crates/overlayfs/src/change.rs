@@ -1,0 +1,220 @@
+//! Making and removing names.
+
+use crate::{
+    OverlayFs, WHITEOUT, is_whiteout,
+    lookup::index_name,
+    node::{Node, Real},
+    xattr,
+};
+use std::sync::Arc;
+use tuxlet_uapi::errno::{Errno, Result};
+use tuxlet_vfs::{Cx, FileType, InodeRef, NewInode, NewKind, RenameFlags};
+
+impl OverlayFs {
+    /// Whether the upper directory hides `name` by a whiteout; `EEXIST` if it has a real entry.
+    fn hidden_by_whiteout(&self, cx: &Cx, dir: &InodeRef, name: &[u8]) -> Result<bool> {
+        match dir.lookup(cx, name) {
+            Ok(found) if is_whiteout(cx, &found)? => Ok(true),
+            Ok(_) => Err(Errno::EEXIST),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A name that is about to be made must not show.
+    fn must_be_free(&self, cx: &Cx, dir: &Arc<Node>, name: &[u8]) -> Result<()> {
+        match self.lookup(cx, dir, name) {
+            Ok(_) => Err(Errno::EEXIST),
+            Err(Errno::ENOENT) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(crate) fn create(
+        &self,
+        cx: &Cx,
+        dir: &Arc<Node>,
+        name: &[u8],
+        new: &NewInode<'_>,
+    ) -> Result<Arc<Node>> {
+        let _tree = self.tree.lock();
+        if !dir.is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        if self.is_work_name(dir, name) {
+            return Err(Errno::EPERM);
+        }
+        self.must_be_free(cx, dir, name)?;
+        let upper = self.copy_up_locked(cx, dir, u64::MAX)?;
+        let inode = if self.hidden_by_whiteout(cx, &upper, name)? {
+            self.create_over_whiteout(cx, &upper, name, new)?
+        } else {
+            upper.create(cx, name, new)?
+        };
+        let real = Real {
+            upper: Some(inode),
+            lowers: Vec::new(),
+        };
+        let node = self.node(cx, real, Some((Arc::clone(dir), name.to_vec())))?;
+        dir.changed();
+        Ok(node)
+    }
+
+    /// Makes an object in place of a whiteout, in one step; a directory hides what the whiteout hid.
+    fn create_over_whiteout(
+        &self,
+        cx: &Cx,
+        dir: &InodeRef,
+        name: &[u8],
+        new: &NewInode<'_>,
+    ) -> Result<InodeRef> {
+        let tmp = &self.work(cx)?.tmp;
+        let tmp_name = self.tmp_name();
+        let inode = tmp.create(cx, &tmp_name, new)?;
+        if !matches!(new.kind, NewKind::Directory) {
+            tmp.rename(cx, &tmp_name, dir, name, RenameFlags::empty())?;
+            return Ok(inode);
+        }
+        xattr::set_opaque(cx, &inode)?;
+        tmp.rename(cx, &tmp_name, dir, name, RenameFlags::EXCHANGE)?;
+        tmp.unlink(cx, &tmp_name)?;
+        Ok(inode)
+    }
+
+    pub(crate) fn link(
+        &self,
+        cx: &Cx,
+        dir: &Arc<Node>,
+        name: &[u8],
+        target: &Arc<Node>,
+    ) -> Result<()> {
+        if target.is_dir() {
+            return Err(Errno::EPERM);
+        }
+        let _tree = self.tree.lock();
+        self.must_be_free(cx, dir, name)?;
+        let inode = self.copy_up_locked(cx, target, u64::MAX)?;
+        let upper = self.copy_up_locked(cx, dir, u64::MAX)?;
+        if self.hidden_by_whiteout(cx, &upper, name)? {
+            let tmp = &self.work(cx)?.tmp;
+            let tmp_name = self.tmp_name();
+            tmp.link(cx, &tmp_name, &inode)?;
+            tmp.rename(cx, &tmp_name, &upper, name, RenameFlags::empty())?;
+        } else {
+            upper.link(cx, name, &inode)?;
+        }
+        if xattr::origin(cx, &inode)?.is_some() {
+            xattr::set_impure(cx, &upper)?;
+        }
+        self.count_names(cx, target, 1)?;
+        target.found(target.real(), Some((Arc::clone(dir), name.to_vec())));
+        dir.changed();
+        Ok(())
+    }
+
+    /// The number of names of an indexed file changes; its index entry goes with the last.
+    pub(crate) fn count_names(&self, cx: &Cx, node: &Arc<Node>, by: i32) -> Result<()> {
+        let Some(names) = node.names(cx)? else {
+            return Ok(());
+        };
+        let upper = self.copy_up_locked(cx, node, u64::MAX)?;
+        let names = names.saturating_add_signed(by);
+        xattr::set_names(cx, &upper, names)?;
+        node.set_names(names);
+        if names == 0 {
+            match self.work(cx)?.index.unlink(cx, &index_name(node.ino)) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a whiteout at `name`, over whatever file the upper directory has there.
+    pub(crate) fn white_out(
+        &self,
+        cx: &Cx,
+        dir: &InodeRef,
+        name: &[u8],
+        replace: bool,
+    ) -> Result<()> {
+        if !replace {
+            dir.create(cx, name, &WHITEOUT)?;
+            return Ok(());
+        }
+        let tmp = &self.work(cx)?.tmp;
+        let tmp_name = self.tmp_name();
+        tmp.create(cx, &tmp_name, &WHITEOUT)?;
+        tmp.rename(cx, &tmp_name, dir, name, RenameFlags::empty())
+    }
+
+    pub(crate) fn unlink(&self, cx: &Cx, dir: &Arc<Node>, name: &[u8]) -> Result<()> {
+        let _tree = self.tree.lock();
+        let node = self.lookup(cx, dir, name)?;
+        if node.is_dir() {
+            return Err(Errno::EISDIR);
+        }
+        let upper = self.copy_up_locked(cx, dir, u64::MAX)?;
+        // Names of a file with links are counted before one goes: the copy may need that very name.
+        self.count_names(cx, &node, -1)?;
+        let in_upper = match upper.lookup(cx, name) {
+            Ok(_) => true,
+            Err(Errno::ENOENT) => false,
+            Err(e) => return Err(e),
+        };
+        if self.has_lower(cx, dir, name)? {
+            self.white_out(cx, &upper, name, in_upper)?;
+        } else {
+            upper.unlink(cx, name)?;
+        }
+        node.lost_place(dir, name);
+        dir.changed();
+        Ok(())
+    }
+
+    pub(crate) fn rmdir(&self, cx: &Cx, dir: &Arc<Node>, name: &[u8]) -> Result<()> {
+        let _tree = self.tree.lock();
+        let node = self.lookup(cx, dir, name)?;
+        if !node.is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        if !self.listing(cx, &node)?.is_empty() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        let upper = self.copy_up_locked(cx, dir, u64::MAX)?;
+        let below = self.has_lower(cx, dir, name)?;
+        match node.upper() {
+            Some(victim) if below => {
+                let tmp = &self.work(cx)?.tmp;
+                let tmp_name = self.tmp_name();
+                tmp.create(cx, &tmp_name, &WHITEOUT)?;
+                tmp.rename(cx, &tmp_name, &upper, name, RenameFlags::EXCHANGE)?;
+                self.clear_directory(cx, &victim)?;
+                tmp.rmdir(cx, &tmp_name)?;
+            }
+            Some(victim) => {
+                // What is left in it are whiteouts.
+                self.clear_directory(cx, &victim)?;
+                upper.rmdir(cx, name)?;
+            }
+            None => self.white_out(cx, &upper, name, false)?,
+        }
+        node.lost_place(dir, name);
+        dir.changed();
+        Ok(())
+    }
+
+    /// What kind of upper entry stands at a name, if any.
+    pub(crate) fn upper_kind(
+        &self,
+        cx: &Cx,
+        dir: &InodeRef,
+        name: &[u8],
+    ) -> Result<Option<FileType>> {
+        match dir.lookup(cx, name) {
+            Ok(found) => Ok(Some(found.kind())),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
