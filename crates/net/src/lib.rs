@@ -1,3 +1,191 @@
-//! Sockets: Unix, and Internet by host sockets.
+//! Sockets: Unix sockets in the process, Internet sockets by host sockets, and route netlink.
+//!
+//! [`Network`] belongs to a machine; it makes sockets, which are [`FileOps`] with
+//! [`FileOps::as_socket`]. Unix sockets never touch the host: [`unix`] moves bytes and open files between
+//! queues. Internet sockets are non-blocking host sockets whose readiness comes through the host's reactor.
+//! Netlink answers the questions that resolvers and `ip` ask from the host's interfaces and routes.
+//! [`cmsg`] turns the guest's control messages into open files and back.
 
 #![forbid(unsafe_code)]
+
+pub mod cmsg;
+mod icmp;
+mod inet;
+mod interface;
+mod netlink;
+mod option;
+mod route;
+pub mod unix;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tuxlet_uapi::{
+    errno::{EAFNOSUPPORT, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT, Result},
+    netlink::NETLINK_ROUTE,
+    socket::{
+        AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP,
+        IPPROTO_UDP, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
+    },
+};
+use tuxlet_vfs::{Attr, Cx, DeviceId, FileOps, FileType, cx::cap};
+
+/// Highest address family number of Linux 6.12 plus one (`AF_MAX`).
+const AF_MAX: u32 = 46;
+
+/// The network of one machine: the names of its Unix sockets.
+pub struct Network {
+    pub(crate) names: unix::Names,
+    next_ino: AtomicU64,
+    dev: DeviceId,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
+}
+
+/// The device number that sockets show in `st_dev`.
+fn sockfs_dev() -> DeviceId {
+    static DEV: OnceLock<DeviceId> = OnceLock::new();
+    *DEV.get_or_init(DeviceId::anonymous)
+}
+
+impl Network {
+    /// A network without sockets.
+    #[must_use]
+    pub fn new() -> Arc<Network> {
+        Arc::new(Network {
+            names: unix::Names::default(),
+            next_ino: AtomicU64::new(1),
+            dev: sockfs_dev(),
+        })
+    }
+
+    /// socket(2), in the order of Linux' checks. `kind` has no `SOCK_*` flags.
+    ///
+    /// Errors: `EINVAL` for an impossible family or type, `EAFNOSUPPORT`, `ESOCKTNOSUPPORT`,
+    /// `EPROTONOSUPPORT`, `EPERM` for a raw socket without `CAP_NET_RAW`, and the host's.
+    pub fn socket(
+        self: &Arc<Self>,
+        cx: &Cx,
+        domain: u32,
+        kind: u32,
+        protocol: u32,
+    ) -> Result<Arc<dyn FileOps>> {
+        if domain >= AF_MAX {
+            return Err(EAFNOSUPPORT);
+        }
+        if kind == 0 || kind > 10 {
+            return Err(EINVAL);
+        }
+        match domain as u16 {
+            AF_UNIX => Ok(Arc::new(unix::UnixSocket::new(self, cx, kind, protocol)?)),
+            AF_INET | AF_INET6 => {
+                let domain = domain as u16;
+                let protocol = inet_protocol(cx, domain, kind, protocol)?;
+                Ok(Arc::new(inet::InetSocket::new(
+                    self.node(cx),
+                    cx,
+                    domain,
+                    kind,
+                    protocol,
+                )?))
+            }
+            AF_NETLINK => {
+                if kind != SOCK_RAW && kind != SOCK_DGRAM {
+                    return Err(ESOCKTNOSUPPORT);
+                }
+                if protocol != NETLINK_ROUTE {
+                    return Err(EPROTONOSUPPORT);
+                }
+                Ok(Arc::new(netlink::NetlinkSocket::new(self.node(cx), kind)))
+            }
+            _ => Err(EAFNOSUPPORT),
+        }
+    }
+
+    /// socketpair(2): two connected sockets, which only Unix sockets can be. `EOPNOTSUPP` for others.
+    pub fn socketpair(
+        self: &Arc<Self>,
+        cx: &Cx,
+        domain: u32,
+        kind: u32,
+        protocol: u32,
+    ) -> Result<(Arc<dyn FileOps>, Arc<dyn FileOps>)> {
+        if domain != u32::from(AF_UNIX) {
+            self.socket(cx, domain, kind, protocol)?;
+            return Err(EOPNOTSUPP);
+        }
+        let (a, b) = unix::UnixSocket::pair(self, cx, kind, protocol)?;
+        Ok((Arc::new(a), Arc::new(b)))
+    }
+
+    /// The inode of a new socket.
+    pub(crate) fn node(&self, cx: &Cx) -> Node {
+        Node {
+            dev: self.dev,
+            ino: self.next_ino.fetch_add(1, Ordering::Relaxed),
+            uid: cx.cred.fsuid,
+            gid: cx.cred.fsgid,
+        }
+    }
+}
+
+/// Checks type and protocol of an Internet socket and fills in protocol 0.
+fn inet_protocol(cx: &Cx, domain: u16, kind: u32, protocol: u32) -> Result<u32> {
+    if protocol >= 263 {
+        return Err(EINVAL);
+    }
+    let icmp = if domain == AF_INET {
+        IPPROTO_ICMP
+    } else {
+        IPPROTO_ICMPV6
+    };
+    match (kind, protocol) {
+        (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(IPPROTO_TCP),
+        (SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(IPPROTO_UDP),
+        (SOCK_DGRAM, p) if p == icmp => Ok(icmp),
+        (SOCK_RAW, 0) => Err(EPROTONOSUPPORT),
+        (SOCK_RAW, _) if !cx.cred.has_cap(cap::NET_RAW) => Err(EPERM),
+        (SOCK_RAW, p) => Ok(p),
+        (SOCK_STREAM | SOCK_DGRAM, _) => Err(EPROTONOSUPPORT),
+        (SOCK_SEQPACKET, _) | (_, _) => Err(ESOCKTNOSUPPORT),
+    }
+}
+
+/// What stat(2) tells of a socket that has no name in a file system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node {
+    dev: DeviceId,
+    pub(crate) ino: u64,
+    uid: u32,
+    gid: u32,
+}
+
+impl Node {
+    pub(crate) fn attr(&self, cx: &Cx) -> Attr {
+        Attr {
+            dev: self.dev,
+            ino: self.ino,
+            kind: FileType::Socket,
+            mode: 0o777,
+            nlink: 1,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: DeviceId::default(),
+            size: 0,
+            blksize: 4096,
+            blocks: 0,
+            atime: cx.now,
+            mtime: cx.now,
+            ctime: cx.now,
+            btime: None,
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Route netlink: answers about links, addresses and routes, from what the host tells.
+//!
+//! The guest can look but not change anything: `RTM_NEW*` and `RTM_DEL*` give `EPERM`.
+
+use crate::interface::hardware_type;
+use tuxlet_host::net::{Interface, interfaces, routes};
+use tuxlet_uapi::{
+    errno::{EINVAL, ENODEV, EOPNOTSUPP, EPERM, Errno, Result},
+    netlink::*,
+    socket::{AF_INET, AF_INET6, AF_UNSPEC, IFF_LOOPBACK, IFF_LOWER_UP, IFF_RUNNING},
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Size of the message header.
+const HEADER: usize = size_of::<Nlmsghdr>();
+/// A datagram of a dump holds about this many bytes.
+const DATAGRAM: usize = 8192;
+/// `IF_OPER_UP`, `IF_OPER_DOWN`.
+const OPER: [u8; 2] = [2, 6];
+/// `RTNH_F_ONLINK` and others are not known; routes have no flags.
+const FOREVER: u32 = u32::MAX;
+
+/// One message under construction.
+struct Message(Vec<u8>);
+
+impl Message {
+    fn new<T: IntoBytes + Immutable>(
+        kind: u16,
+        flags: u16,
+        to: &Nlmsghdr,
+        port: u32,
+        body: &T,
+    ) -> Message {
+        let header = Nlmsghdr {
+            nlmsg_len: 0,
+            nlmsg_type: kind,
+            nlmsg_flags: flags,
+            nlmsg_seq: to.nlmsg_seq,
+            nlmsg_pid: port,
+        };
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend_from_slice(body.as_bytes());
+        Message(bytes)
+    }
+
+    fn attribute(&mut self, kind: u16, data: &[u8]) {
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        let len = (size_of::<Rtattr>() + data.len()) as u16;
+        self.0.extend_from_slice(
+            Rtattr {
+                rta_len: len,
+                rta_type: kind,
+            }
+            .as_bytes(),
+        );
+        self.0.extend_from_slice(data);
+    }
+
+    fn text(&mut self, kind: u16, text: &str) {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.push(0);
+        self.attribute(kind, &bytes);
+    }
+
+    fn int(&mut self, kind: u16, value: u32) {
+        self.attribute(kind, &value.to_le_bytes());
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let len = self.0.len() as u32;
+        self.0[..4].copy_from_slice(&len.to_le_bytes());
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self.0
+    }
+}
+
+/// The datagrams that answer what a program sent; `port` is its netlink port.
+pub(crate) fn answer(mut request: &[u8], port: u32) -> Vec<Vec<u8>> {
+    let mut datagrams = Vec::new();
+    while let Ok((header, _)) = Nlmsghdr::read_from_prefix(request) {
+        let len = header.nlmsg_len as usize;
+        if len < HEADER || len > request.len() {
+            break;
+        }
+        let body = &request[HEADER..len];
+        request = request.get(len.next_multiple_of(4)..).unwrap_or_default();
+        if header.nlmsg_flags & NLM_F_REQUEST == 0 || header.nlmsg_type < NLMSG_MIN_TYPE {
+            if header.nlmsg_flags & NLM_F_ACK != 0 {
+                datagrams.push(error(&header, port, None));
+            }
+            continue;
+        }
+        match one(&header, body, port) {
+            Ok((messages, dump)) => {
+                pack(&mut datagrams, messages);
+                if dump {
+                    let done = Message::new(NLMSG_DONE, NLM_F_MULTI, &header, port, &0i32);
+                    datagrams.push(done.finish());
+                } else if header.nlmsg_flags & NLM_F_ACK != 0 {
+                    datagrams.push(error(&header, port, None));
+                }
+            }
+            Err(e) => datagrams.push(error(&header, port, Some(e))),
+        }
+    }
+    datagrams
+}
+
+/// Puts messages together into datagrams.
+fn pack(datagrams: &mut Vec<Vec<u8>>, messages: Vec<Vec<u8>>) {
+    let mut current = Vec::new();
+    for message in messages {
+        if !current.is_empty() && current.len() + message.len() > DATAGRAM {
+            datagrams.push(std::mem::take(&mut current));
+        }
+        current.extend(message);
+    }
+    if !current.is_empty() {
+        datagrams.push(current);
+    }
+}
+
+/// `NLMSG_ERROR`: an error, or an acknowledgement.
+fn error(to: &Nlmsghdr, port: u32, error: Option<Errno>) -> Vec<u8> {
+    let body = Nlmsgerr {
+        error: error.map_or(0, |e| -e.raw()),
+        msg: *to,
+    };
+    Message::new(NLMSG_ERROR, 0, to, port, &body).finish()
+}
+
+type Answer = Result<(Vec<Vec<u8>>, bool)>;
+
+fn one(header: &Nlmsghdr, body: &[u8], port: u32) -> Answer {
+    let dump = header.nlmsg_flags & NLM_F_DUMP != 0;
+    // A dump may come with a short body of which only the family counts.
+    let family = body.first().copied().map_or(AF_UNSPEC, u16::from);
+    let flags = if dump { NLM_F_MULTI } else { 0 };
+    let messages = match header.nlmsg_type {
+        RTM_GETLINK => links(header, body, port, flags, dump)?,
+        RTM_GETADDR if dump => addresses(header, family, port),
+        RTM_GETROUTE if dump => all_routes(header, family, port),
+        RTM_GETNEIGH | RTM_GETRULE | RTM_GETQDISC | RTM_GETSTATS if dump => Vec::new(),
+        // Types come in fours: new, delete, get, set.
+        kind if (kind - NLMSG_MIN_TYPE) % 4 != 2 => return Err(EPERM),
+        _ => return Err(EOPNOTSUPP),
+    };
+    Ok((messages, dump))
+}
+
+fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut all = Vec::new();
+    while let Ok((attr, _)) = Rtattr::read_from_prefix(bytes) {
+        let len = usize::from(attr.rta_len);
+        let Some(data) = bytes.get(size_of::<Rtattr>()..len) else {
+            break;
+        };
+        all.push((attr.rta_type & 0x3fff, data));
+        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    all
+}
+
+fn links(
+    header: &Nlmsghdr,
+    body: &[u8],
+    port: u32,
+    flags: u16,
+    dump: bool,
+) -> Result<Vec<Vec<u8>>> {
+    let all = interfaces();
+    if dump {
+        return Ok(all.iter().map(|i| link(header, i, port, flags)).collect());
+    }
+    let (info, rest) = Ifinfomsg::read_from_prefix(body).map_err(|_| EINVAL)?;
+    let name = attributes(rest)
+        .into_iter()
+        .find(|&(kind, _)| kind == IFLA_IFNAME)
+        .map(|(_, n)| n);
+    let found = all.iter().find(|i| {
+        if info.ifi_index > 0 {
+            i.index == info.ifi_index.cast_unsigned()
+        } else {
+            name.is_some_and(|n| n.split(|&b| b == 0).next() == Some(i.name.as_bytes()))
+        }
+    });
+    if info.ifi_index <= 0 && name.is_none() {
+        return Err(EINVAL);
+    }
+    Ok(vec![link(header, found.ok_or(ENODEV)?, port, flags)])
+}
+
+fn link(header: &Nlmsghdr, interface: &Interface, port: u32, flags: u16) -> Vec<u8> {
+    let up = interface.flags & IFF_RUNNING != 0;
+    let info = Ifinfomsg {
+        ifi_family: AF_UNSPEC as u8,
+        ifi_type: hardware_type(interface),
+        ifi_index: interface.index.cast_signed(),
+        ifi_flags: interface.flags | if up { IFF_LOWER_UP } else { 0 },
+        ..Ifinfomsg::default()
+    };
+    let loopback = interface.flags & IFF_LOOPBACK != 0;
+    let mut message = Message::new(RTM_NEWLINK, flags, header, port, &info);
+    message.text(IFLA_IFNAME, &interface.name);
+    message.int(IFLA_TXQLEN, 1000);
+    // An interface of loopback kind has no operational state.
+    message.attribute(
+        IFLA_OPERSTATE,
+        &[if loopback { 0 } else { OPER[usize::from(!up)] }],
+    );
+    message.attribute(IFLA_LINKMODE, &[0]);
+    message.int(IFLA_MTU, interface.mtu);
+    message.int(IFLA_GROUP, 0);
+    message.int(IFLA_PROMISCUITY, 0);
+    message.int(IFLA_NUM_TX_QUEUES, 1);
+    message.int(IFLA_NUM_RX_QUEUES, 1);
+    message.attribute(IFLA_CARRIER, &[u8::from(up)]);
+    message.text(IFLA_QDISC, if loopback { "noqueue" } else { "fq_codel" });
+    if !interface.hardware.is_empty() {
+        message.attribute(IFLA_ADDRESS, &interface.hardware);
+        let broadcast = if loopback { 0 } else { 0xff };
+        message.attribute(IFLA_BROADCAST, &vec![broadcast; interface.hardware.len()]);
+    }
+    message.finish()
+}
+
+fn addresses(header: &Nlmsghdr, family: u16, port: u32) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    for interface in &interfaces() {
+        for address in &interface.addrs {
+            if family != AF_UNSPEC && family != address.family {
+                continue;
+            }
+            let local = interface.flags & IFF_LOOPBACK != 0;
+            let link_local =
+                address.family == AF_INET6 && address.address.starts_with(&[0xfe, 0x80]);
+            let body = Ifaddrmsg {
+                ifa_family: address.family as u8,
+                ifa_prefixlen: address.prefix_len,
+                ifa_flags: IFA_F_PERMANENT as u8,
+                ifa_scope: if local {
+                    RT_SCOPE_HOST
+                } else if link_local {
+                    RT_SCOPE_LINK
+                } else {
+                    RT_SCOPE_UNIVERSE
+                },
+                ifa_index: interface.index,
+            };
+            let mut message = Message::new(RTM_NEWADDR, NLM_F_MULTI, header, port, &body);
+            message.attribute(IFA_ADDRESS, &address.address);
+            if address.family == AF_INET {
+                message.attribute(IFA_LOCAL, &address.address);
+                if let Some(broadcast) = &address.broadcast {
+                    message.attribute(IFA_BROADCAST, broadcast);
+                }
+                message.text(IFA_LABEL, &interface.name);
+            }
+            message.int(IFA_FLAGS, IFA_F_PERMANENT);
+            let lifetimes = IfaCacheinfo {
+                ifa_prefered: FOREVER,
+                ifa_valid: FOREVER,
+                ..IfaCacheinfo::default()
+            };
+            message.attribute(IFA_CACHEINFO, lifetimes.as_bytes());
+            messages.push(message.finish());
+        }
+    }
+    messages
+}
+
+fn all_routes(header: &Nlmsghdr, family: u16, port: u32) -> Vec<Vec<u8>> {
+    let links = interfaces();
+    let mut messages = Vec::new();
+    for route in routes() {
+        let of = if route.destination.len() == 4 {
+            AF_INET
+        } else {
+            AF_INET6
+        };
+        let Some(link) = links.iter().find(|l| l.name == route.interface) else {
+            continue;
+        };
+        if family != AF_UNSPEC && family != of {
+            continue;
+        }
+        let body = Rtmsg {
+            rtm_family: of as u8,
+            rtm_dst_len: route.prefix_len,
+            rtm_table: RT_TABLE_MAIN,
+            rtm_protocol: if route.gateway.is_some() {
+                RTPROT_BOOT
+            } else {
+                RTPROT_KERNEL
+            },
+            rtm_scope: if route.gateway.is_some() || of == AF_INET6 {
+                RT_SCOPE_UNIVERSE
+            } else {
+                RT_SCOPE_LINK
+            },
+            rtm_type: RTN_UNICAST,
+            ..Rtmsg::default()
+        };
+        let mut message = Message::new(RTM_NEWROUTE, NLM_F_MULTI, header, port, &body);
+        message.int(RTA_TABLE, u32::from(RT_TABLE_MAIN));
+        if route.prefix_len > 0 {
+            message.attribute(RTA_DST, &route.destination);
+        }
+        if let Some(gateway) = &route.gateway {
+            message.attribute(RTA_GATEWAY, gateway);
+        } else if let Some(own) = link.addrs.iter().find(|a| a.family == of && of == AF_INET) {
+            message.attribute(RTA_PREFSRC, &own.address);
+        }
+        message.int(RTA_OIF, link.index);
+        if route.metric > 0 {
+            message.int(RTA_PRIORITY, route.metric);
+        }
+        messages.push(message.finish());
+    }
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request<T: IntoBytes + Immutable>(kind: u16, flags: u16, body: &T) -> Vec<u8> {
+        let to = Nlmsghdr {
+            nlmsg_seq: 77,
+            ..Nlmsghdr::default()
+        };
+        Message::new(kind, flags, &to, 0, body).finish()
+    }
+
+    fn headers(datagrams: &[Vec<u8>]) -> Vec<Nlmsghdr> {
+        let mut all = Vec::new();
+        for mut bytes in datagrams.iter().map(Vec::as_slice) {
+            while let Ok((header, _)) = Nlmsghdr::read_from_prefix(bytes) {
+                all.push(header);
+                bytes = &bytes[(header.nlmsg_len as usize).next_multiple_of(4)..];
+            }
+            assert!(bytes.is_empty());
+        }
+        all
+    }
+
+    #[test]
+    fn dumps_end_with_done() {
+        for kind in [RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH] {
+            let got = answer(&request(kind, NLM_F_REQUEST | NLM_F_DUMP, &0u32), 5);
+            let all = headers(&got);
+            let (last, rest) = all.split_last().unwrap();
+            assert_eq!(last.nlmsg_type, NLMSG_DONE);
+            for header in rest {
+                assert_eq!(header.nlmsg_type, kind - 2);
+                assert_eq!((header.nlmsg_seq, header.nlmsg_pid), (77, 5));
+                assert_eq!(header.nlmsg_flags, NLM_F_MULTI);
+            }
+        }
+    }
+
+    #[test]
+    fn changes_and_unknown_links_are_refused() {
+        let code = |got: &[Vec<u8>]| i32::from_le_bytes(got[0][16..20].try_into().unwrap());
+        let set = answer(
+            &request(
+                RTM_NEWLINK,
+                NLM_F_REQUEST | NLM_F_ACK,
+                &Ifinfomsg::default(),
+            ),
+            5,
+        );
+        assert_eq!(code(&set), -EPERM.raw());
+        let info = Ifinfomsg {
+            ifi_index: 9999,
+            ..Ifinfomsg::default()
+        };
+        let get = answer(&request(RTM_GETLINK, NLM_F_REQUEST, &info), 5);
+        assert_eq!(code(&get), -ENODEV.raw());
+        assert!(answer(&[1, 2, 3], 5).is_empty());
+        assert!(answer(&[0xff; 64], 5).is_empty());
+    }
+}
