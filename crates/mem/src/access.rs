@@ -38,6 +38,22 @@ impl Prot {
     /// Everything.
     pub const RWX: Self = Self::RW.union(Self::EXEC);
 
+    /// What a page table entry grants for a mapping with this protection: writing implies reading.
+    #[must_use]
+    pub(crate) const fn granted(self) -> Self {
+        if self.contains(Self::WRITE) {
+            self.union(Self::READ)
+        } else {
+            self
+        }
+    }
+
+    /// As [`granted`](Self::granted), while writing is to be noticed.
+    #[must_use]
+    pub(crate) const fn granted_read_only(self) -> Self {
+        self.granted().difference(Self::WRITE)
+    }
+
     /// Whether a page with this protection allows `access`.
     #[inline]
     #[must_use]

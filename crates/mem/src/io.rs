@@ -5,7 +5,8 @@ use tuxlet_uapi::errno::Result;
 /// Where a write(2) takes its data from.
 pub trait IoRead {
     /// Moves the next bytes into `buf` and returns how many: fewer than `buf.len()` at the end of the source
-    /// or before an address that cannot be read. `EFAULT` only if not even the first byte can be read.
+    /// or before an address that cannot be read. `EFAULT` only if not even the first byte can be read. What was
+    /// moved is consumed: there is no way back, so room for it is made sure of first where that matters.
     fn read_into(&mut self, buf: &mut [u8]) -> Result<usize>;
 
     /// Copies the next bytes as [`read_into`](Self::read_into) does, but stays before them: for a destination

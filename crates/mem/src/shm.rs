@@ -140,7 +140,25 @@ impl ShmObject {
         loop {
             let at = end(done).ok_or(Errno::EFBIG)?;
             let start = (at & PAGE_MASK) as usize;
-            let n = (buf.len() - start).min(from.remaining());
+            let room = usize::try_from(i64::MAX as u64 - at).unwrap_or(usize::MAX);
+            let n = (buf.len() - start).min(from.remaining()).min(room);
+            if n == 0 {
+                let too_big = done == 0 && from.remaining() != 0;
+                return if too_big { Err(Errno::EFBIG) } else { Ok(done) };
+            }
+            // Room first, then data: what was read from the source cannot be put back.
+            if self
+                .state
+                .lock()
+                .page(&self.budget, at >> PAGE_SHIFT)
+                .is_err()
+            {
+                return if done == 0 {
+                    Err(Errno::ENOSPC)
+                } else {
+                    Ok(done)
+                };
+            }
             // The lock is not held while user memory is read: that may fault on this very object.
             let n = match from.read_into(&mut buf[..n]) {
                 Ok(0) => return Ok(done),
@@ -148,14 +166,9 @@ impl ShmObject {
                 Err(e) if done == 0 => return Err(e),
                 Err(_) => return Ok(done),
             };
-            let Some(new_end) = end(done + n) else {
-                return if done == 0 {
-                    Err(Errno::EFBIG)
-                } else {
-                    Ok(done)
-                };
-            };
+            let new_end = at + n as u64;
             let mut state = self.state.lock();
+            // Unless somebody cut it off meanwhile, the page is there.
             match state.page(&self.budget, at >> PAGE_SHIFT) {
                 Ok(page) => page.write(start, &buf[..n]),
                 Err(_) if done == 0 => return Err(Errno::ENOSPC),

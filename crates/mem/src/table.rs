@@ -189,9 +189,9 @@ impl PageTable {
                 }
             }
         }
-        // SAFETY: as above.
         Ok(Leaf {
             number: addr >> SHIFT[LEAF - 1],
+            // SAFETY: as in `slot`.
             node: unsafe { node(raw) },
         })
     }
@@ -216,8 +216,8 @@ impl PageTable {
 
 impl Drop for PageTable {
     fn drop(&mut self) {
-        // SAFETY: exclusive access: every count that an entry holds is taken over once.
         self.for_each(0, 1 << 48, |_, slot| {
+            // SAFETY: exclusive access: every count that an entry holds is taken over once.
             drop(unsafe { Pte::load(slot).take_frame() })
         });
         self.free_nodes(0, 1 << 48, 0, 1 << 48);

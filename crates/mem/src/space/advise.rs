@@ -129,7 +129,7 @@ impl AddressSpace {
             _ => (VmaFlags::empty(), VmaFlags::RANDOM | VmaFlags::SEQUENTIAL),
         };
         inner.vmas.update(&(range.start..end), |vma| {
-            vma.flags = vma.flags - clear | set
+            vma.flags = (vma.flags - clear) | set
         });
         result
     }

@@ -151,10 +151,10 @@ impl AddressSpace {
                 if let Some(object) = &vma.object {
                     object.dirty(vma.page_index(page));
                 }
-                old.with_prot(vma.prot)
+                old.with_prot(vma.prot.granted())
             } else {
                 // Entries follow their VMA in everything but WRITE, so this is not reached; it would be right.
-                old.with_prot(vma.prot - Prot::WRITE)
+                old.with_prot(vma.prot.granted_read_only())
             };
             if old.replace(slot, new) {
                 if !old.is_present() {
@@ -185,11 +185,11 @@ impl AddressSpace {
 
     /// An entry for a page that is not present.
     fn first_entry(&self, vma: &Vma, page: u64, access: Access) -> Result<Pte, FaultKind> {
-        let read_only = vma.prot - Prot::WRITE;
+        let read_only = vma.prot.granted_read_only();
         let Some(object) = &vma.object else {
             if access == Access::Write {
                 let frame = self.budget.alloc().map_err(oom)?;
-                return Ok(Pte::new(frame.into_raw(), vma.prot, Pte::ANON));
+                return Ok(Pte::new(frame.into_raw(), vma.prot.granted(), Pte::ANON));
             }
             let zero = PageRef::zero_frame().ok_or(FaultKind::Oom)?;
             return Ok(Pte::new(zero.ptr() as u64, read_only, Pte::ZERO));
@@ -203,13 +203,13 @@ impl AddressSpace {
         if vma.is_shared() && access == Access::Write {
             let frame = object.page(index, Access::Write)?;
             object.dirty(index);
-            return Ok(Pte::new(frame.into_raw(), vma.prot, kind));
+            return Ok(Pte::new(frame.into_raw(), vma.prot.granted(), kind));
         }
         let frame = object.page(index, Access::Read)?;
         if access == Access::Write {
             let copy = self.budget.alloc_dirty().map_err(oom)?;
             copy.copy_from(&frame);
-            return Ok(Pte::new(copy.into_raw(), vma.prot, Pte::ANON));
+            return Ok(Pte::new(copy.into_raw(), vma.prot.granted(), Pte::ANON));
         }
         Ok(Pte::new(frame.into_raw(), read_only, kind))
     }
@@ -289,7 +289,7 @@ impl AddressSpace {
             let frame = std::mem::ManuallyDrop::new(unsafe { PageRef::from_raw(old.frame()) });
             if frame.is_unique() {
                 // Only this entry refers to the frame, and nobody can copy the reference without the lock.
-                old.with_prot(prot).without(Pte::CODE).store(slot);
+                old.with_prot(prot.granted()).without(Pte::CODE).store(slot);
                 return Ok(());
             }
         }
@@ -301,7 +301,7 @@ impl AddressSpace {
             copy.copy_from(&unsafe { old.pin() });
             copy
         };
-        let new = Pte::new(copy.into_raw(), prot, Pte::ANON);
+        let new = Pte::new(copy.into_raw(), prot.granted(), Pte::ANON);
         new.store(slot);
         self.resident.sub(old);
         self.resident.add(new);

@@ -65,7 +65,7 @@ impl AddressSpace {
                 let flags = flags_for(on_fault);
                 inner
                     .vmas
-                    .update(&(0..TASK_SIZE), |v| v.flags = v.flags - LOCKED | flags);
+                    .update(&(0..TASK_SIZE), |v| v.flags = (v.flags - LOCKED) | flags);
             }
         }
         if current && !on_fault {
@@ -102,9 +102,9 @@ fn set_flags(inner: &mut Inner, range: &Range<u64>, flags: VmaFlags) -> Result<(
         }
         end = vma.end.min(range.end);
     }
-    inner
-        .vmas
-        .update(&(range.start..end), |v| v.flags = v.flags - LOCKED | flags);
+    inner.vmas.update(&(range.start..end), |v| {
+        v.flags = (v.flags - LOCKED) | flags
+    });
     if end < range.end {
         Err(Errno::ENOMEM)
     } else {

@@ -77,7 +77,7 @@ impl AddressSpace {
 
     /// Makes present entries follow their VMA.
     fn protect_entries(&self, inner: &Inner, vma: &Vma, range: &Range<u64>, batch: &mut Batch) {
-        let read_only = vma.prot - Prot::WRITE;
+        let read_only = vma.prot.granted_read_only();
         let writable = vma.prot.contains(Prot::WRITE);
         inner.table.for_each(range.start, range.end, |addr, slot| {
             let old = Pte::load(slot);
@@ -85,7 +85,11 @@ impl AddressSpace {
             let keeps_write = writable
                 && (old.allows(Access::Write)
                     || !vma.is_shared() && old.has(Pte::ANON) && is_unshared(old));
-            let mut new = old.with_prot(if keeps_write { vma.prot } else { read_only });
+            let mut new = old.with_prot(if keeps_write {
+                vma.prot.granted()
+            } else {
+                read_only
+            });
             if old.has(Pte::CODE) && !vma.prot.contains(Prot::EXEC) {
                 self.notify(addr, addr + PAGE_SIZE, Why::Protected);
                 new = new.without(Pte::CODE);

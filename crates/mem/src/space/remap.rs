@@ -188,6 +188,8 @@ impl AddressSpace {
                 batch.note(at);
             }
         });
+        // Before the old range goes, so that its page table nodes are not taken for empty.
+        inner.vmas.insert(moved);
         if keep {
             // The old mapping is not locked any more: there is nothing in it.
             let locked = VmaFlags::LOCKED | VmaFlags::LOCKONFAULT;
@@ -195,7 +197,6 @@ impl AddressSpace {
         } else if !from.is_empty() {
             self.unmap_in(inner, &from, batch);
         }
-        inner.vmas.insert(moved);
         Ok(to.clone())
     }
 

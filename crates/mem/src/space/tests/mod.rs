@@ -384,6 +384,34 @@ fn remap_grows_moves_and_shrinks() {
     assert_eq!(peek(&s, g), 5);
 }
 
+/// The page table nodes of the new place were freed with the old place.
+#[test]
+fn remap_within_a_page_table_node_keeps_the_pages() {
+    let s = space();
+    let a = s.map(anon(3).at(Placement::Fixed(0x1000_0000))).unwrap();
+    s.write(a, &7u8).unwrap();
+    let flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    s.remap(a, 3 * P, 3 * P, flags, a - 3 * P).unwrap();
+    assert_eq!(peek(&s, a - 3 * P), 7);
+    let budget = s.budget().clone();
+    drop(s);
+    assert_eq!(budget.used_pages(), 0);
+}
+
+/// Writable memory is readable, whatever `prot` says; this once hung.
+#[test]
+fn write_only_mappings_can_be_read() {
+    let s = space();
+    let a = s.map(MapRequest::anonymous(2 * P, Prot::WRITE)).unwrap();
+    assert_eq!(peek(&s, a), 0);
+    s.write(a, &1u8).unwrap();
+    assert_eq!(peek(&s, a), 1);
+    s.write(a + P, &1u8).unwrap();
+    s.protect(a, 2 * P, Prot::READ, false).unwrap();
+    s.protect(a, 2 * P, Prot::WRITE, false).unwrap();
+    assert_eq!(peek(&s, a + P), 1);
+}
+
 #[test]
 fn advice_drops_pages_of_the_right_kind() {
     let s = space();
@@ -530,3 +558,7 @@ fn words_are_atomic() {
     assert_eq!(s.budget().used_pages(), budget);
     assert_eq!(s.cmpxchg_u32(a, 9, 0), Err(Errno::EFAULT));
 }
+
+mod concurrent;
+mod model;
+mod objects;
