@@ -4,37 +4,18 @@ use crate::node::Node;
 use parking_lot::Mutex;
 use std::{
     any::Any,
-    cell::Cell,
     sync::{Arc, Weak, atomic::Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 use tuxlet_host::fs::SpaceMode;
 use tuxlet_mem::{Backing, FilePages, IoRead, IoWrite, MemoryObject};
-use tuxlet_uapi::{
-    errno::{Errno, Result},
-    fcntl::{
-        FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE,
-        FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE,
-    },
-};
-use tuxlet_vfs::{Attr, Cx, FileOps, Time};
+use tuxlet_uapi::errno::{Errno, Result};
+use tuxlet_vfs::{Attr, Cx, FileOps, Time, bulk};
 
-/// Bytes moved between user memory and the file at a time.
-const CHUNK: usize = 128 << 10;
 /// `SEEK_DATA` of lseek(2).
 const SEEK_DATA: u32 = 3;
 /// Every page of a file.
 const ALL: std::ops::Range<u64> = 0..u64::MAX;
-
-/// Lends the thread's buffer for bulk data: user memory is copied without holding locks, and not in place.
-fn with_buffer<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
-    thread_local!(static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
-    let mut buffer = BUFFER.take();
-    buffer.resize(CHUNK, 0);
-    let out = f(&mut buffer);
-    BUFFER.set(buffer);
-    out
-}
 
 /// The file behind a page cache. It keeps the inode in memory, so that the cache stays the only one.
 #[derive(Debug)]
@@ -109,34 +90,11 @@ impl Node {
         }
     }
 
-    fn read(&self, mut offset: u64, to: &mut dyn IoWrite) -> Result<usize> {
-        if let Some(pages) = self.pages() {
-            return pages.read_at(offset, to);
+    fn read(&self, offset: u64, to: &mut dyn IoWrite) -> Result<usize> {
+        match self.pages() {
+            Some(pages) => pages.read_at(offset, to),
+            None => bulk::read(to, |done, buf| self.read_data(offset + done as u64, buf)),
         }
-        let mut done = 0;
-        with_buffer(|buffer| {
-            while to.remaining() > 0 {
-                let want = buffer.len().min(to.remaining());
-                let got = match self.read_data(offset, &mut buffer[..want]) {
-                    Ok(0) => break,
-                    Ok(got) => got,
-                    Err(_) if done > 0 => break,
-                    Err(e) => return Err(e),
-                };
-                match to.write_from(&buffer[..got]) {
-                    Ok(put) => {
-                        done += put;
-                        offset += put as u64;
-                        if put < got || got < want {
-                            break;
-                        }
-                    }
-                    Err(_) if done > 0 => break,
-                    Err(e) => return Err(e),
-                }
-            }
-            Ok(done)
-        })
     }
 
     /// Writes at an offset, or (`None`) at the end; returns where and how much.
@@ -148,45 +106,27 @@ impl Node {
         let body = self.body()?;
         let _change = body.change.lock();
         let start = at.unwrap_or_else(|| self.meta.lock().size);
-        let noted = |end: u64| {
+        let written = match self.pages() {
+            Some(pages) => {
+                body.growing.store(true, Ordering::Release);
+                let result = pages.write_at(start, from);
+                body.growing.store(false, Ordering::Release);
+                result
+            }
+            None => bulk::write(from, |done, data| {
+                self.write_data(start + done as u64, data)
+            }),
+        }?;
+        if written > 0 {
+            let end = start + written as u64;
             let mut meta = self.meta.lock();
             if end > meta.size {
                 meta.sparse |= start > meta.size;
                 meta.size = end;
             }
             self.touch(&mut meta, cx.now);
-        };
-        if let Some(pages) = self.pages() {
-            body.growing.store(true, Ordering::Release);
-            let result = pages.write_at(start, from);
-            body.growing.store(false, Ordering::Release);
-            if let Ok(n @ 1..) = result {
-                noted(start + n as u64);
-            }
-            return Ok((start, result?));
         }
-        with_buffer(|buffer| {
-            let mut done = 0;
-            while from.remaining() > 0 {
-                let result = from
-                    .read_into(buffer)
-                    .and_then(|n| Ok((n, self.write_data(start + done as u64, &buffer[..n])?)));
-                match result {
-                    Ok((wanted, n)) => {
-                        done += n;
-                        if n == 0 || n < wanted {
-                            break;
-                        }
-                    }
-                    Err(e) if done == 0 => return Err(e),
-                    Err(_) => break,
-                }
-            }
-            if done > 0 {
-                noted(start + done as u64);
-            }
-            Ok((start, done))
-        })
+        Ok((start, written))
     }
 
     pub(crate) fn truncate(&self, cx: &Cx, size: u64) -> Result<()> {
@@ -211,16 +151,7 @@ impl Node {
     }
 
     fn allocate(&self, cx: &Cx, mode: u32, offset: u64, len: u64) -> Result<()> {
-        let how = match mode {
-            0 => SpaceMode::Allocate,
-            FALLOC_FL_KEEP_SIZE => SpaceMode::AllocateKeepSize,
-            m if m == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE => SpaceMode::PunchHole,
-            FALLOC_FL_ZERO_RANGE => SpaceMode::Zero,
-            m if m == FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE => SpaceMode::ZeroKeepSize,
-            FALLOC_FL_COLLAPSE_RANGE => SpaceMode::Collapse,
-            FALLOC_FL_INSERT_RANGE => SpaceMode::Insert,
-            _ => return Err(Errno::EOPNOTSUPP),
-        };
+        let how = SpaceMode::from_fallocate(mode).ok_or(Errno::EOPNOTSUPP)?;
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         self.store.will_change()?;
         let body = self.body()?;
@@ -238,12 +169,8 @@ impl Node {
             (meta.sparse, meta.size) = (true, size);
             self.touch(&mut meta, cx.now);
         }
-        if let Some(pages) = pages {
-            match how {
-                SpaceMode::Allocate | SpaceMode::AllocateKeepSize => {}
-                SpaceMode::Collapse | SpaceMode::Insert => pages.invalidate(offset..u64::MAX),
-                _ => pages.invalidate(offset..end),
-            }
+        if let (Some(pages), Some(range)) = (pages, how.changes(offset, end)) {
+            pages.invalidate(range);
         }
         Ok(())
     }

@@ -14,3 +14,12 @@ mod stat;
 pub use dir::{Dir, Entry};
 pub use file::{File, OpenFile, SpaceMode};
 pub use stat::{FsStat, HostTime, SetTimes, Stat};
+
+/// The user and group that host file calls act as.
+#[must_use]
+pub fn effective_ids() -> (u32, u32) {
+    (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    )
+}

@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod attr;
+pub mod bulk;
 pub mod context;
 pub mod create;
 pub mod cx;

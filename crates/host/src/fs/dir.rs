@@ -2,7 +2,7 @@
 
 use super::{
     file::{File, OpenFile, sync_fs},
-    stat::{FsStat, HostTime, SetTimes, Stat},
+    stat::{FsStat, SetTimes, Stat},
 };
 use crate::errno::from_host;
 use rustix::{
@@ -82,6 +82,11 @@ impl Dir {
     /// Opens a regular file. Anything else gives `EISDIR`, `ELOOP` or `ENXIO`; it never blocks. To open a
     /// device may act on it: look with [`Dir::stat`] first where there can be one.
     pub fn open_file(&self, name: &[u8], how: OpenFile) -> Result<File> {
+        self.open_file_stat(name, how).map(|(file, _)| file)
+    }
+
+    /// As [`Dir::open_file`], with the attributes that the file had then.
+    pub fn open_file_stat(&self, name: &[u8], how: OpenFile) -> Result<(File, Stat)> {
         let name = checked(name)?;
         let mut flags = match (how.read, how.write) {
             (true, true) => OFlags::RDWR,
@@ -99,7 +104,7 @@ impl Dir {
         let fd =
             retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, mode)).map_err(from_host)?;
         let file = File::from_fd(fd);
-        let stat = file.stat()?;
+        let mut stat = file.stat()?;
         if stat.is_dir() {
             return Err(Errno::EISDIR);
         }
@@ -109,8 +114,9 @@ impl Dir {
         // Only now is it known to be a file that may be cut.
         if how.truncate && stat.size > 0 {
             file.set_len(0)?;
+            stat = file.stat()?;
         }
-        Ok(file)
+        Ok((file, stat))
     }
 
     /// The attributes of a name, or of the directory itself for `.`.
@@ -251,13 +257,8 @@ impl Dir {
     }
 
     /// Sets the times of a name.
-    pub fn set_times(
-        &self,
-        name: &[u8],
-        atime: Option<HostTime>,
-        mtime: Option<HostTime>,
-    ) -> Result<()> {
-        let times = SetTimes { atime, mtime }.to_host();
+    pub fn set_times(&self, name: &[u8], times: SetTimes) -> Result<()> {
+        let times = times.to_host();
         rustix::fs::utimensat(&self.fd, checked(name)?, &times, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(from_host)
     }
@@ -470,7 +471,14 @@ mod tests {
         assert_eq!(&buf[..8], b"\0\0\0hello");
         d.set_mode(b"f", 0).unwrap();
         assert_eq!(d.stat(b"f").unwrap().mode, 0o100_000);
-        d.set_times(b"f", None, Some((5, 6))).unwrap();
+        d.set_times(
+            b"f",
+            SetTimes {
+                atime: None,
+                mtime: Some((5, 6)),
+            },
+        )
+        .unwrap();
         assert_eq!(d.stat(b"f").unwrap().mtime, (5, 6));
         let g = d.open_file(b"g", NEW).unwrap();
         assert_eq!(f.copy_to(3, &g, 0, 100).unwrap(), 5);

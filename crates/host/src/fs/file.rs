@@ -64,6 +64,36 @@ pub enum SpaceMode {
     Insert,
 }
 
+impl SpaceMode {
+    /// The meaning of fallocate(2)'s mode bits, if there is one.
+    #[must_use]
+    pub const fn from_fallocate(mode: u32) -> Option<Self> {
+        use tuxlet_uapi::fcntl as f;
+        const PUNCH: u32 = f::FALLOC_FL_PUNCH_HOLE | f::FALLOC_FL_KEEP_SIZE;
+        const ZERO_KEEP: u32 = f::FALLOC_FL_ZERO_RANGE | f::FALLOC_FL_KEEP_SIZE;
+        Some(match mode {
+            0 => Self::Allocate,
+            f::FALLOC_FL_KEEP_SIZE => Self::AllocateKeepSize,
+            PUNCH => Self::PunchHole,
+            f::FALLOC_FL_ZERO_RANGE => Self::Zero,
+            ZERO_KEEP => Self::ZeroKeepSize,
+            f::FALLOC_FL_COLLAPSE_RANGE => Self::Collapse,
+            f::FALLOC_FL_INSERT_RANGE => Self::Insert,
+            _ => return None,
+        })
+    }
+
+    /// The bytes that read differently afterwards, if the range was `offset..end`.
+    #[must_use]
+    pub fn changes(self, offset: u64, end: u64) -> Option<std::ops::Range<u64>> {
+        match self {
+            Self::Allocate | Self::AllocateKeepSize => None,
+            Self::PunchHole | Self::Zero | Self::ZeroKeepSize => Some(offset..end),
+            Self::Collapse | Self::Insert => Some(offset..u64::MAX),
+        }
+    }
+}
+
 /// An open regular file of the host. All reads and writes are positional.
 #[derive(Debug)]
 pub struct File {
