@@ -401,6 +401,10 @@ impl Dir {
 }
 
 enum Target<'a> {
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "other hosts have no /proc")
+    )]
     Path(&'a str),
     Fd(&'a OwnedFd),
 }
