@@ -4,9 +4,11 @@ use crate::{
     clock::Clock,
     config::{Config, EventSink},
     futex::FutexTable,
+    memfd::MemFdMount,
     signal::TaskSignals,
     special::DeviceTable,
     task::{CurrentTask, Mm, MmLayout, Node, Resources, Task, ThreadGroup, Tree, comm_bytes},
+    timer::TimerQueue,
 };
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashSet;
@@ -20,7 +22,7 @@ use tuxlet_uapi::{
     resource::Rusage,
     signal::Signal,
 };
-use tuxlet_vfs::{Cred, Cx, File, FsContext, MountNamespace};
+use tuxlet_vfs::{Cred, Cx, File, FsContext, MountNamespace, locks::LockGraph};
 
 /// Names that uname(2) gives and sethostname(2) sets.
 #[derive(Clone, Debug)]
@@ -51,6 +53,12 @@ pub struct Kernel {
     pub uts: RwLock<UtsNames>,
     /// Drivers of character devices.
     pub devices: DeviceTable,
+    /// Deadlines.
+    pub timers: TimerQueue,
+    /// Who waits for whose file locks.
+    pub lock_graph: LockGraph,
+    /// The internal mount that memory files are on.
+    pub memfds: MemFdMount,
     /// The embedder's ear.
     pub events: Arc<dyn EventSink>,
     /// Woken when a signal is queued anywhere: signalfd(2).
@@ -120,6 +128,9 @@ impl Kernel {
             engine,
             mounts,
             uts: RwLock::new(uts),
+            timers: TimerQueue::default(),
+            lock_graph: LockGraph::default(),
+            memfds: MemFdMount::default(),
             devices: DeviceTable::default(),
             events,
             signal_notify: WaitQueue::new(),
@@ -250,6 +261,15 @@ impl Kernel {
                 name.unwrap_or("unknown")
             );
         }
+    }
+
+    /// The live threads of a process; none if there is no such process.
+    #[must_use]
+    pub fn threads_of(&self, tgid: u32) -> Vec<Arc<Task>> {
+        let tree = self.tree.lock();
+        tree.node(tgid)
+            .map(|n| n.threads.clone())
+            .unwrap_or_default()
     }
 
     /// Whether a process is dead or gone.

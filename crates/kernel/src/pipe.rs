@@ -179,6 +179,30 @@ impl PipeEnd {
         opens != partner.seen
     }
 
+    /// How many bytes can be written now. `EPIPE` without readers.
+    pub fn room(&self) -> Result<usize> {
+        let state = self.pipe.state.lock();
+        if state.readers == 0 {
+            return Err(Errno::EPIPE);
+        }
+        Ok(state.capacity.saturating_sub(state.data.len()))
+    }
+
+    /// Up to `max` bytes without taking them: tee(2). Empty without writers, otherwise `EAGAIN` if there are none.
+    pub fn peek(&self, max: usize) -> Result<Vec<u8>> {
+        let state = self.pipe.state.lock();
+        if state.data.is_empty() && state.writers > 0 {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(state.data.iter().take(max).copied().collect())
+    }
+
+    /// Whether two ends belong to one pipe.
+    #[must_use]
+    pub fn same_pipe(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pipe, &other.pipe)
+    }
+
     /// The buffer's size: `F_GETPIPE_SZ`.
     #[must_use]
     pub fn capacity(&self) -> usize {

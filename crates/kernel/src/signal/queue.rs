@@ -30,9 +30,11 @@ impl SigQueue {
         self.queue.is_empty()
     }
 
-    /// Queues a signal; a standard signal that is pending already is dropped: signal(7).
+    /// Queues a signal; a standard signal that is pending already is dropped: signal(7). Not so that of a POSIX
+    /// timer, which has at most one queued and waits for its delivery.
     pub fn push(&mut self, signal: Signal, info: SigInfo) {
-        if !signal.is_realtime() && self.pending.contains(signal) {
+        let once = !signal.is_realtime() && info.si_code != SI_TIMER;
+        if once && self.pending.contains(signal) {
             return;
         }
         self.pending.insert(signal);

@@ -38,15 +38,6 @@ pub fn send_to_process_group(kernel: &Kernel, pgid: u32, info: SigInfo) -> usize
     groups.len()
 }
 
-fn threads(kernel: &Kernel, group: &ThreadGroup) -> Vec<Arc<Task>> {
-    kernel
-        .tree
-        .lock()
-        .node(group.tgid())
-        .map(|n| n.threads.clone())
-        .unwrap_or_default()
-}
-
 fn send(
     kernel: &Kernel,
     group: &Arc<ThreadGroup>,
@@ -54,7 +45,7 @@ fn send(
     info: SigInfo,
 ) -> Result<()> {
     let signal = Signal::new(info.si_signo)?;
-    let tasks = threads(kernel, group);
+    let tasks = kernel.threads_of(group.tgid());
     stop_and_continue(kernel, group, &tasks, signal);
 
     let mut shared = group.signals.lock();

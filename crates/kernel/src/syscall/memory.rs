@@ -106,6 +106,12 @@ pub(super) fn sys_mmap(
             if shared && !file.writable() {
                 request.max_prot.remove(Prot::WRITE);
             }
+            if shared
+                && let Some(memory) = crate::memfd::of(&file)
+                && !memory.may_map_shared(prot_of(prot))?
+            {
+                request.max_prot.remove(Prot::WRITE);
+            }
             request.object = Some(file.ops().mmap_object(&task.cx())?);
             request.offset = offset;
         }

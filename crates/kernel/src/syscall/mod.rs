@@ -2,8 +2,13 @@
 
 pub mod arg;
 mod dir;
+mod eventfd;
+mod eventpoll;
+mod fcntl;
 mod futex;
 mod ids;
+mod inotify;
+mod ioctl;
 mod memory;
 mod misc;
 mod open;
@@ -12,10 +17,12 @@ mod poll;
 mod process;
 mod rw;
 mod signal;
+mod splice;
 mod stat;
 mod strace;
 mod table;
 mod time;
+mod timer;
 mod wait;
 
 pub use arg::{Flags, FromArg, IntoRet, UserPath, UserPtr};

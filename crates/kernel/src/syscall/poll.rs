@@ -29,7 +29,11 @@ fn deadline_of(timeout: Option<Timespec>) -> Result<Option<Instant>> {
 }
 
 /// Installs the temporary mask of a `p` call, unless the pointer is null.
-fn temporary_mask(task: &mut CurrentTask, mask: UserPtr<SigSet>, size: usize) -> Result<()> {
+pub(super) fn temporary_mask(
+    task: &mut CurrentTask,
+    mask: UserPtr<SigSet>,
+    size: usize,
+) -> Result<()> {
     if let Some(mask) = mask.read_opt(task)? {
         if size != size_of::<SigSet>() {
             return Err(Errno::EINVAL);

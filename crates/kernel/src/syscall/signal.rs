@@ -256,17 +256,12 @@ pub(super) fn sys_rt_sigaction(
 
 fn discard_pending(task: &CurrentTask, signal: Signal) {
     let group = task.task.group();
-    let threads = task
-        .kernel
-        .tree
-        .lock()
-        .node(group.tgid())
-        .map(|n| n.threads.clone())
-        .unwrap_or_default();
+    let threads = task.kernel.threads_of(group.tgid());
     group.signals.lock().queue.discard(SigSet::of(signal));
     for thread in threads {
         thread.signals.lock().queue.discard(SigSet::of(signal));
     }
+    group.timers.discarded(signal);
 }
 
 pub(super) fn sys_rt_sigprocmask(

@@ -2,8 +2,8 @@
 //! `docs/generated/SYSCALLS.md` derive from it.
 
 use super::{
-    arg::Syscall, dir, futex, ids, memory, misc, open, pipe, poll, process, rw, signal, stat, time,
-    wait,
+    arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, memory, misc, open,
+    pipe, poll, process, rw, signal, splice, stat, time, timer, wait,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -235,4 +235,30 @@ syscalls! {
     RT_SIGTIMEDWAIT => signal::sys_rt_sigtimedwait, Full;
     RT_SIGRETURN => signal::sys_rt_sigreturn, Full;
     SIGALTSTACK => signal::sys_sigaltstack, Full;
+    FCNTL => fcntl::sys_fcntl, Partial "no leases, no F_NOTIFY";
+    FLOCK => fcntl::sys_flock, Full;
+    IOCTL => ioctl::sys_ioctl, Partial "O_ASYNC sends no SIGIO";
+    EVENTFD2 => eventfd::sys_eventfd2, Full;
+    TIMERFD_CREATE => eventfd::sys_timerfd_create, Full;
+    TIMERFD_SETTIME => eventfd::sys_timerfd_settime, Full;
+    TIMERFD_GETTIME => eventfd::sys_timerfd_gettime, Full;
+    SIGNALFD4 => eventfd::sys_signalfd4, Full;
+    MEMFD_CREATE => eventfd::sys_memfd_create, Partial "no huge pages";
+    EPOLL_CREATE1 => eventpoll::sys_epoll_create1, Full;
+    EPOLL_CTL => eventpoll::sys_epoll_ctl, Full;
+    EPOLL_PWAIT => eventpoll::sys_epoll_pwait, Full;
+    EPOLL_PWAIT2 => eventpoll::sys_epoll_pwait2, Full;
+    INOTIFY_INIT1 => inotify::sys_inotify_init1, Full;
+    INOTIFY_ADD_WATCH => inotify::sys_inotify_add_watch, Partial "no IN_UNMOUNT; IN_EXCL_UNLINK has no effect";
+    INOTIFY_RM_WATCH => inotify::sys_inotify_rm_watch, Full;
+    SPLICE => splice::sys_splice, Full;
+    TEE => splice::sys_tee, Full;
+    VMSPLICE => splice::sys_vmsplice, Full;
+    TIMER_CREATE => timer::sys_timer_create, Full;
+    TIMER_SETTIME => timer::sys_timer_settime, Full;
+    TIMER_GETTIME => timer::sys_timer_gettime, Full;
+    TIMER_GETOVERRUN => timer::sys_timer_getoverrun, Full;
+    TIMER_DELETE => timer::sys_timer_delete, Full;
+    GETITIMER => timer::sys_getitimer, Full;
+    SETITIMER => timer::sys_setitimer, Full;
 }

@@ -251,6 +251,9 @@ impl CurrentTask {
         let mut node = Node::new(Arc::clone(child.group()), parent, pgid, sid);
         node.exit_signal = exit_signal;
         tree.insert_group(node, Arc::clone(child));
+        drop(tree);
+        let group = child.group();
+        group.timers.watch_cpu_limit(&self.kernel, group);
     }
 
     /// The parent of a vfork(2) sleeps until its memory is its own again; only being killed ends that early.

@@ -152,6 +152,7 @@ impl Kernel {
             let _ = send_to_group(self, &reaper, SigInfo::kernel(Signal::SIGCHLD));
         }
         self.tell_parent_of_death(group, parent_group.as_ref(), exit_signal, status);
+        group.timers.clear();
         group.thread_exit.wake_all(!0);
         self.events.process_exited(tgid, status);
         self.exit_notify.wake_all(!0);
