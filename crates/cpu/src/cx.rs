@@ -143,6 +143,10 @@ pub(crate) trait Cx {
     fn flags_logic(&mut self, sf: bool, r: u64);
     /// Whether condition `cond` (0 to 15) holds.
     fn cond(&self, cond: u8) -> bool;
+    /// Whether the condition that the previous op evaluated held (engine ops only).
+    fn evaluated(&self) -> bool {
+        false
+    }
 
     /// Floating-point control register.
     fn fpcr(&self) -> u32;

@@ -8,6 +8,8 @@ mod cache;
 mod control;
 mod cpu;
 mod full;
+mod hot;
+mod lower;
 mod op;
 mod pinned;
 mod rows;

@@ -190,6 +190,11 @@ impl<const PINS: bool> Cx for Fast<PINS> {
         self.flags().holds(cond)
     }
     #[inline(always)]
+    fn evaluated(&self) -> bool {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).mask != 0 }
+    }
+    #[inline(always)]
     fn fpcr(&self) -> u32 {
         // SAFETY: `cpu` is this thread's.
         unsafe { (*self.cpu).fpcr }

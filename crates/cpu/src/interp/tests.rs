@@ -365,3 +365,130 @@ fn step_executes_one_instruction() {
     assert_eq!(g.vcpu.step(&mut g.state), Some(Exit::Syscall));
     assert_eq!(g.state.pc, CODE + 16);
 }
+
+/// xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 32) % n
+    }
+}
+
+/// A random program without system instructions: straight-line code with forward branches, ends
+/// with a system call. Registers are drawn from few, so that pinned ones and 31 are frequent.
+fn random_program(random: &mut Random, rows: &[a64::OpId]) -> Vec<u32> {
+    let mut code = Vec::new();
+    for at in 0..24 {
+        let op = rows[random.below(rows.len() as u64) as usize];
+        let mut word = a64::arbitrary(op, &mut || (random.next() >> 32) as u32);
+        for shift in [0, 5, 16] {
+            const REGISTERS: [u32; 10] = [0, 1, 2, 3, 3, 4, 19, 30, 31, 31];
+            let register = REGISTERS[random.below(10) as usize];
+            let changed = word & !(31 << shift) | register << shift;
+            if random.below(8) != 0 && a64::decode(changed) == Some(op) {
+                word = changed;
+            }
+        }
+        // Branches lead forward, within the program.
+        let forward = random.below(24 - at) as u32 + 1;
+        word = match op {
+            a64::OpId::B => 0x1400_0000 | forward,
+            a64::OpId::BCond => word & 0xff00_001f | forward << 5,
+            a64::OpId::Cbz | a64::OpId::Cbnz => word & 0xff00_001f | forward << 5,
+            a64::OpId::Tbz | a64::OpId::Tbnz => word & 0xfff8_001f | forward << 5,
+            _ => word,
+        };
+        code.push(word);
+        // Comparisons are often followed by a branch.
+        if matches!(word >> 24 & 0x7f, 0x71 | 0x6b | 0x6a | 0x72) && random.below(2) == 0 {
+            code.push(b_cond(random.below(14) as u8, 8));
+        }
+    }
+    code.extend([SVC; 26]);
+    code
+}
+
+#[test]
+fn optimised_code_does_what_reference_code_does() {
+    use a64::OpId;
+    let rows: Vec<OpId> = OpId::all()
+        .filter(|op| op.is_done())
+        .filter(|op| {
+            let name = op.name();
+            let known = [a64::Feature::Base, a64::Feature::Fp, a64::Feature::Crc32];
+            known.contains(&op.feature())
+                && ![
+                    "Svc", "Brk", "Bl", "Br", "Blr", "Ret", "Mrs", "Msr", "MsrReg", "IcIvau",
+                ]
+                .contains(&name)
+                && !name.starts_with("Wf")
+        })
+        .collect();
+    assert!(rows.len() > 100);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for round in 0..4000 {
+        let code = random_program(&mut random, &rows);
+        let mut start = CpuState {
+            pc: CODE,
+            sp: DATA + 0x1000,
+            ..CpuState::new()
+        };
+        for x in &mut start.x {
+            *x = match random.below(4) {
+                0 => random.next(),
+                1 => random.below(70),
+                2 => random.next() as i32 as u64,
+                _ => DATA + 0x800 + random.below(0x1000),
+            };
+        }
+        for v in &mut start.v {
+            *v = u128::from(random.next()) << 64 | u128::from(random.next());
+        }
+        start.nzcv = (random.next() as u32) & 0xf000_0000;
+        let mut results = Vec::new();
+        for optimise in [true, false] {
+            let mut g = Guest::new(Options { optimise }, &code);
+            g.state = start.clone();
+            // Go on behind instructions that fail.
+            let mut exits = Vec::new();
+            loop {
+                let exit = g.run();
+                exits.push((exit.clone(), g.state.pc, g.state.x));
+                if exit == Exit::Syscall {
+                    break;
+                }
+                g.state.pc += 4;
+            }
+            let mut memory = vec![0; 0x2000];
+            g.mm.copy_in(DATA, &mut memory).expect("mapped");
+            results.push((exits, g.state, memory));
+        }
+        let (a, b) = (&results[0], &results[1]);
+        let listing = || {
+            let lines = code.iter().enumerate().map(|(i, w)| {
+                format!(
+                    "{:x}: {}\n",
+                    CODE + 4 * i as u64,
+                    a64::disassemble(*w, CODE + 4 * i as u64)
+                )
+            });
+            lines.collect::<String>()
+        };
+        assert_eq!(a.0, b.0, "exit, round {round}\n{}", listing());
+        assert_eq!(
+            a.1,
+            b.1,
+            "state, round {round}, from {start:x?}\n{}",
+            listing()
+        );
+        assert!(a.2 == b.2, "memory, round {round}\n{}", listing());
+    }
+}

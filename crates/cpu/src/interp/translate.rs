@@ -5,6 +5,8 @@ use tuxlet_mem::{PAGE_MASK, PageRef};
 
 use super::cache::{Side, Stub};
 use super::control;
+use super::hot::select::KIND_UNKNOWN;
+use super::lower::lower;
 use super::op::{Data, Handler, Op};
 use super::rows::row;
 
@@ -35,6 +37,8 @@ pub(crate) struct Block {
     pub(crate) end: u64,
     /// Branch ops and where they lead.
     exits: Vec<(usize, u64)>,
+    /// Kind of the flags where it is known, else `KIND_UNKNOWN`.
+    pub(crate) flags: u8,
     /// The instruction being translated.
     pub(crate) pc: u64,
     pub(crate) word: u32,
@@ -68,8 +72,13 @@ impl Block {
         self.op(handler, r, 0);
     }
 
+    /// Takes the next instruction along with the current one.
+    pub(crate) fn take(&mut self) {
+        self.pc = self.pc.wrapping_add(4);
+    }
+
     /// Appends the op that runs the current instruction with the full context.
-    fn generic(&mut self, id: OpId) {
+    pub(crate) fn generic(&mut self, id: OpId) {
         match row(id) {
             Some(row) => self.op(row.handler, [0; 4], self.word as i32),
             None => self.op(control::undefined, [0; 4], 0),
@@ -80,6 +89,7 @@ impl Block {
         self.ops.clear();
         self.side.clear();
         self.exits.clear();
+        self.flags = KIND_UNKNOWN;
         self.start = pc;
         self.end = pc;
         self.pc = pc;
@@ -104,15 +114,8 @@ impl Block {
 }
 
 /// Whether a direct branch may lead to `target`.
-fn in_range(target: u64) -> bool {
+pub(crate) fn in_range(target: u64) -> bool {
     target >> 48 == 0
-}
-
-/// Reads an instruction of a page that other threads may be writing.
-fn instruction(page: &PageRef, pc: u64) -> u32 {
-    let mut bytes = [0; 4];
-    page.read((pc & PAGE_MASK) as usize, &mut bytes);
-    u32::from_le_bytes(bytes)
 }
 
 /// What follows an instruction in its block.
@@ -124,15 +127,134 @@ pub(crate) enum Then {
     End,
 }
 
+/// A page of guest code.
+pub(crate) struct Source<'a> {
+    page: &'a PageRef,
+    base: u64,
+}
+
+impl Source<'_> {
+    /// The instruction at `pc`, which is in the page. Other threads may be writing it.
+    fn word(&self, pc: u64) -> u32 {
+        let mut bytes = [0; 4];
+        self.page.read((pc & PAGE_MASK) as usize, &mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+
+    /// Row and word of the instruction behind the block's current one, if it is in the page.
+    pub(crate) fn next(&self, block: &Block) -> Option<(OpId, u32)> {
+        let pc = block.pc.wrapping_add(4);
+        if pc & PAGE_MASK == 0 {
+            return None;
+        }
+        let word = self.word(pc);
+        Some((a64::decode(word)?, word))
+    }
+
+    /// Whether the code at `pc` surely sets all flags before it looks at any.
+    pub(crate) fn flags_dead(&self, pc: u64) -> bool {
+        let mut pc = pc;
+        for _ in 0..LOOK_AHEAD {
+            if pc & !PAGE_MASK != self.base {
+                return false;
+            }
+            match flags_use(self.word(pc)) {
+                FlagsUse::Writes => return true,
+                FlagsUse::Unknown => return false,
+                FlagsUse::None => pc += 4,
+            }
+        }
+        false
+    }
+}
+
+/// How far [`Source::flags_dead`] looks.
+const LOOK_AHEAD: usize = 8;
+
+/// What an instruction does with the condition flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FlagsUse {
+    /// Sets all of them and reads none.
+    Writes,
+    /// Neither reads nor writes them, and the next instruction follows.
+    None,
+    /// Anything else.
+    Unknown,
+}
+
+/// Classifies an instruction by its top-level group.
+fn flags_use(word: u32) -> FlagsUse {
+    let sets = word >> 29 & 1 != 0;
+    match word >> 25 & 15 {
+        // Data processing, immediate.
+        0b1000 | 0b1001 => {
+            let add_sub = word & 0x1f00_0000 == 0x1100_0000 && word >> 22 & 3 < 2;
+            let ands = word & 0x7f80_0000 == 0x7200_0000;
+            if add_sub && sets || ands {
+                FlagsUse::Writes
+            } else {
+                FlagsUse::None
+            }
+        }
+        // Loads and stores.
+        0b0100 | 0b0110 | 0b1100 | 0b1110 => FlagsUse::None,
+        // Data processing, register.
+        0b0101 | 0b1101 => {
+            if word & 0x1f00_0000 == 0x0b00_0000 {
+                if sets {
+                    FlagsUse::Writes
+                } else {
+                    FlagsUse::None
+                }
+            } else if word & 0x1f00_0000 == 0x0a00_0000 {
+                if word >> 29 & 3 == 3 {
+                    FlagsUse::Writes
+                } else {
+                    FlagsUse::None
+                }
+            } else {
+                match word >> 21 & 15 {
+                    // With carry, conditional compare and select.
+                    _ if word >> 28 & 1 != 0 && word >> 24 & 15 == 0b1010 && word >> 21 & 7 < 6 => {
+                        FlagsUse::Unknown
+                    }
+                    _ => FlagsUse::None,
+                }
+            }
+        }
+        // Scalar floating point, SIMD.
+        0b0111 | 0b1111 => {
+            if word & 0xff20_fc07 == 0x1e20_2000 {
+                FlagsUse::Writes
+            } else if word & 0xff20_0400 == 0x1e20_0400 {
+                FlagsUse::Unknown
+            } else {
+                FlagsUse::None
+            }
+        }
+        _ => {
+            if word & 0xffff_f01f == 0xd503_201f {
+                FlagsUse::None
+            } else {
+                FlagsUse::Unknown
+            }
+        }
+    }
+}
+
 /// Translates the code at `pc`, which is in `page`, to `block`. A block is entered at its start
 /// only, may have several exits, and does not leave its page.
 pub(crate) fn translate(block: &mut Block, page: &PageRef, pc: u64, options: &Options) {
     block.begin(pc);
+    let source = Source {
+        page,
+        base: pc & !PAGE_MASK,
+    };
     let last = if options.optimise { BLOCK_LIMIT } else { 1 };
     for _ in 0..last {
-        block.word = instruction(page, block.pc);
+        block.word = source.word(block.pc);
         let then = match a64::decode(block.word) {
-            Some(id) if options.optimise => instruction_ops(block, id),
+            Some(id) if options.optimise => lower(block, &source, id),
             Some(id) => {
                 block.generic(id);
                 Then::Continue
@@ -159,63 +281,39 @@ pub(crate) fn translate(block: &mut Block, page: &PageRef, pc: u64, options: &Op
     block.finish();
 }
 
-/// Ops of one instruction.
-fn instruction_ops(block: &mut Block, id: OpId) -> Then {
-    let (pc, word) = (block.pc, block.word);
-    match id {
-        OpId::Svc => {
-            block.op(control::svc, [0; 4], 0);
-            Then::Continue
-        }
-        OpId::B => {
-            let target = pc.wrapping_add(i64::from(a64::B::from_word(word).imm) as u64);
-            if in_range(target) {
-                block.branch(control::jump, [0; 4], target);
-            } else {
-                block.generic(id);
-            }
-            Then::End
-        }
-        OpId::Bl => {
-            let target = pc.wrapping_add(i64::from(a64::Bl::from_word(word).imm) as u64);
-            if in_range(target) {
-                block.branch(control::call, [0; 4], target);
-                block.data(pc.wrapping_add(4));
-            } else {
-                block.generic(id);
-            }
-            Then::End
-        }
-        OpId::Br | OpId::Ret => {
-            let rn = a64::Br::from_word(word).rn;
-            block.op(INDIRECT[usize::from(rn.min(4))], [0, rn, 0, 0], 0);
-            Then::End
-        }
-        OpId::Blr => {
-            let rn = a64::Blr::from_word(word).rn;
-            block.op(INDIRECT_LINK[usize::from(rn.min(4))], [0, rn, 0, 0], 0);
-            block.data(pc.wrapping_add(4));
-            Then::End
-        }
-        _ => {
-            block.generic(id);
-            Then::Continue
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_use_of_instructions() {
+        for (word, want) in [
+            (0x7100_041f, FlagsUse::Writes),  // cmp w0, #1
+            (0xeb01_001f, FlagsUse::Writes),  // cmp x0, x1
+            (0xeb21_c01f, FlagsUse::Writes),  // cmp x0, w1, sxtw
+            (0x6a01_001f, FlagsUse::Writes),  // tst w0, w1
+            (0x7200_001f, FlagsUse::Writes),  // tst w0, #1
+            (0x1e21_2000, FlagsUse::Writes),  // fcmp s0, s1
+            (0x9100_0400, FlagsUse::None),    // add x0, x0, #1
+            (0xaa01_03e0, FlagsUse::None),    // mov x0, x1
+            (0xf940_0000, FlagsUse::None),    // ldr x0, [x0]
+            (0x9b01_7c00, FlagsUse::None),    // mul x0, x0, x1
+            (0x9ac1_0800, FlagsUse::None),    // udiv x0, x0, x1
+            (0xdac0_1000, FlagsUse::None),    // clz x0, x0
+            (0x4e21_8400, FlagsUse::None),    // add v0.16b, v0.16b, v1.16b
+            (0x1e21_2800, FlagsUse::None),    // fadd s0, s0, s1
+            (0xd503_201f, FlagsUse::None),    // nop
+            (0x9a81_0000, FlagsUse::Unknown), // csel x0, x0, x1, eq
+            (0x9a01_0000, FlagsUse::Unknown), // adc x0, x0, x1
+            (0xba01_0000, FlagsUse::Unknown), // adcs x0, x0, x1
+            (0xfa41_0000, FlagsUse::Unknown), // ccmp x0, x1, #0, eq
+            (0x1e21_0c00, FlagsUse::Unknown), // fcsel s0, s0, s1, eq
+            (0x1e21_0400, FlagsUse::Unknown), // fccmp s0, s1, #0, eq
+            (0x5400_0000, FlagsUse::Unknown), // b.eq
+            (0xd53b_4200, FlagsUse::Unknown), // mrs x0, nzcv
+            (0xd65f_03c0, FlagsUse::Unknown), // ret
+        ] {
+            assert_eq!(flags_use(word), want, "{word:#010x}");
         }
     }
 }
-
-static INDIRECT: [Handler; 5] = [
-    control::indirect::<0, false>,
-    control::indirect::<1, false>,
-    control::indirect::<2, false>,
-    control::indirect::<3, false>,
-    control::indirect::<4, false>,
-];
-
-static INDIRECT_LINK: [Handler; 5] = [
-    control::indirect::<0, true>,
-    control::indirect::<1, true>,
-    control::indirect::<2, true>,
-    control::indirect::<3, true>,
-    control::indirect::<4, true>,
-];

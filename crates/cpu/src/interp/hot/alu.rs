@@ -1,0 +1,347 @@
+//! Data processing.
+
+use tuxlet_a64 as a64;
+
+use super::{Hot1, Hot2, Hot3, forms};
+use crate::cx::{Cx, Step};
+use crate::interp::op::Op;
+use crate::sem;
+use crate::sem::dpimm;
+
+/// Immediate of an op.
+#[inline(always)]
+unsafe fn imm(op: *const Op) -> i32 {
+    // SAFETY: the caller passes the running op.
+    unsafe { (*op).imm }
+}
+
+/// Fourth operand byte of an op: a shift amount or an unplaced slot.
+#[inline(always)]
+unsafe fn r3(op: *const Op) -> u8 {
+    // SAFETY: the caller passes the running op.
+    unsafe { (*op).r[3] }
+}
+
+macro_rules! shifted {
+    ($($name:ident $row:ident $sem:ident;)*) => {
+        forms! { Hot3(d, n, m)
+            $(
+                /// The register form with a shift of kind `KIND`; 4 means no shift.
+                $name<const SF: bool, const KIND: u8> = |c, op, d, n, m| {
+                    let (shift, imm6) = if KIND == 4 {
+                        (0, 0)
+                    } else {
+                        // SAFETY: the trait's contract; the translator emits amounts below the
+                        // register size.
+                        (KIND, unsafe { r3(op) } & if SF { 63 } else { 31 })
+                    };
+                    sem::$sem(c, a64::$row { sf: SF, rd: d, rn: n, rm: m, shift, imm6 })
+                };
+            )*
+        }
+    };
+}
+shifted! {
+    Add AddShifted add_shifted;
+    Sub SubShifted sub_shifted;
+    And AndShifted and_shifted;
+    Orr OrrShifted orr_shifted;
+    Eor EorShifted eor_shifted;
+    Bic BicShifted bic_shifted;
+    Orn OrnShifted orn_shifted;
+    Eon EonShifted eon_shifted;
+    Adds AddsShifted adds_shifted;
+    Subs SubsShifted subs_shifted;
+    Ands AndsShifted ands_shifted;
+    Bics BicsShifted bics_shifted;
+}
+
+macro_rules! plain3 {
+    ($($name:ident $row:ident $sem:ident;)*) => {
+        forms! { Hot3(d, n, m)
+            $(
+                /// The two-source form.
+                $name<const SF: bool> = |c, _op, d, n, m| {
+                    sem::$sem(c, a64::$row { sf: SF, rd: d, rn: n, rm: m })
+                };
+            )*
+        }
+    };
+}
+plain3! {
+    Lslv Lslv lslv;
+    Lsrv Lsrv lsrv;
+    Asrv Asrv asrv;
+    Rorv Rorv rorv;
+    Udiv Udiv udiv;
+    Sdiv Sdiv sdiv;
+    Adc Adc adc;
+    Sbc Sbc sbc;
+}
+
+forms! { Hot3(d, n, m)
+    /// ADD (extended register) by option, shift in `r[3]`.
+    AddExtended<const SF: bool, const OPTION: u8> = |c, op, d, n, m| {
+        // SAFETY: the trait's contract.
+        let imm3 = unsafe { r3(op) } & 7;
+        sem::add_extended(c, a64::AddExtended { sf: SF, rd: d, rn: n, rm: m, option: OPTION, imm3 })
+    };
+    /// SUB (extended register) by option, shift in `r[3]`.
+    SubExtended<const SF: bool, const OPTION: u8> = |c, op, d, n, m| {
+        // SAFETY: the trait's contract.
+        let imm3 = unsafe { r3(op) } & 7;
+        sem::sub_extended(c, a64::SubExtended { sf: SF, rd: d, rn: n, rm: m, option: OPTION, imm3 })
+    };
+    /// SUBS (extended register): option in bits 2 to 0 of `r[3]`, shift above.
+    SubsExtended<const SF: bool> = |c, op, d, n, m| {
+        // SAFETY: the trait's contract.
+        let r3 = unsafe { r3(op) };
+        let (option, imm3) = (r3 & 7, r3 >> 3);
+        sem::subs_extended(c, a64::SubsExtended { sf: SF, rd: d, rn: n, rm: m, option, imm3 })
+    };
+    /// MUL.
+    Mul<const SF: bool> = |c, _op, d, n, m| {
+        let r = c.x(n).wrapping_mul(c.x(m));
+        c.set_xw(SF, d, r);
+        Ok(())
+    };
+    /// MADD; the addend is `r[3]`.
+    Madd<const SF: bool> = |c, op, d, n, m| {
+        // SAFETY: the trait's contract.
+        let ra = unsafe { r3(op) };
+        sem::madd(c, a64::Madd { sf: SF, rd: d, rn: n, rm: m, ra })
+    };
+    /// MSUB; the minuend is `r[3]`.
+    Msub<const SF: bool> = |c, op, d, n, m| {
+        // SAFETY: the trait's contract.
+        let ra = unsafe { r3(op) };
+        sem::msub(c, a64::Msub { sf: SF, rd: d, rn: n, rm: m, ra })
+    };
+    /// UMADDL; the addend is `r[3]`.
+    Umaddl = |c, op, d, n, m| {
+        // SAFETY: the trait's contract.
+        let ra = unsafe { r3(op) };
+        sem::umaddl(c, a64::Umaddl { rd: d, rn: n, rm: m, ra })
+    };
+    /// SMADDL; the addend is `r[3]`.
+    Smaddl = |c, op, d, n, m| {
+        // SAFETY: the trait's contract.
+        let ra = unsafe { r3(op) };
+        sem::smaddl(c, a64::Smaddl { rd: d, rn: n, rm: m, ra })
+    };
+    /// UMULH.
+    Umulh = |c, _op, d, n, m| sem::umulh(c, a64::Umulh { rd: d, rn: n, rm: m });
+    /// SMULH.
+    Smulh = |c, _op, d, n, m| sem::smulh(c, a64::Smulh { rd: d, rn: n, rm: m });
+    /// EXTR; the amount is `r[3]`.
+    Extr<const SF: bool> = |c, op, d, n, m| {
+        // SAFETY: the trait's contract.
+        let imms = unsafe { r3(op) };
+        sem::extr(c, a64::Extr { sf: SF, n: SF, rd: d, rn: n, rm: m, imms })
+    };
+}
+
+forms! { Hot2(n, m)
+    /// CMP (register).
+    Cmp<const SF: bool> = |c, _op, n, m| {
+        let (a, b) = (c.xw(SF, n), c.xw(SF, m));
+        c.flags_sub(SF, a, b);
+        Ok(())
+    };
+    /// CMN (register).
+    Cmn<const SF: bool> = |c, _op, n, m| {
+        let (a, b) = (c.xw(SF, n), c.xw(SF, m));
+        c.flags_add(SF, a, b);
+        Ok(())
+    };
+    /// TST (register).
+    Tst<const SF: bool> = |c, _op, n, m| {
+        let r = c.xw(SF, n) & c.x(m);
+        c.flags_logic(SF, r);
+        Ok(())
+    };
+}
+
+forms! { Hot1(n)
+    /// CMP (immediate).
+    CmpImm<const SF: bool> = |c, op, n| {
+        // SAFETY: the trait's contract.
+        let (a, b) = (c.xw(SF, n), unsafe { imm(op) } as u32);
+        c.flags_sub(SF, a, b.into());
+        Ok(())
+    };
+    /// CMN (immediate).
+    CmnImm<const SF: bool> = |c, op, n| {
+        // SAFETY: the trait's contract.
+        let (a, b) = (c.xw(SF, n), unsafe { imm(op) } as u32);
+        c.flags_add(SF, a, b.into());
+        Ok(())
+    };
+    /// TST with a sign-extended immediate.
+    TstImm<const SF: bool> = |c, op, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as i64 as u64;
+        let r = c.xw(SF, n) & v;
+        c.flags_logic(SF, r);
+        Ok(())
+    };
+}
+
+forms! { Hot2(d, n)
+    /// ADD, SUB (immediate), the immediate signed.
+    AddImm<const SF: bool> = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as i64 as u64;
+        dpimm::add_value(c, SF, d, n, v)
+    };
+    /// ADDS (immediate).
+    AddsImm<const SF: bool> = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as u32;
+        dpimm::adds_value(c, SF, d, n, v.into())
+    };
+    /// SUBS (immediate).
+    SubsImm<const SF: bool> = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as u32;
+        dpimm::subs_value(c, SF, d, n, v.into())
+    };
+    /// AND with a sign-extended immediate.
+    AndImm<const SF: bool> = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as i64 as u64;
+        dpimm::and_value(c, SF, d, n, v)
+    };
+    /// ORR with a sign-extended immediate.
+    OrrImm<const SF: bool> = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as i64 as u64;
+        dpimm::orr_value(c, SF, d, n, v)
+    };
+    /// EOR with a sign-extended immediate.
+    EorImm<const SF: bool> = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as i64 as u64;
+        dpimm::eor_value(c, SF, d, n, v)
+    };
+    /// ANDS with a sign-extended immediate.
+    AndsImm<const SF: bool> = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as i64 as u64;
+        dpimm::ands_value(c, SF, d, n, v)
+    };
+    /// AND with any immediate.
+    AndWide data 1 = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { Op::data(op) };
+        dpimm::and_value(c, true, d, n, v)
+    };
+    /// ORR with any immediate.
+    OrrWide data 1 = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { Op::data(op) };
+        dpimm::orr_value(c, true, d, n, v)
+    };
+    /// EOR with any immediate.
+    EorWide data 1 = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { Op::data(op) };
+        dpimm::eor_value(c, true, d, n, v)
+    };
+    /// MOV (register).
+    Mov<const SF: bool> = |c, _op, d, n| {
+        let v = c.x(n);
+        c.set_xw(SF, d, v);
+        Ok(())
+    };
+    /// MVN (register).
+    Mvn<const SF: bool> = |c, _op, d, n| {
+        let v = !c.x(n);
+        c.set_xw(SF, d, v);
+        Ok(())
+    };
+    /// NEG (register).
+    Neg<const SF: bool> = |c, _op, d, n| {
+        let v = c.x(n).wrapping_neg();
+        c.set_xw(SF, d, v);
+        Ok(())
+    };
+    /// LSL, LSR, ASR, ROR (immediate) by kind.
+    ShiftImm<const SF: bool, const KIND: u8> = |c, op, d, n| {
+        // SAFETY: the trait's contract; amounts are below the register size.
+        let by = unsafe { r3(op) } & if SF { 63 } else { 31 };
+        let v = sem::dpreg::shift(SF, c.x(n), KIND, by);
+        c.set_x(d, v);
+        Ok(())
+    };
+    /// UBFX, UBFIZ: left by `r[2]`, then right by `r[3]`, in 64 bits.
+    ExtractUnsigned = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let [_, _, left, right] = unsafe { (*op).r };
+        let v = c.x(n) << (left & 63) >> (right & 63);
+        c.set_x(d, v);
+        Ok(())
+    };
+    /// SBFX, SBFIZ: left by `r[2]`, then right by `r[3]`, in 64 bits.
+    ExtractSigned<const SF: bool> = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let [_, _, left, right] = unsafe { (*op).r };
+        let v = (c.x(n) << (left & 63)) as i64 >> (right & 63);
+        c.set_xw(SF, d, v as u64);
+        Ok(())
+    };
+    /// SXTB, SXTH, SXTW by log2 of the size.
+    SignExtend<const SF: bool, const SIZE: u8> = |c, _op, d, n| {
+        let v = c.x(n);
+        let v = match SIZE {
+            0 => v as i8 as u64,
+            1 => v as i16 as u64,
+            _ => v as i32 as u64,
+        };
+        c.set_xw(SF, d, v);
+        Ok(())
+    };
+    /// BFI, BFXIL: the field, rotated right by `r[3]`, replaces the bits of the mask.
+    Insert<const SF: bool> data 1 = |c, op, d, n| {
+        // SAFETY: the trait's contract.
+        let (mask, by) = unsafe { (Op::data(op), r3(op)) };
+        let v = c.x(d) & !mask | c.x(n).rotate_right((by & 63).into()) & mask;
+        c.set_xw(SF, d, v);
+        Ok(())
+    };
+    /// RBIT.
+    Rbit<const SF: bool> = |c, _op, d, n| sem::rbit(c, a64::Rbit { sf: SF, rd: d, rn: n });
+    /// REV.
+    Rev<const SF: bool> = |c, _op, d, n| sem::rev(c, a64::Rev { sf: SF, rd: d, rn: n, opc0: SF });
+    /// CLZ.
+    Clz<const SF: bool> = |c, _op, d, n| sem::clz(c, a64::Clz { sf: SF, rd: d, rn: n });
+}
+
+forms! { Hot1(d)
+    /// A constant that is a sign-extended word.
+    Const = |c, op, d| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { imm(op) } as i64 as u64;
+        c.set_x(d, v);
+        Ok(())
+    };
+    /// Any constant.
+    ConstWide data 1 = |c, op, d| {
+        // SAFETY: the trait's contract.
+        let v = unsafe { Op::data(op) };
+        c.set_x(d, v);
+        Ok(())
+    };
+    /// MOVK: half-word `r[3]`.
+    Movk<const SF: bool> = |c, op, d| {
+        // SAFETY: the trait's contract.
+        let (imm16, hw) = unsafe { (imm(op) as u16, r3(op)) };
+        sem::movk(c, a64::Movk { sf: SF, rd: d, hw, imm16 })
+    };
+    /// MRS of TPIDR_EL0.
+    ReadTpidr = |c, _op, d| {
+        let v = c.tpidr();
+        c.set_x(d, v);
+        Ok(())
+    };
+}

@@ -1,0 +1,465 @@
+//! Conditional branches, alone and fused with the comparison before them.
+
+use crate::flags::{Kind, holds, place};
+use crate::interp::control::{is_kicked, kick_entry};
+use crate::interp::cpu::Cpu;
+use crate::interp::op::{Handler, Op, next};
+use crate::interp::pinned::{Pinned, slot};
+
+use super::select::test;
+
+/// Continues at the branch target or behind the op.
+macro_rules! branch {
+    ($taken:expr, $ip:ident, $c:ident $(, $commit:expr)?) => {{
+        if $taken {
+            if is_kicked($c.cpu) {
+                return kick_entry($ip, $c.cpu, $c.p0, $c.p1, $c.p2, $c.p3);
+            }
+            $($commit;)?
+            next!(Op::target($ip), $c)
+        } else {
+            $($commit;)?
+            next!($ip.add(1), $c)
+        }
+    }};
+}
+
+/// `B.cond`.
+pub(crate) unsafe extern "C" fn b_cond<const COND: u8, const KIND: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op and `cpu` this thread's.
+    unsafe { branch!(test::<COND, KIND>(&c), ip, c) }
+}
+
+/// `CBZ`, `CBNZ`.
+pub(crate) unsafe extern "C" fn compare_zero<const SF: bool, const NOT: bool, const N: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let v = c.get(slot::<N>((*ip).r[0]));
+        let zero = if SF { v == 0 } else { v as u32 == 0 };
+        branch!(zero != NOT, ip, c)
+    }
+}
+
+/// `TBZ`, `TBNZ` of bit `r[1]`.
+pub(crate) unsafe extern "C" fn test_bit<const NOT: bool, const N: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let bit = c.get(slot::<N>((*ip).r[0])) >> ((*ip).r[1] & 63) & 1;
+        branch!((bit != 0) == NOT, ip, c)
+    }
+}
+
+/// The immediate of a fused comparison.
+#[inline(always)]
+unsafe fn imm16(ip: *const Op) -> u64 {
+    // SAFETY: the caller passes the running op.
+    unsafe { u16::from_le_bytes([(*ip).r[2], (*ip).r[3]]).into() }
+}
+
+/// `CMP` with an immediate, then `B.cond`.
+pub(crate) unsafe extern "C" fn cmp_imm<
+    const COND: u8,
+    const SF: bool,
+    const LIVE: bool,
+    const N: u8,
+>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let v = c.get(slot::<N>((*ip).r[0]));
+        let b = imm16(ip);
+        let taken = compare::<COND, SF>(v, b);
+        branch!(
+            taken,
+            ip,
+            c,
+            if LIVE {
+                commit::<SF>(&mut c, v, b);
+            }
+        )
+    }
+}
+
+/// `CMP` with a register, then `B.cond`.
+pub(crate) unsafe extern "C" fn cmp_reg<
+    const COND: u8,
+    const SF: bool,
+    const LIVE: bool,
+    const N: u8,
+    const M: u8,
+>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let v = c.get(slot::<N>((*ip).r[0]));
+        let b = c.get(slot::<M>((*ip).r[1]));
+        let taken = compare::<COND, SF>(v, b);
+        branch!(
+            taken,
+            ip,
+            c,
+            if LIVE {
+                commit::<SF>(&mut c, v, b);
+            }
+        )
+    }
+}
+
+/// `SUBS` of an immediate into its own source, then `B.cond`: loop counters.
+pub(crate) unsafe extern "C" fn subs_imm<
+    const COND: u8,
+    const SF: bool,
+    const LIVE: bool,
+    const N: u8,
+>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let n = slot::<N>((*ip).r[0]);
+        let v = c.get(n);
+        let b = imm16(ip);
+        let taken = compare::<COND, SF>(v, b);
+        let r = v.wrapping_sub(b);
+        branch!(taken, ip, c, {
+            if LIVE {
+                commit::<SF>(&mut c, v, b);
+            }
+            c.set(n, if SF { r } else { u64::from(r as u32) });
+        })
+    }
+}
+
+/// `TST` with an immediate (sign-extended 16 bits) or register, then `B.EQ` or `B.NE`.
+pub(crate) unsafe extern "C" fn tst_reg<
+    const NOT: bool,
+    const SF: bool,
+    const LIVE: bool,
+    const N: u8,
+    const M: u8,
+>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let r = c.get(slot::<N>((*ip).r[0])) & c.get(slot::<M>((*ip).r[1]));
+        let r = if SF { r } else { u64::from(r as u32) };
+        branch!(
+            (r == 0) != NOT,
+            ip,
+            c,
+            if LIVE {
+                crate::cx::Cx::flags_logic(&mut c, SF, r);
+            }
+        )
+    }
+}
+
+/// `TST` with a positive immediate of 16 bits, then `B.EQ` or `B.NE`.
+pub(crate) unsafe extern "C" fn tst_imm<
+    const NOT: bool,
+    const SF: bool,
+    const LIVE: bool,
+    const N: u8,
+>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let r = c.get(slot::<N>((*ip).r[0])) & imm16(ip);
+        branch!(
+            (r == 0) != NOT,
+            ip,
+            c,
+            if LIVE {
+                crate::cx::Cx::flags_logic(&mut c, SF, r);
+            }
+        )
+    }
+}
+
+/// Whether `COND` holds after comparing in the size.
+#[inline(always)]
+fn compare<const COND: u8, const SF: bool>(a: u64, b: u64) -> bool {
+    if SF {
+        holds(Kind::Sub, COND, a, b)
+    } else if COND >> 1 == 3 {
+        // Overflow: leave it to the placed operands.
+        holds(Kind::Sub, COND, place(false, a), place(false, b))
+    } else {
+        // The same comparison in 32 bits, which the compiler makes of this.
+        let (a, b) = (a as u32, b as u32);
+        match COND >> 1 {
+            0 => (a == b) ^ (COND & 1 != 0),
+            1 => (a >= b) ^ (COND & 1 != 0),
+            2 => ((a.wrapping_sub(b) as i32) < 0) ^ (COND & 1 != 0),
+            4 => (a > b) ^ (COND & 1 != 0),
+            5 => (a as i32 >= b as i32) ^ (COND & 1 != 0),
+            6 => (a as i32 > b as i32) ^ (COND & 1 != 0),
+            _ => true,
+        }
+    }
+}
+
+#[inline(always)]
+fn commit<const SF: bool>(c: &mut Pinned, a: u64, b: u64) {
+    crate::cx::Cx::flags_sub(c, SF, a, b);
+}
+
+macro_rules! by_cond {
+    (|$c:ident| $e:expr) => {{
+        macro_rules! at {
+            ($cc:literal) => {{
+                const $c: u8 = $cc;
+                $e
+            }};
+        }
+        [
+            at!(0),
+            at!(1),
+            at!(2),
+            at!(3),
+            at!(4),
+            at!(5),
+            at!(6),
+            at!(7),
+            at!(8),
+            at!(9),
+            at!(10),
+            at!(11),
+            at!(12),
+            at!(13),
+        ]
+    }};
+}
+
+macro_rules! by_place {
+    ($f:ident $($arg:expr),* ;) => {
+        [
+            $f::<$({ $arg },)* 0>,
+            $f::<$({ $arg },)* 1>,
+            $f::<$({ $arg },)* 2>,
+            $f::<$({ $arg },)* 3>,
+            $f::<$({ $arg },)* 4>,
+        ]
+    };
+}
+
+macro_rules! by_places {
+    ($f:ident $($arg:expr),* ;) => {
+        [
+            by_place!($f $($arg,)* 0;),
+            by_place!($f $($arg,)* 1;),
+            by_place!($f $($arg,)* 2;),
+            by_place!($f $($arg,)* 3;),
+            by_place!($f $($arg,)* 4;),
+        ]
+    };
+}
+
+/// [`b_cond`] by condition and known kind of flags.
+pub(crate) static B_COND: [[Handler; 5]; 14] = by_cond!(|C| by_place!(b_cond C;));
+
+/// [`compare_zero`] by size, sense and placement.
+pub(crate) static COMPARE_ZERO: [[[Handler; 5]; 2]; 2] = [
+    [
+        by_place!(compare_zero false, false;),
+        by_place!(compare_zero false, true;),
+    ],
+    [
+        by_place!(compare_zero true, false;),
+        by_place!(compare_zero true, true;),
+    ],
+];
+
+/// [`test_bit`] by sense and placement.
+pub(crate) static TEST_BIT: [[Handler; 5]; 2] =
+    [by_place!(test_bit false;), by_place!(test_bit true;)];
+
+/// [`cmp_imm`] by condition, size, liveness of the flags and placement.
+pub(crate) static CMP_IMM: [[[[Handler; 5]; 2]; 2]; 14] = by_cond!(|C| [
+    [
+        by_place!(cmp_imm C, false, false;),
+        by_place!(cmp_imm C, false, true;)
+    ],
+    [
+        by_place!(cmp_imm C, true, false;),
+        by_place!(cmp_imm C, true, true;)
+    ],
+]);
+
+/// [`subs_imm`] by condition, size, liveness of the flags and placement.
+pub(crate) static SUBS_IMM: [[[[Handler; 5]; 2]; 2]; 14] = by_cond!(|C| [
+    [
+        by_place!(subs_imm C, false, false;),
+        by_place!(subs_imm C, false, true;)
+    ],
+    [
+        by_place!(subs_imm C, true, false;),
+        by_place!(subs_imm C, true, true;)
+    ],
+]);
+
+/// [`cmp_reg`] by condition, size, liveness of the flags and placements.
+pub(crate) static CMP_REG: [[[[[Handler; 5]; 5]; 2]; 2]; 14] = by_cond!(|C| [
+    [
+        by_places!(cmp_reg C, false, false;),
+        by_places!(cmp_reg C, false, true;)
+    ],
+    [
+        by_places!(cmp_reg C, true, false;),
+        by_places!(cmp_reg C, true, true;)
+    ],
+]);
+
+/// [`tst_imm`] by sense, size, liveness of the flags and placement.
+pub(crate) static TST_IMM: [[[[Handler; 5]; 2]; 2]; 2] = [
+    [
+        [
+            by_place!(tst_imm false, false, false;),
+            by_place!(tst_imm false, false, true;),
+        ],
+        [
+            by_place!(tst_imm false, true, false;),
+            by_place!(tst_imm false, true, true;),
+        ],
+    ],
+    [
+        [
+            by_place!(tst_imm true, false, false;),
+            by_place!(tst_imm true, false, true;),
+        ],
+        [
+            by_place!(tst_imm true, true, false;),
+            by_place!(tst_imm true, true, true;),
+        ],
+    ],
+];
+
+/// [`tst_reg`] by sense, size, liveness of the flags and placements.
+pub(crate) static TST_REG: [[[[[Handler; 5]; 5]; 2]; 2]; 2] = [
+    [
+        [
+            by_places!(tst_reg false, false, false;),
+            by_places!(tst_reg false, false, true;),
+        ],
+        [
+            by_places!(tst_reg false, true, false;),
+            by_places!(tst_reg false, true, true;),
+        ],
+    ],
+    [
+        [
+            by_places!(tst_reg true, false, false;),
+            by_places!(tst_reg true, false, true;),
+        ],
+        [
+            by_places!(tst_reg true, true, false;),
+            by_places!(tst_reg true, true, true;),
+        ],
+    ],
+];

@@ -1,0 +1,319 @@
+//! Fast handlers: predecoded operands, X0 to X3 in handler arguments.
+//!
+//! A type that implements one of the `Hot` traits is an instruction form; its handlers are
+//! instantiated for every *placement* of its operands: pinned in argument 0 to 3, or in memory.
+//! With the placement known, reading an operand is one move or none.
+
+pub(crate) mod alu;
+pub(crate) mod branch;
+pub(crate) mod memory;
+pub(crate) mod select;
+
+use super::control::slow_entry;
+use super::cpu::Cpu;
+use super::op::{Handler, Op, PINNED, next};
+use super::pinned::{Fast, Pinned, slot};
+use crate::cx::{Cx, Step, Trap};
+
+/// An instruction form with one placed operand, slot `r[0]` of the op.
+pub(crate) trait Hot1 {
+    /// Data positions after the op.
+    const DATA: usize = 0;
+    /// Executes; must not have an effect when it traps.
+    ///
+    /// # Safety
+    /// `op` must have been emitted for this form.
+    unsafe fn run<C: Cx>(c: &mut C, op: *const Op, a: u8) -> Step;
+}
+
+/// An instruction form with two placed operands, slots `r[0]` and `r[1]` of the op.
+pub(crate) trait Hot2 {
+    /// Data positions after the op.
+    const DATA: usize = 0;
+    /// Executes; must not have an effect when it traps.
+    ///
+    /// # Safety
+    /// `op` must have been emitted for this form.
+    unsafe fn run<C: Cx>(c: &mut C, op: *const Op, a: u8, b: u8) -> Step;
+}
+
+/// An instruction form with three placed operands, slots `r[0]` to `r[2]` of the op.
+pub(crate) trait Hot3 {
+    /// Data positions after the op.
+    const DATA: usize = 0;
+    /// Executes; must not have an effect when it traps.
+    ///
+    /// # Safety
+    /// `op` must have been emitted for this form.
+    unsafe fn run<C: Cx>(c: &mut C, op: *const Op, a: u8, b: u8, d: u8) -> Step;
+}
+
+/// Ends a handler: the next op, or the slow path.
+macro_rules! finish {
+    ($step:expr, $ip:ident, $data:expr, $c:ident) => {
+        match $step {
+            Ok(()) => next!($ip.add(1 + $data), $c),
+            Err(Trap) => slow_entry($ip, $c.cpu, $c.p0, $c.p1, $c.p2, $c.p3),
+        }
+    };
+}
+
+unsafe extern "C" fn hot1<T: Hot1, const A: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this form and placement.
+    unsafe {
+        let step = T::run(&mut c, ip, slot::<A>((*ip).r[0]));
+        finish!(step, ip, T::DATA, c)
+    }
+}
+
+unsafe extern "C" fn hot2<T: Hot2, const A: u8, const B: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this form and placement.
+    unsafe {
+        let step = T::run(&mut c, ip, slot::<A>((*ip).r[0]), slot::<B>((*ip).r[1]));
+        finish!(step, ip, T::DATA, c)
+    }
+}
+
+unsafe extern "C" fn hot3<T: Hot3, const A: u8, const B: u8, const D: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this form and placement.
+    unsafe {
+        let (a, b, d) = (
+            slot::<A>((*ip).r[0]),
+            slot::<B>((*ip).r[1]),
+            slot::<D>((*ip).r[2]),
+        );
+        let step = T::run(&mut c, ip, a, b, d);
+        finish!(step, ip, T::DATA, c)
+    }
+}
+
+/// A form of three operands that is not worth a handler per placement: pinned registers go
+/// through memory.
+pub(crate) unsafe extern "C" fn spilled3<T: Hot3>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    c.spill();
+    // SAFETY: `ip` is the running op, emitted for this form; `cpu` is this thread's.
+    unsafe {
+        let r = (*ip).r;
+        match T::run(
+            &mut Fast::<false> {
+                cpu,
+                p0,
+                p1,
+                p2,
+                p3,
+            },
+            ip,
+            r[0],
+            r[1],
+            r[2],
+        ) {
+            Ok(()) => {
+                let c = Pinned::reload(cpu);
+                next!(ip.add(1 + T::DATA), c)
+            }
+            Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
+        }
+    }
+}
+
+/// As [`spilled3`] for two operands.
+pub(crate) unsafe extern "C" fn spilled2<T: Hot2>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    c.spill();
+    // SAFETY: `ip` is the running op, emitted for this form; `cpu` is this thread's.
+    unsafe {
+        let r = (*ip).r;
+        match T::run(
+            &mut Fast::<false> {
+                cpu,
+                p0,
+                p1,
+                p2,
+                p3,
+            },
+            ip,
+            r[0],
+            r[1],
+        ) {
+            Ok(()) => {
+                let c = Pinned::reload(cpu);
+                next!(ip.add(1 + T::DATA), c)
+            }
+            Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
+        }
+    }
+}
+
+macro_rules! table1 {
+    ($t:ty) => {
+        [
+            hot1::<$t, 0>,
+            hot1::<$t, 1>,
+            hot1::<$t, 2>,
+            hot1::<$t, 3>,
+            hot1::<$t, 4>,
+        ]
+    };
+}
+macro_rules! table2 {
+    ($t:ty) => {
+        [
+            table2!($t, 0),
+            table2!($t, 1),
+            table2!($t, 2),
+            table2!($t, 3),
+            table2!($t, 4),
+        ]
+    };
+    ($t:ty, $a:tt) => {
+        [
+            hot2::<$t, $a, 0>,
+            hot2::<$t, $a, 1>,
+            hot2::<$t, $a, 2>,
+            hot2::<$t, $a, 3>,
+            hot2::<$t, $a, 4>,
+        ]
+    };
+}
+macro_rules! table3 {
+    ($t:ty) => {
+        [
+            table3!($t, 0),
+            table3!($t, 1),
+            table3!($t, 2),
+            table3!($t, 3),
+            table3!($t, 4),
+        ]
+    };
+    ($t:ty, $a:tt) => {
+        [
+            table3!($t, $a, 0),
+            table3!($t, $a, 1),
+            table3!($t, $a, 2),
+            table3!($t, $a, 3),
+            table3!($t, $a, 4),
+        ]
+    };
+    ($t:ty, $a:tt, $b:tt) => {
+        [
+            hot3::<$t, $a, $b, 0>,
+            hot3::<$t, $a, $b, 1>,
+            hot3::<$t, $a, $b, 2>,
+            hot3::<$t, $a, $b, 3>,
+            hot3::<$t, $a, $b, 4>,
+        ]
+    };
+}
+
+/// Handlers of a form by placement.
+pub(crate) trait Placed1: Hot1 + Sized {
+    const HANDLERS: &'static [Handler; 5] = &table1!(Self);
+}
+impl<T: Hot1> Placed1 for T {}
+
+/// Handlers of a form by placement.
+pub(crate) trait Placed2: Hot2 + Sized {
+    const HANDLERS: &'static [[Handler; 5]; 5] = &table2!(Self);
+}
+impl<T: Hot2> Placed2 for T {}
+
+/// Handlers of a form by placement.
+pub(crate) trait Placed3: Hot3 + Sized {
+    const HANDLERS: &'static [[[Handler; 5]; 5]; 5] = &table3!(Self);
+}
+impl<T: Hot3> Placed3 for T {}
+
+/// Placement of a slot.
+#[inline(always)]
+pub(crate) fn place(slot: u8) -> usize {
+    usize::from(slot.min(PINNED))
+}
+
+/// Defines forms: `Name<const params> = |c, op, slots...| body`.
+macro_rules! forms {
+    ($trait:ident ($($slot:ident),*) $($(#[$meta:meta])* $name:ident $(<$(const $p:ident: $pt:ty),*>)? $(data $data:literal)? = |$c:ident, $op:ident $(, $arg:ident)*| $body:expr;)*) => {$(
+        $(#[$meta])*
+        pub(crate) struct $name $(<$(const $p: $pt),*>)?;
+        impl $(<$(const $p: $pt),*>)? $crate::interp::hot::$trait for $name $(<$($p),*>)? {
+            $(const DATA: usize = $data;)?
+            #[inline(always)]
+            unsafe fn run<C: $crate::cx::Cx>(
+                $c: &mut C,
+                $op: *const $crate::interp::op::Op
+                $(, $arg: u8)*
+            ) -> $crate::cx::Step {
+                $body
+            }
+        }
+    )*};
+}
+pub(crate) use forms;

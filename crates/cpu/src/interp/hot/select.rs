@@ -1,0 +1,118 @@
+//! Conditions: an op evaluates one to a mask, the next consumes it.
+
+use super::{Hot1, Hot2, Hot3, forms};
+use crate::cx::{Cx, Step};
+use crate::flags::{Kind, holds};
+use crate::interp::cpu::Cpu;
+use crate::interp::op::{Handler, Op, next};
+use crate::interp::pinned::Pinned;
+
+/// What is known at translation time of the flags' kind.
+pub(crate) const KIND_UNKNOWN: u8 = 4;
+
+/// Whether `COND` holds, given what is known of the flags' kind.
+#[inline(always)]
+pub(crate) fn test<const COND: u8, const KIND: u8>(c: &Pinned) -> bool {
+    let f = c.flags();
+    match KIND {
+        0 => holds(Kind::Nzcv, COND, f.a, f.b),
+        1 => holds(Kind::Sub, COND, f.a, f.b),
+        2 => holds(Kind::Add, COND, f.a, f.b),
+        3 => holds(Kind::Logic, COND, f.a, f.b),
+        _ => f.holds(COND),
+    }
+}
+
+/// Evaluates a condition for the next op.
+pub(crate) unsafe extern "C" fn evaluate<const COND: u8, const KIND: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op and `cpu` this thread's.
+    unsafe {
+        (*cpu).mask = u64::from(test::<COND, KIND>(&c));
+        next!(ip.add(1), c)
+    }
+}
+
+/// The forms that combine the second operand as CSEL, CSINC, CSINV or CSNEG.
+#[inline(always)]
+fn otherwise<const FORM: u8>(m: u64) -> u64 {
+    match FORM {
+        0 => m,
+        1 => m.wrapping_add(1),
+        2 => !m,
+        _ => m.wrapping_neg(),
+    }
+}
+
+forms! { Hot3(d, n, m)
+    /// CSEL, CSINC, CSINV, CSNEG by form, after an evaluated condition.
+    Select<const SF: bool, const FORM: u8> = |c, _op, d, n, m| {
+        let (a, b) = (c.x(n), otherwise::<FORM>(c.x(m)));
+        let r = if c.evaluated() { a } else { b };
+        c.set_xw(SF, d, r);
+        Ok(())
+    };
+}
+
+forms! { Hot2(n, m)
+    /// CCMP, CCMN (register) after an evaluated condition; the flags otherwise are `imm`.
+    CompareReg<const SF: bool, const ADD: bool> = |c, op, n, m| {
+        if c.evaluated() {
+            let (a, b) = (c.xw(SF, n), c.xw(SF, m));
+            if ADD { c.flags_add(SF, a, b) } else { c.flags_sub(SF, a, b) }
+        } else {
+            // SAFETY: the trait's contract.
+            c.set_nzcv(unsafe { (*op).imm } as u32);
+        }
+        Ok(())
+    };
+}
+
+forms! { Hot1(n)
+    /// CCMP, CCMN (immediate in `r[3]`) after an evaluated condition; the flags otherwise are `imm`.
+    CompareImm<const SF: bool, const ADD: bool> = |c, op, n| {
+        if c.evaluated() {
+            // SAFETY: the trait's contract.
+            let (a, b) = (c.xw(SF, n), u64::from(unsafe { (*op).r[3] }));
+            if ADD { c.flags_add(SF, a, b) } else { c.flags_sub(SF, a, b) }
+        } else {
+            // SAFETY: the trait's contract.
+            c.set_nzcv(unsafe { (*op).imm } as u32);
+        }
+        Ok(())
+    };
+    /// CSET, CSETM by an evaluated condition.
+    Set<const SF: bool, const ALL: bool> = |c, _op, n| {
+        let v = u64::from(c.evaluated());
+        c.set_xw(SF, n, if ALL { v.wrapping_neg() } else { v });
+        Ok(())
+    };
+}
+
+macro_rules! conditions {
+    ($($cond:literal)*) => {
+        [$([
+            evaluate::<$cond, 0>,
+            evaluate::<$cond, 1>,
+            evaluate::<$cond, 2>,
+            evaluate::<$cond, 3>,
+            evaluate::<$cond, 4>,
+        ]),*]
+    };
+}
+
+/// Handlers of [`evaluate`] by condition and known kind.
+pub(crate) static EVALUATE: [[Handler; 5]; 16] = conditions!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
