@@ -152,7 +152,7 @@ pub(crate) trait Cx {
     fn fpcr(&self) -> u32;
     /// Writes the floating-point control register.
     fn set_fpcr(&mut self, v: u32);
-    /// Floating-point status register.
+    /// Floating-point status register, less what [`crate::hostfp`] has yet to report.
     fn fpsr(&self) -> u32;
     /// Writes the floating-point status register.
     fn set_fpsr(&mut self, v: u32);

@@ -17,7 +17,7 @@ use super::rows::row;
 use super::translate::Options;
 use crate::cx::Monitor;
 use crate::engine::{Engine, Exit, Kicker, Vcpu};
-use crate::{CpuState, flags::Flags};
+use crate::{CpuState, flags::Flags, hostfp};
 
 /// The threaded-code interpreter.
 #[derive(Default)]
@@ -117,8 +117,10 @@ impl Cpu {
         self.exit = None;
         self.gate.running.store(true, Ordering::SeqCst);
         self.tlb.enter_guest();
+        hostfp::clear();
         let first = f(self);
         drive(self, first);
+        self.fpsr |= hostfp::raised();
         self.tlb.leave_guest();
         self.gate.running.store(false, Ordering::SeqCst);
         self.store_state(state);

@@ -3,7 +3,7 @@
 use tuxlet_a64 as a64;
 
 use crate::cx::{Cx, Monitor, Step};
-use crate::idregs;
+use crate::{hostfp, idregs};
 
 macro_rules! nothing {
     ($($(#[$doc:meta])* $name:ident $row:ident;)*) => {$(
@@ -162,7 +162,10 @@ pub(crate) fn msr_reg<C: Cx>(c: &mut C, i: a64::MsrReg) -> Step {
         TPIDR_EL0 => c.set_tpidr(v),
         NZCV => c.set_nzcv(v as u32 & 0xf000_0000),
         FPCR => c.set_fpcr(v as u32 & FPCR_BITS),
-        FPSR => c.set_fpsr(v as u32 & FPSR_BITS),
+        FPSR => {
+            hostfp::clear();
+            c.set_fpsr(v as u32 & FPSR_BITS);
+        }
         _ => return Err(c.undefined()),
     }
     Ok(())
@@ -177,7 +180,7 @@ pub(crate) fn mrs<C: Cx>(c: &mut C, i: a64::Mrs) -> Step {
         TPIDRRO_EL0 => 0,
         NZCV => c.nzcv().into(),
         FPCR => c.fpcr().into(),
-        FPSR => c.fpsr().into(),
+        FPSR => (c.fpsr() | hostfp::raised()).into(),
         CTR_EL0 => idregs::CTR_EL0,
         DCZID_EL0 => idregs::DCZID_EL0,
         CNTFRQ_EL0 => idregs::COUNTER_HZ,

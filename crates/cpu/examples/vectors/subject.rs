@@ -1,0 +1,63 @@
+//! The same program in our interpreter, under a kernel of two system calls.
+
+use std::sync::Arc;
+
+use tuxlet_cpu::{CpuState, Engine, Exit, Interpreter, Options, Vcpu};
+use tuxlet_mem::{AddressSpace, MapRequest, MemoryBudget, Placement, Prot};
+
+use crate::image::{CODE, Image};
+
+const WRITE: u64 = 64;
+
+/// What the program writes to its standard output.
+pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
+    let error = |e: &dyn core::fmt::Debug| format!("{e:?}");
+    let mm = AddressSpace::new(&MemoryBudget::unlimited()).map_err(|e| error(&e))?;
+    for (addr, data, len, writable) in image.segments() {
+        let prot = if writable {
+            Prot::RW
+        } else {
+            Prot::READ | Prot::EXEC
+        };
+        mm.map(MapRequest::anonymous(len, prot).at(Placement::Fixed(addr)))
+            .map_err(|e| error(&e))?;
+        mm.poke(addr, &data).map_err(|e| error(&e))?;
+    }
+    let mut vcpu = Interpreter::new(Options { optimise }).vcpu(mm.clone());
+    let mut state = CpuState {
+        pc: CODE,
+        ..CpuState::new()
+    };
+    let mut out = Vec::new();
+    loop {
+        match run_once(vcpu.as_mut(), &mut state) {
+            Exit::Syscall if state.x[8] == WRITE => {
+                let at = out.len();
+                out.resize(at + state.x[2] as usize, 0);
+                mm.copy_in(state.x[1], &mut out[at..])
+                    .map_err(|e| error(&e))?;
+                state.x[0] = state.x[2];
+            }
+            Exit::Syscall => return Ok(out),
+            exit => return Err(describe(&mm, &state, &exit)),
+        }
+    }
+}
+
+fn run_once(vcpu: &mut dyn Vcpu, state: &mut CpuState) -> Exit {
+    loop {
+        match vcpu.run(state) {
+            Exit::Kicked => {}
+            exit => return exit,
+        }
+    }
+}
+
+fn describe(mm: &Arc<AddressSpace>, state: &CpuState, exit: &Exit) -> String {
+    let mut bytes = [0; 4];
+    let text = match mm.copy_in(state.pc, &mut bytes) {
+        Ok(4) => tuxlet_a64::disassemble(u32::from_le_bytes(bytes), state.pc),
+        _ => String::from("?"),
+    };
+    format!("{exit:?} at {:#x}: {text}", state.pc)
+}
