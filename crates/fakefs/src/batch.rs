@@ -10,6 +10,7 @@ use crate::{
     schema::{self, InodeRow, Xattrs},
     store::Store,
 };
+use parking_lot::MutexGuard;
 use rusqlite::Connection;
 use std::sync::Arc;
 use tuxlet_uapi::errno::{Errno, Result};
@@ -26,8 +27,10 @@ const MANY: usize = 4096;
 pub(crate) struct Pending {
     inodes: Vec<Arc<Node>>,
     dirs: Vec<Arc<Node>>,
-    /// Counts entries ever made.
+    /// Counts the entries ever made that a commit must bring.
     seq: u64,
+    /// Whether the flusher knows that there is something.
+    awake: bool,
 }
 
 /// The writing side of the database.
@@ -70,31 +73,43 @@ struct Batch {
     seq: u64,
 }
 
+impl Pending {
+    fn any(&self) -> bool {
+        !self.inodes.is_empty() || !self.dirs.is_empty()
+    }
+}
+
 impl Store {
-    /// Puts an inode on the list, and returns the count with it.
-    pub(crate) fn enqueue_inode(&self, node: Arc<Node>) -> u64 {
-        let (len, seq) = {
-            let mut p = self.pending.lock();
-            p.seq += 1;
-            p.inodes.push(node);
-            (p.inodes.len(), p.seq)
-        };
-        if len == 1 || len == MANY {
-            self.flusher.wake(&self.this, len == MANY);
-        }
-        seq
+    /// Puts an inode on the list, and returns the count with it. `soon` wakes the flusher and is what fsync(2)
+    /// waits for; without it the inode goes with the next commit that somebody needs.
+    pub(crate) fn enqueue_inode(&self, node: Arc<Node>, soon: bool) -> u64 {
+        let mut p = self.pending.lock();
+        p.inodes.push(node);
+        let many = p.inodes.len() == MANY;
+        self.note_pending(p, soon, many)
+    }
+
+    /// Makes an inode that is on the list already one that is needed soon.
+    pub(crate) fn hasten_inode(&self) -> u64 {
+        self.note_pending(self.pending.lock(), true, false)
     }
 
     pub(crate) fn enqueue_dir(&self, node: Arc<Node>) {
-        let first = {
-            let mut p = self.pending.lock();
-            p.seq += 1;
-            p.dirs.push(node);
-            p.dirs.len() == 1
-        };
-        if first {
-            self.flusher.wake(&self.this, false);
+        let mut p = self.pending.lock();
+        p.dirs.push(node);
+        self.note_pending(p, true, false);
+    }
+
+    fn note_pending(&self, mut p: MutexGuard<'_, Pending>, soon: bool, many: bool) -> u64 {
+        p.seq += u64::from(soon);
+        let seq = p.seq;
+        let wake = soon && !p.awake;
+        p.awake |= soon;
+        drop(p);
+        if wake || many {
+            self.flusher.wake(&self.this, many);
         }
+        seq
     }
 
     /// The count that a commit must reach to cover everything so far.
@@ -112,17 +127,29 @@ impl Store {
         }
     }
 
-    /// Writes everything that waits, and with `durable` lets it reach the medium.
+    /// Writes what waits, if any of it is needed, and with `durable` lets it reach the medium.
     pub(crate) fn commit(&self, durable: bool) -> Result<()> {
+        self.commit_with(durable, false)
+    }
+
+    /// As [`Store::commit`], but writes also what is not needed (access times), though not to the medium for
+    /// its sake.
+    pub(crate) fn commit_all(&self, durable: bool) -> Result<()> {
+        self.commit_with(durable, true)
+    }
+
+    fn commit_with(&self, durable: bool, all: bool) -> Result<()> {
         if self.read_only {
             return Ok(());
         }
         let target = self.pending_seq();
         let mut writer = self.writer.lock();
         // Another thread's commit may have covered it meanwhile.
-        if writer.committed >= target && (!durable || writer.synced >= target) {
+        let covered = writer.committed >= target && (!durable || writer.synced >= target);
+        if covered && !(all && self.pending.lock().any()) {
             return Ok(());
         }
+        let durable = durable && !covered;
         let batch = self.take_batch();
         let written = write_out_data(&batch).and_then(|()| {
             self.write_batch(&mut writer, &batch, durable).map_err(|e| {
@@ -157,6 +184,7 @@ impl Store {
         let _namespace = self.namespace.lock();
         let (inodes, dirs, seq) = {
             let mut p = self.pending.lock();
+            p.awake = false;
             (
                 std::mem::take(&mut p.inodes),
                 std::mem::take(&mut p.dirs),

@@ -28,8 +28,8 @@ pub(crate) struct Body {
     pub(crate) resize: Mutex<()>,
     /// A guest's write is under way: the page cache may grow the file.
     pub(crate) growing: AtomicBool,
-    /// Whether data may have been written since the last sync.
-    unsynced: AtomicBool,
+    /// After a crash: whether what an earlier process wrote may not be on the medium yet.
+    unsure: AtomicBool,
     /// The page cache, once the file has been mapped.
     pub(crate) pages: OnceLock<Mutex<Weak<FilePages>>>,
 }
@@ -53,7 +53,7 @@ impl Body {
             change: Mutex::new(()),
             resize: Mutex::new(()),
             growing: AtomicBool::new(false),
-            unsynced: AtomicBool::new(true),
+            unsure: AtomicBool::new(!new),
             pages: OnceLock::new(),
         }
     }
@@ -148,7 +148,6 @@ impl Node {
     /// Writes at a position; less than given only if the medium ends. The size is the caller's to note.
     pub(crate) fn write_data(&self, offset: u64, data: &[u8]) -> Result<usize> {
         let body = self.body()?;
-        body.unsynced.store(true, Ordering::Relaxed);
         let end = offset.checked_add(data.len() as u64).ok_or(Errno::EFBIG)?;
         let mut slot = self.slot(body)?;
         if let Some(memory) = self.in_memory(&mut slot, end) {
@@ -161,13 +160,13 @@ impl Node {
         }
         let file = self.host_file(&mut slot)?;
         drop(slot);
+        self.store.written.lock().insert(self.ino);
         file.write_at(data, offset)
     }
 
     /// Sets the size of the data. The noted size is the caller's to change.
     pub(crate) fn resize_data(&self, size: u64) -> Result<()> {
         let body = self.body()?;
-        body.unsynced.store(true, Ordering::Relaxed);
         let mut slot = self.slot(body)?;
         if matches!(*slot, Slot::Absent) && size == 0 {
             return Ok(());
@@ -179,7 +178,9 @@ impl Node {
             self.store.buffered.fetch_sub(cut as u64, Ordering::Relaxed);
             return Ok(());
         }
-        self.host_file(&mut slot)?.set_len(size)
+        let file = self.host_file(&mut slot)?;
+        self.store.written.lock().insert(self.ino);
+        file.set_len(size)
     }
 
     /// The file's bytes in memory, if it is there and may be `end` bytes long.
@@ -229,6 +230,7 @@ impl Node {
                 self.store
                     .buffered
                     .fetch_sub(memory.len() as u64, Ordering::Relaxed);
+                self.store.written.lock().insert(self.ino);
                 *slot = Slot::Open(Arc::clone(&file));
                 self.opened();
                 Ok(file)
@@ -261,7 +263,7 @@ impl Node {
     /// The host file, made if there is none.
     pub(crate) fn require_file(&self) -> Result<Arc<File>> {
         let body = self.body()?;
-        body.unsynced.store(true, Ordering::Relaxed);
+        self.store.written.lock().insert(self.ino);
         let mut slot = self.slot(body)?;
         self.host_file(&mut slot)
     }
@@ -270,15 +272,19 @@ impl Node {
     pub(crate) fn sync_data(&self, durable: bool) -> Result<()> {
         let body = self.body()?;
         self.write_out()?;
-        if !durable || !body.unsynced.swap(false, Ordering::Relaxed) {
+        let unsure = self.store.recovered && body.unsure.load(Ordering::Relaxed);
+        if !durable || !(self.store.written.lock().remove(&self.ino) || unsure) {
             return Ok(());
         }
         let file = match &*self.slot(body)? {
             Slot::Open(file) => Arc::clone(file),
             _ => return Ok(()),
         };
-        file.sync(true)
-            .inspect_err(|_| body.unsynced.store(true, Ordering::Relaxed))
+        file.sync(true).inspect_err(|_| {
+            self.store.written.lock().insert(self.ino);
+        })?;
+        body.unsure.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// At the node's end: gives memory back; tells whether there may be a host file.

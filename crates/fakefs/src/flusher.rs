@@ -72,7 +72,7 @@ impl Flusher {
                 }
             }
             let Some(store) = store.upgrade() else { return };
-            if store.commit(store.durable).is_err() {
+            if store.commit_all(store.durable).is_err() {
                 // Reported; what could not be written waits for the next turn.
                 self.state.lock().work = true;
             }

@@ -64,11 +64,20 @@ pub(crate) struct Meta {
     /// Made without a name (`O_TMPFILE`), so link(2) may give it one.
     pub(crate) unnamed: bool,
     /// Whether it waits for the next batch.
-    queued: bool,
+    queued: Queued,
     /// Whether the database has it (or a batch on its way brings it).
     in_db: bool,
     /// The count ([`Store::pending_seq`]) at which it was first queued.
     born: u64,
+}
+
+/// How an inode waits for the next batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queued {
+    No,
+    /// Only its access time changed: the next batch that somebody needs takes it along, as lazytime does.
+    Lazily,
+    Yes,
 }
 
 /// Linux' relatime: the access time is kept at least this fresh.
@@ -113,7 +122,7 @@ impl Node {
                 xattrs: new.then(Vec::new),
                 xattrs_changed: false,
                 unnamed: false,
-                queued: false,
+                queued: Queued::No,
                 in_db: !new,
                 born: 0,
             }),
@@ -196,12 +205,14 @@ impl Node {
 
     /// Must follow every change of `meta`, while it is still locked.
     pub(crate) fn changed(&self, meta: &mut Meta) {
-        // What has no name and never had one does not reach the database.
-        if meta.queued || (meta.nlink == 0 && !meta.in_db) {
-            return;
-        }
-        meta.queued = true;
-        let seq = self.store.enqueue_inode(self.strong());
+        let seq = match meta.queued {
+            Queued::Yes => return,
+            // What has no name and never had one does not reach the database.
+            Queued::No if meta.nlink == 0 && !meta.in_db => return,
+            Queued::No => self.store.enqueue_inode(self.strong(), true),
+            Queued::Lazily => self.store.hasten_inode(),
+        };
+        meta.queued = Queued::Yes;
         if !meta.in_db && meta.born == 0 {
             meta.born = seq;
         }
@@ -232,9 +243,13 @@ impl Node {
         let stale = meta.atime <= meta.mtime
             || meta.atime <= meta.ctime
             || now.sec.saturating_sub(meta.atime.sec) >= ATIME_AGE;
-        if stale && meta.atime != now && self.store.will_change().is_ok() {
-            meta.atime = now;
-            self.changed(&mut meta);
+        if !stale || meta.atime == now {
+            return;
+        }
+        meta.atime = now;
+        if meta.queued == Queued::No && meta.in_db {
+            meta.queued = Queued::Lazily;
+            self.store.enqueue_inode(self.strong(), false);
         }
     }
 
@@ -276,7 +291,7 @@ impl Node {
     /// Takes the present state for a batch.
     pub(crate) fn take_change(self: Arc<Self>) -> InodeChange {
         let mut m = self.meta.lock();
-        m.queued = false;
+        m.queued = Queued::No;
         let named = m.nlink > 0;
         let was_in_db = std::mem::replace(&mut m.in_db, named);
         let row = m.in_db.then(|| InodeRow {
@@ -342,11 +357,11 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.store.forget(self);
-        let has_data = self.release_data();
-        if has_data
-            && self.meta.get_mut().nlink == 0
-            && let Err(errno) = self.store.files.remove_data(self.ino)
-        {
+        if !self.release_data() || self.meta.get_mut().nlink > 0 {
+            return;
+        }
+        self.store.written.lock().remove(&self.ino);
+        if let Err(errno) = self.store.files.remove_data(self.ino) {
             tracing::warn!(ino = self.ino, %errno, "removing the data of an unlinked file");
         }
     }

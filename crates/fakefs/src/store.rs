@@ -16,7 +16,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::{
     collections::VecDeque,
     path::Path,
@@ -71,6 +71,8 @@ const MAGIC: u64 = 0x5475_786c;
 /// Host descriptors of data files kept open for later use.
 const OPEN_DATA: usize = 128;
 
+/// Up to so many files are synced one by one; more by flushing the whole host file system, others' files too.
+const SYNC_SINGLY: usize = 64;
 /// Page caches kept although nobody maps the files: the programs that will be started again.
 const KEPT_PAGES: usize = 256;
 
@@ -89,6 +91,8 @@ pub(crate) struct Store {
     _lock: Option<File>,
     pub(crate) read_only: bool,
     pub(crate) durable: bool,
+    /// Whether the store was found as a crash left it.
+    pub(crate) recovered: bool,
     pub(crate) dev: DeviceId,
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) this: Weak<Self>,
@@ -108,6 +112,8 @@ pub(crate) struct Store {
     open_data: Mutex<VecDeque<Weak<Node>>>,
     /// Bytes of files that are only in memory.
     pub(crate) buffered: AtomicU64,
+    /// Inodes whose host files were written since they were synced.
+    pub(crate) written: Mutex<FxHashSet<u64>>,
 }
 
 impl FakeFs {
@@ -139,6 +145,7 @@ impl FakeFs {
 
     /// Opens a store; one that was not closed cleanly is put in order first.
     pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>> {
+        let mut recovered = false;
         let (files, lock, reader) = if options.read_only {
             recover::open_shared(path)?
         } else {
@@ -147,6 +154,7 @@ impl FakeFs {
             let db = schema::open(&files.database())?;
             if files.is_unclean() {
                 recover::reconcile(&files, &db)?;
+                recovered = true;
             }
             (files, lock, db)
         };
@@ -157,6 +165,7 @@ impl FakeFs {
             _lock: lock,
             read_only: options.read_only,
             durable: options.durability == Durability::Host,
+            recovered,
             dev: options.dev,
             budget: Arc::clone(&options.budget),
             outer: Mutex::new(Weak::new()),
@@ -170,6 +179,7 @@ impl FakeFs {
             clean: AtomicBool::new(true),
             open_data: Mutex::new(VecDeque::new()),
             buffered: AtomicU64::new(0),
+            written: Mutex::default(),
         });
         let root = store.get(ROOT, ROOT)?;
         let fs = Arc::new(Self {
@@ -185,7 +195,8 @@ impl FakeFs {
     /// that are unlinked but still open is removed, too.
     pub fn shutdown(&self) -> ErrnoResult<()> {
         self.store.write_back_pages()?;
-        self.store.commit(self.store.durable)?;
+        self.store.commit_all(self.store.durable)?;
+        self.store.sync_written()?;
         self.store.close()
     }
 }
@@ -194,7 +205,7 @@ impl Drop for FakeFs {
     fn drop(&mut self) {
         // Both hold nodes, and so the store. A failure has been reported.
         self.kept_pages.get_mut().clear();
-        let _ = self.store.commit(self.store.durable);
+        let _ = self.store.commit_all(self.store.durable);
     }
 }
 
@@ -227,12 +238,8 @@ impl FileSystem for FakeFs {
             return Ok(());
         }
         self.store.write_back_pages()?;
-        self.store.commit(self.store.durable)?;
-        if self.store.durable {
-            self.store.files.sync_fs()
-        } else {
-            Ok(())
-        }
+        self.store.commit_all(self.store.durable)?;
+        self.store.sync_written()
     }
 }
 
@@ -363,6 +370,26 @@ impl Store {
             pages.write_back(0..u64::MAX)?;
         }
         Ok(())
+    }
+
+    /// Makes the data of all files durable.
+    fn sync_written(&self) -> ErrnoResult<()> {
+        let written = std::mem::take(&mut *self.written.lock());
+        if !self.durable || written.is_empty() {
+            return Ok(());
+        }
+        let synced = if written.len() > SYNC_SINGLY {
+            self.files.sync_fs()
+        } else {
+            let mut all = written
+                .iter()
+                .map(|&ino| match self.files.open_data(ino, false)? {
+                    Some(file) => file.sync(true),
+                    None => Ok(()),
+                });
+            all.try_for_each(std::convert::identity)
+        };
+        synced.inspect_err(|_| self.written.lock().extend(written))
     }
 
     /// Marks the store clean, after a commit.

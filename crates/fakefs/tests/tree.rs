@@ -487,3 +487,38 @@ fn a_short_lived_file_never_reaches_the_host() {
     ops(&grown).truncate(&cx(), 1 << 20).unwrap();
     assert_eq!(read(&grown)[..11], [3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0]);
 }
+
+#[test]
+fn access_times_alone_cost_nothing_and_are_not_lost() {
+    let t = tempfile::tempdir().unwrap();
+    let fs = fresh(t.path());
+    write_file(&fs.root(), "f", b"x");
+    let fs = reopened(fs, t.path());
+    let f = walk(&fs, "f").unwrap();
+    f.accessed(&cx_at(2_000_000));
+    assert!(!t.path().join("unclean").exists());
+    f.accessed(&cx_at(2_000_001));
+    assert_eq!(f.attr(&cx()).unwrap().atime.sec, 2_000_000, "relatime");
+    drop(f);
+    let fs = reopened(fs, t.path());
+    let f = walk(&fs, "f").unwrap();
+    assert_eq!(f.attr(&cx()).unwrap().atime.sec, 2_000_000);
+    // A change that must be durable is not taken for one that can wait.
+    f.accessed(&cx_at(3_000_000));
+    f.set_attr(
+        &cx(),
+        &SetAttr {
+            mode: Some(0o1),
+            ..SetAttr::default()
+        },
+    )
+    .unwrap();
+    ops(&f).fsync(&cx(), false).unwrap();
+    let db = t.path().join("meta.db");
+    let copy = t.path().join("copy");
+    std::fs::create_dir_all(copy.join("data")).unwrap();
+    std::fs::copy(&db, copy.join("meta.db")).unwrap();
+    std::fs::copy(db.with_extension("db-wal"), copy.join("meta.db-wal")).unwrap();
+    let seen = walk(&open(&copy), "f").unwrap().attr(&cx()).unwrap();
+    assert_eq!(seen.mode, 0o1);
+}
