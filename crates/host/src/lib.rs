@@ -13,5 +13,6 @@ pub mod net;
 pub mod poll;
 pub mod signal;
 pub mod terminal;
+pub mod stream;
 pub mod thread;
 pub mod time;

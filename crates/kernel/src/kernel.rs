@@ -22,7 +22,9 @@ use tuxlet_uapi::{
     resource::Rusage,
     signal::Signal,
 };
-use tuxlet_vfs::{Cred, Cx, File, FsContext, MountNamespace, locks::LockGraph};
+use tuxlet_vfs::{
+    At, Cred, Cx, File, FsContext, LookupFlags, MountNamespace, locks::LockGraph, resolver,
+};
 
 /// Names that uname(2) gives and sethostname(2) sets.
 #[derive(Clone, Debug)]
@@ -360,5 +362,26 @@ impl Node {
             usage: Rusage::default(),
             subreaper: false,
         }
+    }
+}
+
+impl Kernel {
+    /// Waits until every task has ended, as after [`Kernel::kill_all`].
+    pub fn wait_all(&self) {
+        let waiter = tuxlet_sync::Waiter::new();
+        let registration = self.exit_notify.register(waiter.clone());
+        while self.tree.lock().groups().any(|(_, n)| n.zombie.is_none()) {
+            waiter.wait(None);
+        }
+        drop(registration);
+    }
+
+    /// The first of some directories that exists, or `/`.
+    #[must_use]
+    pub fn first_directory(&self, cx: &Cx, candidates: &[&str]) -> String {
+        let at = At::root(self.mounts.root());
+        let flags = LookupFlags::FOLLOW | LookupFlags::DIRECTORY;
+        let exists = |dir: &&&str| resolver::lookup(cx, &at, dir.as_bytes(), flags).is_ok();
+        candidates.iter().find(exists).map_or_else(|| "/".into(), |dir| (*dir).to_string())
     }
 }

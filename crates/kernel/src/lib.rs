@@ -17,6 +17,7 @@ pub mod eventfd;
 pub mod exec;
 pub mod fd;
 pub mod futex;
+pub mod host_stream;
 pub mod inotify;
 pub mod kernel;
 pub mod memfd;

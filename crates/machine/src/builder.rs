@@ -1,0 +1,135 @@
+//! Describing a machine.
+
+use crate::{Error, Inner, Machine, Result, Root};
+use std::{path::PathBuf, sync::Arc};
+use tuxlet_cpu::{Interpreter, Options};
+use tuxlet_kernel::{Config, EventSink, Kernel, config::NoEvents, config::StraceFilter};
+use tuxlet_vfs::{Cx, FileSystem, LookupFlags, MountFlags, MountNamespace, Path, create, resolver};
+
+/// A host directory or file mounted in the guest.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// The host's path.
+    pub host: PathBuf,
+    /// Where the guest sees it.
+    pub guest: String,
+    /// Whether the guest may not change it.
+    pub read_only: bool,
+}
+
+/// Describes a machine before it runs.
+#[derive(Debug)]
+pub struct Builder {
+    config: Config,
+    root: Option<Root>,
+    binds: Vec<Bind>,
+    events: Arc<dyn EventSink>,
+    engine: Options,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            root: None,
+            binds: Vec::new(),
+            events: Arc::new(NoEvents),
+            engine: Options::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// The root file system.
+    #[must_use]
+    pub fn root(mut self, root: Root) -> Self {
+        self.root = Some(root);
+        self
+    }
+
+    /// Mounts a host directory or file.
+    #[must_use]
+    pub fn bind(mut self, bind: Bind) -> Self {
+        self.binds.push(bind);
+        self
+    }
+
+    /// The host name.
+    #[must_use]
+    pub fn hostname(mut self, name: impl Into<String>) -> Self {
+        self.config.hostname = name.into();
+        self
+    }
+
+    /// The memory of all processes together, in bytes.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.config.memory = bytes;
+        self
+    }
+
+    /// Traces system calls to the event sink; an empty list of names means all.
+    #[must_use]
+    pub fn strace(mut self, names: Vec<String>) -> Self {
+        self.config.strace = Some(StraceFilter { names });
+        self
+    }
+
+    /// Who hears of exits and trace lines.
+    #[must_use]
+    pub fn events(mut self, sink: Arc<dyn EventSink>) -> Self {
+        self.events = sink;
+        self
+    }
+
+    /// Engine options, for tests and measurements.
+    #[must_use]
+    pub fn engine(mut self, options: Options) -> Self {
+        self.engine = options;
+        self
+    }
+
+    /// Starts the machine: no process runs yet.
+    pub fn build(self) -> Result<Machine> {
+        let root = self.root.ok_or(Error::NoRoot)?.mount()?;
+        let mounts = MountNamespace::new(&root.fs, MountFlags::RELATIME, root.source.as_bytes());
+        let engine = Arc::new(Interpreter::new(self.engine));
+        let kernel = Kernel::new(self.config, engine, mounts, self.events);
+        let cx = kernel.host_cx();
+        for (target, fs, flags) in crate::system::mounts(&kernel, &cx) {
+            mount_at(&kernel, &cx, &fs, target, flags)?;
+        }
+        for bind in &self.binds {
+            let fs = crate::root::host_tree(&bind.host)?;
+            let flags = if bind.read_only { MountFlags::RDONLY | MountFlags::RELATIME } else { MountFlags::RELATIME };
+            mount_at(&kernel, &cx, &fs, &bind.guest, flags)?;
+        }
+        Ok(Machine { inner: Arc::new(Inner { kernel, root }) })
+    }
+}
+
+/// Mounts, after making the directories that are missing.
+fn mount_at(kernel: &Arc<Kernel>, cx: &Cx, fs: &Arc<dyn FileSystem>, target: &str, flags: MountFlags) -> Result<()> {
+    let failed = |errno| Error::Mount { target: target.into(), errno };
+    let at = ensure_dir(kernel, cx, target.as_bytes()).map_err(failed)?;
+    kernel.mounts.mount(cx, fs, &at, flags, fs.name().as_bytes()).map_err(failed)?;
+    Ok(())
+}
+
+fn ensure_dir(kernel: &Kernel, cx: &Cx, path: &[u8]) -> tuxlet_vfs::Result<Path> {
+    let at = tuxlet_vfs::At::root(kernel.mounts.root());
+    let found = resolver::lookup(cx, &at, path, LookupFlags::FOLLOW);
+    if found != Err(tuxlet_uapi::Errno::ENOENT) {
+        return found;
+    }
+    let mut done = Vec::new();
+    for part in path.split(|b| *b == b'/').filter(|p| !p.is_empty()) {
+        done.push(b'/');
+        done.extend_from_slice(part);
+        match create::mkdir(cx, &at, &done, 0o755) {
+            Ok(_) | Err(tuxlet_uapi::Errno::EEXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    resolver::lookup(cx, &at, path, LookupFlags::FOLLOW)
+}

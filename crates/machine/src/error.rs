@@ -1,0 +1,60 @@
+//! Errors of the public API.
+
+use std::path::PathBuf;
+use tuxlet_uapi::Errno;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong on the host's side.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No root file system was given.
+    #[error("the machine has no root file system")]
+    NoRoot,
+    /// A host path cannot be used.
+    #[error("{path}: {source}", path = path.display())]
+    HostPath {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file system store cannot be opened.
+    #[error("{path}: {source}", path = path.display())]
+    Store {
+        /// The store's directory.
+        path: PathBuf,
+        /// Why.
+        source: tuxlet_fakefs::Error,
+    },
+    /// A mount cannot be made.
+    #[error("cannot mount on {target}: {errno}")]
+    Mount {
+        /// The place in the guest.
+        target: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// A program cannot be started.
+    #[error("{program}: {errno}")]
+    Exec {
+        /// The program.
+        program: String,
+        /// As execve(2) says.
+        errno: Errno,
+    },
+    /// No such user or group in the guest.
+    #[error("no user {0:?} in the machine")]
+    NoUser(String),
+    /// A system error.
+    #[error("{0}")]
+    System(Errno),
+}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno)
+    }
+}

@@ -1,0 +1,13 @@
+//! The file systems that every machine has beside its root.
+
+use std::sync::Arc;
+use tuxlet_kernel::Kernel;
+use tuxlet_tmpfs::Tmpfs;
+use tuxlet_vfs::{Cx, FileSystem, MountFlags};
+
+/// Where to mount what, parents first.
+pub(crate) fn mounts(kernel: &Arc<Kernel>, cx: &Cx) -> Vec<(&'static str, Arc<dyn FileSystem>, MountFlags)> {
+    let plain = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RELATIME;
+    let shm = tuxlet_tmpfs::Options { mode: 0o1777, ..tuxlet_tmpfs::Options::default() };
+    vec![("/dev/shm", Tmpfs::new(cx, &kernel.budget, shm), plain)]
+}
