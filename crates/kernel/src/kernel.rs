@@ -122,7 +122,7 @@ impl Kernel {
             hostname: config.hostname.clone().into_bytes(),
             domainname: b"(none)".to_vec(),
         };
-        Arc::new(Self {
+        let kernel = Arc::new(Self {
             clock: Clock::new(),
             tree: Mutex::new(Tree::default()),
             futexes: FutexTable::default(),
@@ -139,7 +139,9 @@ impl Kernel {
             exit_notify: WaitQueue::new(),
             reported: Mutex::new(FxHashSet::default()),
             config,
-        })
+        });
+        kernel.register_devices();
+        kernel
     }
 
     /// Starts a process in a session of its own, without a parent; returns its id. The

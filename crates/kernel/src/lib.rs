@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod epoll;
 pub mod eventfd;
+pub mod dev;
 pub mod exec;
 pub mod fd;
 pub mod futex;

@@ -98,6 +98,9 @@ impl Builder {
         let cx = kernel.host_cx();
         for (target, fs, flags) in crate::system::mounts(&kernel, &cx) {
             mount_at(&kernel, &cx, &fs, target, flags)?;
+            if target == "/dev" {
+                kernel.populate_dev(&cx)?;
+            }
         }
         for bind in &self.binds {
             let fs = crate::root::host_tree(&bind.host)?;

@@ -68,7 +68,7 @@ impl Process {
 
 fn open_stream(kernel: &Arc<Kernel>, cx: &Cx, stdio: Stdio, flags: OpenFlags) -> Result<Arc<File>> {
     match stdio {
-        Stdio::Null => Ok(kernel.open_null(cx, flags)?),
+        Stdio::Null => Ok(kernel.open_null(cx, flags)),
         Stdio::Host(fd) => {
             let stream = tuxlet_host::stream::Stream::new(fd)?;
             Ok(HostStream::file(cx, stream, flags))

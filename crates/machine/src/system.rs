@@ -5,9 +5,13 @@ use tuxlet_kernel::Kernel;
 use tuxlet_tmpfs::Tmpfs;
 use tuxlet_vfs::{Cx, FileSystem, MountFlags};
 
-/// Where to mount what, parents first.
+/// Where to mount what, parents first. `/dev` is filled once it is mounted.
 pub(crate) fn mounts(kernel: &Arc<Kernel>, cx: &Cx) -> Vec<(&'static str, Arc<dyn FileSystem>, MountFlags)> {
     let plain = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RELATIME;
+    let dev = tuxlet_tmpfs::Options { mode: 0o755, ..tuxlet_tmpfs::Options::default() };
     let shm = tuxlet_tmpfs::Options { mode: 0o1777, ..tuxlet_tmpfs::Options::default() };
-    vec![("/dev/shm", Tmpfs::new(cx, &kernel.budget, shm), plain)]
+    vec![
+        ("/dev", Tmpfs::new(cx, &kernel.budget, dev), MountFlags::NOSUID | MountFlags::RELATIME),
+        ("/dev/shm", Tmpfs::new(cx, &kernel.budget, shm), plain),
+    ]
 }
