@@ -10,10 +10,7 @@ use tuxlet_host::{
 };
 use tuxlet_mem::{IoRead, IoWrite};
 use tuxlet_sync::{WaitQueue, Wake};
-use tuxlet_uapi::{
-    errno::Result,
-    fcntl::OpenFlags,
-};
+use tuxlet_uapi::{errno::Result, fcntl::OpenFlags};
 use tuxlet_vfs::{Attr, Cx, Events, File, FileOps, FileType, PollTable};
 
 /// Bytes moved in one step.
@@ -50,7 +47,10 @@ impl HostStream {
         } else {
             FileType::Fifo
         };
-        let attr = Attr { kind, ..crate::anon::attr(cx) };
+        let attr = Attr {
+            kind,
+            ..crate::anon::attr(cx)
+        };
         let name = format!("pipe:[{}]", attr.ino).into_bytes();
         let ops = Self {
             stream: Arc::new(stream),
@@ -64,7 +64,10 @@ impl HostStream {
     fn arm(&self, readable: bool, writable: bool) {
         let watch = self.watch.get_or_init(|| {
             let wake: Arc<dyn Wake> = self.queue.clone();
-            Reactor::global().ok()?.watch(Arc::clone(&self.stream), readable, writable, wake).ok()
+            Reactor::global()
+                .ok()?
+                .watch(Arc::clone(&self.stream), readable, writable, wake)
+                .ok()
         });
         if let Some(watch) = watch
             && let Err(error) = watch.arm(readable, writable)

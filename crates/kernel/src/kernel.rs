@@ -114,6 +114,7 @@ impl Kernel {
     #[must_use]
     pub fn new(
         config: Config,
+        budget: Arc<MemoryBudget>,
         engine: Arc<dyn Engine>,
         mounts: Arc<MountNamespace>,
         events: Arc<dyn EventSink>,
@@ -126,7 +127,7 @@ impl Kernel {
             clock: Clock::new(),
             tree: Mutex::new(Tree::default()),
             futexes: FutexTable::default(),
-            budget: MemoryBudget::new((config.memory / 4096) as usize),
+            budget,
             engine,
             mounts,
             uts: RwLock::new(uts),
@@ -384,6 +385,9 @@ impl Kernel {
         let at = At::root(self.mounts.root());
         let flags = LookupFlags::FOLLOW | LookupFlags::DIRECTORY;
         let exists = |dir: &&&str| resolver::lookup(cx, &at, dir.as_bytes(), flags).is_ok();
-        candidates.iter().find(exists).map_or_else(|| "/".into(), |dir| (*dir).to_string())
+        candidates
+            .iter()
+            .find(exists)
+            .map_or_else(|| "/".into(), |dir| (*dir).to_string())
     }
 }

@@ -1,10 +1,11 @@
 //! Describing a machine.
 
-use crate::{Error, Inner, Machine, Result, Root};
+use crate::{Error, Inner, Machine, Result, Root, files};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_cpu::{Interpreter, Options};
 use tuxlet_kernel::{Config, EventSink, Kernel, config::NoEvents, config::StraceFilter};
-use tuxlet_vfs::{Cx, FileSystem, LookupFlags, MountFlags, MountNamespace, Path, create, resolver};
+use tuxlet_mem::MemoryBudget;
+use tuxlet_vfs::{Cred, Cx, FileSystem, MountFlags, MountNamespace, Time};
 
 /// A host directory or file mounted in the guest.
 #[derive(Clone, Debug)]
@@ -91,10 +92,11 @@ impl Builder {
 
     /// Starts the machine: no process runs yet.
     pub fn build(self) -> Result<Machine> {
-        let root = self.root.ok_or(Error::NoRoot)?.mount()?;
+        let budget = MemoryBudget::new((self.config.memory / 4096) as usize);
+        let root = self.root.ok_or(Error::NoRoot)?.mount(&host_cx(), &budget)?;
         let mounts = MountNamespace::new(&root.fs, MountFlags::RELATIME, root.source.as_bytes());
         let engine = Arc::new(Interpreter::new(self.engine));
-        let kernel = Kernel::new(self.config, engine, mounts, self.events);
+        let kernel = Kernel::new(self.config, budget, engine, mounts, self.events);
         let cx = kernel.host_cx();
         for (target, fs, flags) in crate::system::mounts(&kernel, &cx) {
             mount_at(&kernel, &cx, &fs, target, flags)?;
@@ -102,37 +104,45 @@ impl Builder {
                 kernel.populate_dev(&cx)?;
             }
         }
-        for bind in &self.binds {
-            let fs = crate::root::host_tree(&bind.host)?;
-            let flags = if bind.read_only { MountFlags::RDONLY | MountFlags::RELATIME } else { MountFlags::RELATIME };
-            mount_at(&kernel, &cx, &fs, &bind.guest, flags)?;
-        }
-        Ok(Machine { inner: Arc::new(Inner { kernel, root }) })
+        Ok(Machine {
+            inner: Arc::new(Inner { kernel, root }),
+        })
+    }
+}
+
+/// The context of the host itself, before there is a kernel to ask.
+fn host_cx() -> Cx {
+    let ns = tuxlet_host::time::realtime();
+    let now = Time {
+        sec: ns.div_euclid(1_000_000_000),
+        nsec: ns.rem_euclid(1_000_000_000) as u32,
+    };
+    Cx {
+        cred: Arc::new(Cred::root()),
+        umask: 0,
+        now,
+        fsize_limit: u64::MAX,
+        tgid: 0,
+        tid: 0,
     }
 }
 
 /// Mounts, after making the directories that are missing.
-fn mount_at(kernel: &Arc<Kernel>, cx: &Cx, fs: &Arc<dyn FileSystem>, target: &str, flags: MountFlags) -> Result<()> {
-    let failed = |errno| Error::Mount { target: target.into(), errno };
-    let at = ensure_dir(kernel, cx, target.as_bytes()).map_err(failed)?;
-    kernel.mounts.mount(cx, fs, &at, flags, fs.name().as_bytes()).map_err(failed)?;
+fn mount_at(
+    kernel: &Arc<Kernel>,
+    cx: &Cx,
+    fs: &Arc<dyn FileSystem>,
+    target: &str,
+    flags: MountFlags,
+) -> Result<()> {
+    let failed = |errno| Error::Mount {
+        target: target.into(),
+        errno,
+    };
+    let at = files::ensure_dir(kernel, cx, target.as_bytes()).map_err(failed)?;
+    kernel
+        .mounts
+        .mount(cx, fs, &at, flags, fs.name().as_bytes())
+        .map_err(failed)?;
     Ok(())
-}
-
-fn ensure_dir(kernel: &Kernel, cx: &Cx, path: &[u8]) -> tuxlet_vfs::Result<Path> {
-    let at = tuxlet_vfs::At::root(kernel.mounts.root());
-    let found = resolver::lookup(cx, &at, path, LookupFlags::FOLLOW);
-    if found != Err(tuxlet_uapi::Errno::ENOENT) {
-        return found;
-    }
-    let mut done = Vec::new();
-    for part in path.split(|b| *b == b'/').filter(|p| !p.is_empty()) {
-        done.push(b'/');
-        done.extend_from_slice(part);
-        match create::mkdir(cx, &at, &done, 0o755) {
-            Ok(_) | Err(tuxlet_uapi::Errno::EEXIST) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    resolver::lookup(cx, &at, path, LookupFlags::FOLLOW)
 }

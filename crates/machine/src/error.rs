@@ -37,6 +37,14 @@ pub enum Error {
         /// Why.
         errno: Errno,
     },
+    /// A guest file cannot be used.
+    #[error("{path}: {errno}")]
+    File {
+        /// The guest's path.
+        path: String,
+        /// Why.
+        errno: Errno,
+    },
     /// A program cannot be started.
     #[error("{program}: {errno}")]
     Exec {

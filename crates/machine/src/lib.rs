@@ -18,6 +18,7 @@
 mod builder;
 mod command;
 mod error;
+mod files;
 mod process;
 mod root;
 mod system;
@@ -99,4 +100,16 @@ pub struct ProcessInfo {
     pub name: String,
     /// Dead, but not waited for.
     pub zombie: bool,
+}
+
+impl Machine {
+    /// Writes a file as the superuser, replacing what is there; missing directories are made (0755).
+    pub fn write_file(&self, path: &str, mode: u32, data: &[u8]) -> Result<()> {
+        files::write(&self.inner.kernel, path, mode, data)
+    }
+
+    /// Reads a whole file as the superuser.
+    pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
+        files::read(&self.inner.kernel, path)
+    }
 }

@@ -53,16 +53,30 @@ impl Process {
     #[must_use]
     pub fn wait(self) -> ExitStatus {
         let killed = WaitStatus::Signaled(Signal::SIGKILL, false);
-        ExitStatus(self.machine.inner.kernel.wait_process(self.pid).unwrap_or(killed))
+        ExitStatus(
+            self.machine
+                .inner
+                .kernel
+                .wait_process(self.pid)
+                .unwrap_or(killed),
+        )
     }
 
     /// Sends a signal by number.
     pub fn kill(&self, signal: i32) -> Result<()> {
         let signal = Signal::new(signal)?;
         let kernel = &self.machine.inner.kernel;
-        let group = kernel.tree.lock().node(self.pid).map(|n| Arc::clone(&n.group));
+        let group = kernel
+            .tree
+            .lock()
+            .node(self.pid)
+            .map(|n| Arc::clone(&n.group));
         let group = group.ok_or(Errno::ESRCH)?;
-        Ok(tuxlet_kernel::signal::send_to_group(kernel, &group, SigInfo::kill(signal, SI_USER, 0, 0))?)
+        Ok(tuxlet_kernel::signal::send_to_group(
+            kernel,
+            &group,
+            SigInfo::kill(signal, SI_USER, 0, 0),
+        )?)
     }
 }
 
@@ -100,25 +114,41 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
         Some(dir) => dir.clone(),
         None => kernel.first_directory(&cx, &[&user.home, "/"]),
     };
-    let path = env.iter().find(|(n, _)| n == "PATH").map_or(DEFAULT_PATH, |(_, v)| v).to_owned();
+    let path = env
+        .iter()
+        .find(|(n, _)| n == "PATH")
+        .map_or(DEFAULT_PATH, |(_, v)| v)
+        .to_owned();
     let mut args = vec![command.program.clone().into_bytes()];
     args.extend(command.args.into_iter().map(String::into_bytes));
     let mut spawn = Spawn {
         program: Vec::new(),
         args,
-        env: env.into_iter().map(|(n, v)| format!("{n}={v}").into_bytes()).collect(),
+        env: env
+            .into_iter()
+            .map(|(n, v)| format!("{n}={v}").into_bytes())
+            .collect(),
         cwd: cwd.into_bytes(),
         cred: user.cred,
         stdio,
         controlling_tty: false,
     };
-    let pid = spawn_in_path(kernel, &mut spawn, &command.program, &path)
-        .map_err(|errno| Error::Exec { program: command.program, errno })?;
+    let pid = spawn_in_path(kernel, &mut spawn, &command.program, &path).map_err(|errno| {
+        Error::Exec {
+            program: command.program,
+            errno,
+        }
+    })?;
     Ok(Process { machine, pid })
 }
 
 /// As execvp(3): tries the directories of `PATH`; an error other than "not there" is reported at the end.
-fn spawn_in_path(kernel: &Arc<Kernel>, spawn: &mut Spawn, program: &str, path: &str) -> std::result::Result<u32, Errno> {
+fn spawn_in_path(
+    kernel: &Arc<Kernel>,
+    spawn: &mut Spawn,
+    program: &str,
+    path: &str,
+) -> std::result::Result<u32, Errno> {
     if program.contains('/') {
         spawn.program = program.as_bytes().to_vec();
         return kernel.spawn(spawn);

@@ -3,25 +3,18 @@
 use crate::{Error, Result};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_fakefs::FakeFs;
-use tuxlet_hostfs::HostFs;
-use tuxlet_overlayfs::OverlayFs;
+use tuxlet_mem::MemoryBudget;
+use tuxlet_tmpfs::Tmpfs;
 use tuxlet_uapi::Errno;
-use tuxlet_vfs::{DeviceId, FileSystem};
+use tuxlet_vfs::{Cx, DeviceId, FileSystem};
 
 /// What a machine sees as `/`.
 #[derive(Clone, Debug)]
 pub enum Root {
-    /// A directory of the host.
-    HostDir(PathBuf),
     /// A fakefs store, written directly. One machine at a time.
     Store(PathBuf),
-    /// Read-only stores, topmost first, under a store of the machine's own.
-    Layers {
-        /// Shared read-only stores.
-        lower: Vec<PathBuf>,
-        /// The machine's own store.
-        upper: PathBuf,
-    },
+    /// An empty file system in memory: filled by [`crate::Machine::write_file`].
+    Memory,
 }
 
 /// A mounted root.
@@ -34,30 +27,37 @@ pub(crate) struct Mounted {
 }
 
 fn open_store(path: &PathBuf, read_only: bool) -> Result<Arc<FakeFs>> {
-    let options = tuxlet_fakefs::Options { read_only, dev: DeviceId::anonymous(), ..Default::default() };
-    FakeFs::open(path, &options).map_err(|source| Error::Store { path: path.clone(), source })
+    let options = tuxlet_fakefs::Options {
+        read_only,
+        dev: DeviceId::anonymous(),
+        ..Default::default()
+    };
+    FakeFs::open(path, &options).map_err(|source| Error::Store {
+        path: path.clone(),
+        source,
+    })
 }
 
 impl Root {
-    pub(crate) fn mount(&self) -> Result<Mounted> {
+    pub(crate) fn mount(&self, cx: &Cx, budget: &Arc<MemoryBudget>) -> Result<Mounted> {
         match self {
-            Self::HostDir(path) => {
-                let fs = HostFs::open(path, &tuxlet_hostfs::Options::default())
-                    .map_err(|source| Error::HostPath { path: path.clone(), source })?;
-                Ok(Mounted { fs, source: path.display().to_string(), stores: Vec::new() })
+            Self::Memory => {
+                let mut options = tuxlet_tmpfs::Options::unlimited();
+                options.mode = 0o755;
+                let fs = Tmpfs::new(cx, budget, options);
+                Ok(Mounted {
+                    fs,
+                    source: "tmpfs".into(),
+                    stores: Vec::new(),
+                })
             }
             Self::Store(path) => {
                 let store = open_store(path, false)?;
-                Ok(Mounted { fs: store.clone(), source: "root".into(), stores: vec![store] })
-            }
-            Self::Layers { lower, upper } => {
-                let upper = open_store(upper, false)?;
-                let mut layers: Vec<Arc<dyn FileSystem>> = Vec::new();
-                for path in lower {
-                    layers.push(open_store(path, true)?);
-                }
-                let fs = OverlayFs::new(upper.clone(), layers)?;
-                Ok(Mounted { fs, source: "overlay".into(), stores: vec![upper] })
+                Ok(Mounted {
+                    fs: store.clone(),
+                    source: "root".into(),
+                    stores: vec![store],
+                })
             }
         }
     }

@@ -6,12 +6,21 @@ use tuxlet_tmpfs::Tmpfs;
 use tuxlet_vfs::{Cx, FileSystem, MountFlags};
 
 /// Where to mount what, parents first. `/dev` is filled once it is mounted.
-pub(crate) fn mounts(kernel: &Arc<Kernel>, cx: &Cx) -> Vec<(&'static str, Arc<dyn FileSystem>, MountFlags)> {
+pub(crate) fn mounts(
+    kernel: &Arc<Kernel>,
+    cx: &Cx,
+) -> Vec<(&'static str, Arc<dyn FileSystem>, MountFlags)> {
     let plain = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RELATIME;
-    let dev = tuxlet_tmpfs::Options { mode: 0o755, ..tuxlet_tmpfs::Options::default() };
-    let shm = tuxlet_tmpfs::Options { mode: 0o1777, ..tuxlet_tmpfs::Options::default() };
+    let pages = kernel.budget.limit_pages() as u64;
+    let mut dev = tuxlet_tmpfs::Options::new(pages);
+    dev.mode = 0o755;
+    let shm = tuxlet_tmpfs::Options::new(pages);
     vec![
-        ("/dev", Tmpfs::new(cx, &kernel.budget, dev), MountFlags::NOSUID | MountFlags::RELATIME),
+        (
+            "/dev",
+            Tmpfs::new(cx, &kernel.budget, dev),
+            MountFlags::NOSUID | MountFlags::RELATIME,
+        ),
         ("/dev/shm", Tmpfs::new(cx, &kernel.budget, shm), plain),
     ]
 }

@@ -30,7 +30,12 @@ pub(super) fn register(devices: &DeviceTable) {
 }
 
 impl CharDevice for MemDevices {
-    fn open(&self, task: &mut CurrentTask, minor: u32, _flags: OpenFlags) -> Result<Arc<dyn FileOps>> {
+    fn open(
+        &self,
+        task: &mut CurrentTask,
+        minor: u32,
+        _flags: OpenFlags,
+    ) -> Result<Arc<dyn FileOps>> {
         if !matches!(minor, NULL | ZERO | FULL | RANDOM | URANDOM) {
             return Err(Errno::ENXIO);
         }
@@ -45,7 +50,12 @@ pub(super) fn null(cx: &Cx) -> Arc<dyn FileOps> {
 
 fn device(cx: &Cx, minor: u32) -> Arc<dyn FileOps> {
     let rdev = DeviceId::new(MEM_MAJOR, minor);
-    let attr = Attr { kind: FileType::CharDevice, mode: 0o666, rdev, ..crate::anon::attr(cx) };
+    let attr = Attr {
+        kind: FileType::CharDevice,
+        mode: 0o666,
+        rdev,
+        ..crate::anon::attr(cx)
+    };
     Arc::new(MemFile { minor, attr })
 }
 

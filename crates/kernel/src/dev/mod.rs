@@ -40,7 +40,12 @@ impl Kernel {
             create::mknod(cx, &at, format!("/dev/{name}").as_bytes(), kind, *mode)?;
         }
         for (name, target) in LINKS {
-            create::symlink(cx, &at, target.as_bytes(), format!("/dev/{name}").as_bytes())?;
+            create::symlink(
+                cx,
+                &at,
+                target.as_bytes(),
+                format!("/dev/{name}").as_bytes(),
+            )?;
         }
         for dir in ["pts", "shm", "mqueue"] {
             create::mkdir(cx, &at, format!("/dev/{dir}").as_bytes(), 0o755)?;
