@@ -42,8 +42,10 @@ impl Root {
     pub(crate) fn mount(&self, cx: &Cx, budget: &Arc<MemoryBudget>) -> Result<Mounted> {
         match self {
             Self::Memory => {
-                let mut options = tuxlet_tmpfs::Options::unlimited();
-                options.mode = 0o755;
+                let options = tuxlet_tmpfs::Options {
+                    mode: 0o755,
+                    ..tuxlet_tmpfs::Options::unlimited()
+                };
                 let fs = Tmpfs::new(cx, budget, options);
                 Ok(Mounted {
                     fs,

@@ -11,10 +11,11 @@ pub(crate) fn mounts(
     cx: &Cx,
 ) -> Vec<(&'static str, Arc<dyn FileSystem>, MountFlags)> {
     let plain = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RELATIME;
-    let pages = kernel.budget.limit_pages() as u64;
-    let mut dev = tuxlet_tmpfs::Options::new(pages);
-    dev.mode = 0o755;
-    let shm = tuxlet_tmpfs::Options::new(pages);
+    let dev = tuxlet_tmpfs::Options {
+        mode: 0o755,
+        ..tuxlet_tmpfs::Options::default()
+    };
+    let shm = tuxlet_tmpfs::Options::default();
     vec![
         (
             "/dev",
