@@ -16,6 +16,7 @@ use std::sync::{Arc, atomic::Ordering};
 use tuxlet_cpu::{CpuState, Engine};
 use tuxlet_host::thread;
 use tuxlet_mem::{AddressSpace, MemoryBudget};
+use tuxlet_net::Network;
 use tuxlet_sync::WaitQueue;
 use tuxlet_uapi::{
     errno::{Errno, Result},
@@ -53,6 +54,8 @@ pub struct Kernel {
     pub mounts: Arc<MountNamespace>,
     /// Names of uname(2).
     pub uts: RwLock<UtsNames>,
+    /// Sockets.
+    pub net: Arc<Network>,
     /// Drivers of character devices.
     pub devices: DeviceTable,
     /// Deadlines.
@@ -134,6 +137,7 @@ impl Kernel {
             timers: TimerQueue::default(),
             lock_graph: LockGraph::default(),
             memfds: MemFdMount::default(),
+            net: Network::new(),
             devices: DeviceTable::default(),
             events,
             signal_notify: WaitQueue::new(),

@@ -17,6 +17,8 @@ mod poll;
 mod process;
 mod rw;
 mod signal;
+mod socket;
+mod sockmsg;
 mod splice;
 mod stat;
 mod strace;

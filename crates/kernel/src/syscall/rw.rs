@@ -1,6 +1,6 @@
 //! read(2), write(2), their vector and positional forms, lseek(2), sendfile(2), copy_file_range(2).
 
-use super::{Flags, UserPtr};
+use super::{Flags, UserPtr, socket::deadline};
 use crate::task::CurrentTask;
 use std::sync::Arc;
 use tuxlet_mem::{IoRead, IoVec, IoWrite, TASK_SIZE, UserReader, UserWriter};
@@ -8,7 +8,7 @@ use tuxlet_uapi::{
     errno::{Errno, Result},
     signal::Signal,
 };
-use tuxlet_vfs::{Events, File};
+use tuxlet_vfs::{Events, File, SocketOps};
 
 /// Longest transfer of one call: `MAX_RW_COUNT`.
 const MAX_RW_COUNT: u64 = 0x7fff_f000;
@@ -32,7 +32,8 @@ impl CurrentTask {
         let cx = self.cx();
         let space = Arc::clone(&self.mm.space);
         let nonblock = nowait || file.nonblocking();
-        self.block_on_file(file, Events::READABLE, nonblock, None, |_| {
+        let limit = deadline(file.ops().as_socket().and_then(SocketOps::recv_timeout));
+        self.block_on_file(file, Events::READABLE, nonblock, limit, |_| {
             let mut to = UserWriter::vectored(&space, buffers);
             match offset {
                 Some(offset) => file.pread(&cx, offset, &mut to),
@@ -54,7 +55,8 @@ impl CurrentTask {
         let nonblock = nowait || file.nonblocking();
         let mut from = UserReader::vectored(&space, buffers);
         let mut written = 0;
-        let result = self.block_on_file(file, Events::WRITABLE, nonblock, None, |_| {
+        let limit = deadline(file.ops().as_socket().and_then(SocketOps::send_timeout));
+        let result = self.block_on_file(file, Events::WRITABLE, nonblock, limit, |_| {
             let n = match offset {
                 Some(offset) => file.pwrite(&cx, offset, &mut from, append)?,
                 None => file.write(&cx, &mut from)?,

@@ -3,7 +3,7 @@
 
 use super::{
     arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, memory, misc, open,
-    pipe, poll, process, rw, signal, splice, stat, time, timer, wait,
+    pipe, poll, process, rw, signal, socket, sockmsg, splice, stat, time, timer, wait,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -161,6 +161,24 @@ syscalls! {
     PIPE2 => pipe::sys_pipe2, Full;
     PPOLL => poll::sys_ppoll, Full;
     PSELECT6 => poll::sys_pselect6, Full;
+    SOCKET => socket::sys_socket, Partial "AF_UNIX, AF_INET, AF_INET6, NETLINK_ROUTE";
+    SOCKETPAIR => socket::sys_socketpair, Full;
+    BIND => socket::sys_bind, Full;
+    LISTEN => socket::sys_listen, Full;
+    ACCEPT => socket::sys_accept, Full;
+    ACCEPT4 => socket::sys_accept4, Full;
+    CONNECT => socket::sys_connect, Full;
+    GETSOCKNAME => socket::sys_getsockname, Full;
+    GETPEERNAME => socket::sys_getpeername, Full;
+    SHUTDOWN => socket::sys_shutdown, Full;
+    SETSOCKOPT => socket::sys_setsockopt, Partial "no socket filters, no zero copy";
+    GETSOCKOPT => socket::sys_getsockopt, Partial "no socket filters, no zero copy";
+    SENDTO => sockmsg::sys_sendto, Full;
+    RECVFROM => sockmsg::sys_recvfrom, Full;
+    SENDMSG => sockmsg::sys_sendmsg, Full;
+    RECVMSG => sockmsg::sys_recvmsg, Full;
+    SENDMMSG => sockmsg::sys_sendmmsg, Full;
+    RECVMMSG => sockmsg::sys_recvmmsg, Full;
     MMAP => memory::sys_mmap, Partial "no huge pages";
     MUNMAP => memory::sys_munmap, Full;
     MPROTECT => memory::sys_mprotect, Full;
