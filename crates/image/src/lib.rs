@@ -15,6 +15,7 @@ pub mod debian;
 mod error;
 mod http;
 mod progress;
+mod provision;
 pub mod store;
 pub mod tar;
 pub mod tree;
@@ -22,3 +23,6 @@ pub mod tree;
 pub use compress::{Compression, decompress};
 pub use error::{Error, Result};
 pub use progress::{Progress, Quiet, Stage};
+pub use provision::{
+    export_image, export_machine, import_fakefs_v3, import_file, import_tar, pull_debian,
+};

@@ -5,8 +5,10 @@
 //! symbolic links and the only one that must defend against hostile names, so that sinks may stay simple.
 
 mod builder;
+pub mod fakefs;
 #[cfg(test)]
 pub(crate) mod memory;
+pub mod merged;
 
 use std::io::Read;
 

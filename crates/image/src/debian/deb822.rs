@@ -88,9 +88,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The next paragraph; `None` at the end.
-    pub fn next_paragraph(
-        &mut self,
-    ) -> io::Result<Option<Result<Paragraph, Malformed>>> {
+    pub fn next_paragraph(&mut self) -> io::Result<Option<Result<Paragraph, Malformed>>> {
         let mut paragraph = Paragraph::default();
         let mut size = 0;
         loop {
