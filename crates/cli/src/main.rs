@@ -1,5 +1,83 @@
-//! The `tuxlet` command.
+//! The `tuxlet` command: images and machines from a shell.
+//!
+//! `args` says what can be typed, `cmd` does it. Everything about guests goes through the public API of the `tuxlet` crate, everything
+//! about images through `tuxlet_image`.
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod args;
+mod cmd;
+mod guest;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+
+/// Exit status for failures of tuxlet itself, as Docker has it.
+const FAILED: u8 = 125;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where this fails, there is nobody to be told.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { FAILED } else { 0 });
+        }
+    };
+    start_log();
+    match dispatch(cli.command) {
+        Ok(status) => status,
+        Err(error) => {
+            // Somebody who takes only the first lines of a listing wants no complaint.
+            if is_broken_pipe(&error) {
+                return ExitCode::from(FAILED);
+            }
+            eprintln!("tuxlet: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => return cmd::run::run(args),
+        Command::Exec(args) => return cmd::exec::run(args),
+        Command::Doctor => return cmd::doctor::run(),
+        Command::Ps(args) => cmd::ps::run(&args)?,
+        Command::Rm(args) => cmd::rm::run(&args)?,
+        Command::Pull(args) => cmd::pull::run(args)?,
+        Command::Import(args) => cmd::import::run(&args)?,
+        Command::Export(args) => cmd::export::run(&args)?,
+        Command::Images(args) => cmd::images::run(&args)?,
+        Command::Rmi(args) => cmd::rmi::run(&args)?,
+        Command::Cp(args) => cmd::cp::run(&args)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tuxlet", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TUXLET_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .without_time()
+        .init();
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,432 @@
+//! The command line: what can be said and what it means. Letters and meanings are Docker's where Docker has them.
+
+use std::{ffi::OsString, path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use tuxlet_image::store::ImageName;
+
+/// Exit statuses, for `--help`.
+const EXIT_STATUS: &str = "\
+Exit status of `run` and `exec`: that of the guest's command; 128+N where signal N ended it; 125 where tuxlet itself \
+failed, 126 where the command cannot be run, 127 where it is not found.
+
+Environment:
+  TUXLET_HOME   where images and machines are kept [default: $XDG_DATA_HOME/tuxlet or ~/.local/share/tuxlet]
+  TUXLET_LOG    what to log, such as `debug` or `tuxlet_image=trace` [default: warn]
+  NO_COLOR      do not use colours";
+
+/// Runs AArch64 Linux programs in-process, anywhere.
+#[derive(Debug, Parser)]
+#[command(name = "tuxlet", version, after_help = EXIT_STATUS, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command in a new machine
+    Run(RunArgs),
+    /// Run a command in an existing machine
+    Exec(ExecArgs),
+    /// List machines
+    Ps(PsArgs),
+    /// Remove machines and all they have written
+    Rm(RmArgs),
+    /// Make an image from a distribution's packages
+    Pull(PullArgs),
+    /// Make an image from a tar archive
+    Import(ImportArgs),
+    /// Write an image or a machine as a tar archive
+    Export(ExportArgs),
+    /// List images
+    Images(ImagesArgs),
+    /// Remove images
+    Rmi(RmiArgs),
+    /// Copy files between the host and a machine
+    Cp(CpArgs),
+    /// Check that everything tuxlet needs is in order
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What a command in a machine can be given, new machine or not.
+#[derive(Debug, Args)]
+pub(crate) struct ProcessArgs {
+    /// Give the command this standard input; without it, it gets an empty one
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Set an environment variable; `NAME` alone takes the host's value
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<EnvVar>,
+    /// Directory to start in
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// User (and group) to run as, by name or number
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "tuxlet run [OPTIONS] IMAGE [--] [COMMAND [ARG]...]\n       tuxlet run [OPTIONS] --rootfs DIR [--] COMMAND [ARG]...",
+    after_help = "\
+Examples:
+  tuxlet run debian                                  a shell in Debian; the image is made where it is missing
+  tuxlet run --rm debian -- bash -c 'echo $HOSTNAME'  one command in a machine that is gone afterwards
+  tuxlet run -it --name work -v ~/src:/src debian    a machine to come back to with `tuxlet exec`
+  echo hello | tuxlet run -i --rm debian cat         with standard input
+  tuxlet run --rootfs ./rootfs /bin/sh               a directory of the host as root
+
+On a terminal and without a command, -i and -t go without saying."
+)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+    /// Remove the machine when the command ends
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Name of the machine
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Show a host directory or file in the machine
+    #[arg(short, long, value_name = "HOST:GUEST[:ro]")]
+    pub(crate) volume: Vec<Volume>,
+    /// Host name of the machine
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// Most memory the machine's programs may use, such as 512m or 2g
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Size>,
+    /// Write system calls to standard error; FILTER is a list such as `openat,read` or `%file`
+    #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) strace: Option<String>,
+    /// Use a host directory as the root instead of an image
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) rootfs: Option<PathBuf>,
+    /// The image, then the command and its arguments
+    #[arg(value_name = "IMAGE [COMMAND]", trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) rest: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "tuxlet exec [OPTIONS] MACHINE [--] COMMAND [ARG]...",
+    after_help = "Examples:\n  tuxlet exec -it work bash\n  tuxlet exec -u nobody work id"
+)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+    /// The machine
+    pub(crate) machine: String,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tuxlet ps -a")]
+pub(crate) struct PsArgs {
+    /// Show machines that are not running, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Show names only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tuxlet rm work\n  tuxlet rm $(tuxlet ps -aq)")]
+pub(crate) struct RmArgs {
+    /// The machines
+    #[arg(required = true)]
+    pub(crate) machines: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tuxlet pull debian                             the current stable release
+  tuxlet pull debian:bookworm
+  tuxlet pull --include python3,git debian       with more packages
+  tuxlet pull --mirror http://HOST/debian debian
+
+The mirror is that of --mirror, of the configuration file, or of the host's own apt sources.
+The archive's signature and every checksum are verified. An interrupted pull goes on where it was.")]
+pub(crate) struct PullArgs {
+    /// Address of the Debian archive (the directory with dists/ and pool/)
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) mirror: Option<String>,
+    /// More packages to put in
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    pub(crate) include: Vec<String>,
+    /// Trust the keys of this file, too
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) keyring: Vec<PathBuf>,
+    /// Accept an archive that has expired, such as a snapshot
+    #[arg(long)]
+    pub(crate) ignore_valid_until: bool,
+    /// Name of the image [default: as given in DISTRIBUTION]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<ImageName>,
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// `debian` or `debian:SUITE`
+    pub(crate) distribution: ImageName,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tuxlet import alpine-minirootfs-3.20.3-aarch64.tar.gz alpine
+  curl URL | tuxlet import - mine:v1
+
+Plain tar, .gz, .xz and .zst are recognised by their content. A directory that holds a fakefs store of iSH
+(data/ and meta.db) is taken over as well.")]
+pub(crate) struct ImportArgs {
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// The archive; `-` is standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) archive: PathBuf,
+    /// Name of the image
+    pub(crate) name: ImageName,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tuxlet export -o debian.tar debian\n  tuxlet export work | gzip > work.tar.gz"
+)]
+pub(crate) struct ExportArgs {
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// The machine or image; a machine goes before an image of the same name
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tuxlet images")]
+pub(crate) struct ImagesArgs {
+    /// Show names only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tuxlet rmi debian:bookworm")]
+pub(crate) struct RmiArgs {
+    /// The images
+    #[arg(required = true)]
+    pub(crate) images: Vec<ImageName>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "tuxlet cp MACHINE:PATH HOST_PATH\n       tuxlet cp HOST_PATH MACHINE:PATH",
+    after_help = "Examples:\n  tuxlet cp work:/etc/os-release .\n  tuxlet cp ./src work:/root/"
+)]
+pub(crate) struct CpArgs {
+    /// What to copy; directories with all that is in them
+    pub(crate) from: String,
+    /// Where to; into it where it is a directory
+    pub(crate) to: String,
+}
+
+/// An environment variable from the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EnvVar {
+    pub(crate) name: String,
+    /// `None`: the host's value, if it has one.
+    pub(crate) value: Option<String>,
+}
+
+impl FromStr for EnvVar {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<EnvVar, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        if name.is_empty() {
+            return Err("the variable has no name".to_owned());
+        }
+        Ok(EnvVar {
+            name: name.to_owned(),
+            value,
+        })
+    }
+}
+
+/// A host directory or file shown in the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Volume {
+    pub(crate) host: PathBuf,
+    pub(crate) guest: String,
+    pub(crate) read_only: bool,
+}
+
+impl FromStr for Volume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Volume, String> {
+        let wrong = || format!("`{text}` is not HOST:GUEST or HOST:GUEST:ro");
+        let (rest, read_only) = match text.rsplit_once(':').ok_or_else(wrong)? {
+            (rest, "ro") if rest.contains(':') => (rest, true),
+            (rest, "rw") if rest.contains(':') => (rest, false),
+            _ => (text, false),
+        };
+        let (host, guest) = rest.rsplit_once(':').ok_or_else(wrong)?;
+        if host.is_empty() || guest.is_empty() {
+            return Err(wrong());
+        }
+        if !guest.starts_with('/') {
+            return Err(format!("`{guest}` is not an absolute path in the machine"));
+        }
+        Ok(Volume {
+            host: PathBuf::from(host),
+            guest: guest.to_owned(),
+            read_only,
+        })
+    }
+}
+
+/// An amount of memory in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let wrong = || format!("`{text}` is not a size such as 512m or 2g");
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+            "" | "b" => 0,
+            "k" | "kb" | "kib" => 10,
+            "m" | "mb" | "mib" => 20,
+            "g" | "gb" | "gib" => 30,
+            "t" | "tb" | "tib" => 40,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        number
+            .checked_mul(1 << shift)
+            .filter(|&n| n > 0)
+            .map(Size)
+            .ok_or_else(wrong)
+    }
+}
+
+/// Takes away the `--` that may stand before a command.
+pub(crate) fn without_dashes(mut command: Vec<OsString>) -> Vec<OsString> {
+    if command.first().is_some_and(|word| word == "--") {
+        command.remove(0);
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn run(line: &str) -> RunArgs {
+        let words = ["tuxlet", "run"].into_iter().chain(line.split_whitespace());
+        match Cli::try_parse_from(words)
+            .unwrap_or_else(|e| panic!("{line}: {e}"))
+            .command
+        {
+            Command::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_keep_their_own_options() {
+        let args = run("-it --rm debian bash -c -e x --name y");
+        assert!(args.process.interactive && args.process.tty && args.rm && args.name.is_none());
+        assert_eq!(
+            args.rest,
+            ["debian", "bash", "-c", "-e", "x", "--name", "y"]
+        );
+        assert_eq!(run("--rootfs /r -- ls -l").rest, ["ls", "-l"]);
+        assert_eq!(run("--rootfs /r ls -- -l").rest, ["ls", "--", "-l"]);
+        assert_eq!(run("debian").rest, ["debian"]);
+        let dashes = run("debian -- bash -c x").rest;
+        assert_eq!(without_dashes(dashes[1..].to_vec()), ["bash", "-c", "x"]);
+    }
+
+    #[test]
+    fn strace_takes_its_filter_after_an_equals_sign_only() {
+        assert_eq!(run("debian").strace, None);
+        assert_eq!(run("--strace debian ls").strace.as_deref(), Some(""));
+        assert_eq!(
+            run("--strace=openat,%file debian").strace.as_deref(),
+            Some("openat,%file")
+        );
+    }
+
+    #[test]
+    fn volumes() {
+        let volume = |text: &str| text.parse::<Volume>();
+        assert_eq!(
+            volume("/a:/b").unwrap(),
+            Volume {
+                host: "/a".into(),
+                guest: "/b".into(),
+                read_only: false
+            }
+        );
+        assert!(volume("/a:/b:ro").unwrap().read_only);
+        assert_eq!(volume("/a:x:/b").unwrap().host, PathBuf::from("/a:x"));
+        for bad in ["/a", "/a:", ":/b", "/a:b", "/a:ro", ""] {
+            assert!(volume(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!("512m".parse(), Ok(Size(512 << 20)));
+        assert_eq!("2GiB".parse(), Ok(Size(2 << 30)));
+        assert_eq!("4096".parse(), Ok(Size(4096)));
+        for bad in ["", "m", "1x", "-1", "0", "99999999999t", "1.5g"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn environment_variables() {
+        assert_eq!(
+            "A=b=c".parse(),
+            Ok(EnvVar {
+                name: "A".into(),
+                value: Some("b=c".into())
+            })
+        );
+        assert_eq!(
+            "A".parse(),
+            Ok(EnvVar {
+                name: "A".into(),
+                value: None
+            })
+        );
+        assert!("=x".parse::<EnvVar>().is_err());
+    }
+}
