@@ -39,6 +39,15 @@ pub fn symlink(cx: &Cx, at: &At, target: &[u8], path: &[u8]) -> Result<Path> {
     create_in(cx, &parent, NewKind::Symlink(target), 0o777, false)
 }
 
+/// `EEXIST` if the directory, whose lock is held, has the name; `ENOENT` if the directory has been removed.
+pub(crate) fn must_be_free(cx: &Cx, dir: &Arc<Dentry>, name: &[u8]) -> Result<()> {
+    match dir.lookup_locked(cx, name) {
+        Ok(_) => Err(Errno::EEXIST),
+        Err(Errno::ENOENT) if !dir.is_unlinked() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
 /// Checks that an entry may be made in a directory.
 pub(crate) fn may_create(cx: &Cx, dir: &Arc<Dentry>) -> Result<()> {
     if dir.is_unlinked() {
@@ -91,11 +100,7 @@ fn create_in(
     };
     let dir = &parent.dir.dentry;
     let lock = dir.lock_dir();
-    match dir.lookup_locked(cx, name) {
-        Ok(_) => return Err(Errno::EEXIST),
-        Err(Errno::ENOENT) => {}
-        Err(e) => return Err(e),
-    }
+    must_be_free(cx, dir, name)?;
     if parent.trailing && !dir_wanted {
         return Err(Errno::ENOENT);
     }

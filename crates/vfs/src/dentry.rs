@@ -319,9 +319,7 @@ impl Dentry {
 
     /// The child called `name`, a proper name; asks the file system when the cache does not know.
     pub(crate) fn lookup(self: &Arc<Self>, cx: &Cx, name: &[u8]) -> Result<Arc<Self>> {
-        if name.len() > NAME_MAX {
-            return Err(Errno::ENAMETOOLONG);
-        }
+        self.check_name(name)?;
         if self.sb.caches
             && let Some(known) = self.cached(name)
         {
@@ -329,6 +327,18 @@ impl Dentry {
         }
         let _dir = self.dir_lock.lock();
         self.lookup_locked(cx, name)
+    }
+
+    /// A removed directory has no entries, not even impossible ones.
+    fn check_name(&self, name: &[u8]) -> Result<()> {
+        if self.sb.caches && self.is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
+        if name.len() > NAME_MAX {
+            Err(Errno::ENAMETOOLONG)
+        } else {
+            Ok(())
+        }
     }
 
     /// As [`Dentry::lookup`], only from the cache: `None` if that does not know.
@@ -347,9 +357,7 @@ impl Dentry {
 
     /// As [`Dentry::lookup`], with the directory's lock held by the caller.
     pub(crate) fn lookup_locked(self: &Arc<Self>, cx: &Cx, name: &[u8]) -> Result<Arc<Self>> {
-        if name.len() > NAME_MAX {
-            return Err(Errno::ENAMETOOLONG);
-        }
+        self.check_name(name)?;
         let known = self.cached(name);
         if self.sb.caches
             && let Some(known) = known

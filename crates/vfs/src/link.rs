@@ -4,7 +4,7 @@ use crate::{
     access::{self, READ, WRITE},
     attr::FileType,
     context::At,
-    create::may_create,
+    create::{may_create, must_be_free},
     cx::{Cx, cap},
     inode::Link,
     notify,
@@ -23,11 +23,7 @@ pub fn link(cx: &Cx, target: &Path, at: &At, path: &[u8]) -> Result<()> {
     };
     let dir = &parent.dir.dentry;
     let lock = dir.lock_dir();
-    match dir.lookup_locked(cx, name) {
-        Ok(_) => return Err(Errno::EEXIST),
-        Err(Errno::ENOENT) => {}
-        Err(e) => return Err(e),
-    }
+    must_be_free(cx, dir, name)?;
     if parent.trailing {
         return Err(Errno::ENOENT);
     }

@@ -220,6 +220,9 @@ fn open_create(
     let mut parent = walk.parent(path)?;
     loop {
         let Last::Name(name) = &parent.last else {
+            if parent.last == Last::DotDot {
+                walk.up()?;
+            }
             return Err(if exclusive {
                 Errno::EEXIST
             } else {
@@ -241,11 +244,8 @@ fn open_create(
         if exclusive {
             return Err(Errno::EEXIST);
         }
-        if found.dentry.kind() != FileType::Symlink {
+        if found.dentry.kind() != FileType::Symlink || flags.contains(OpenFlags::NOFOLLOW) {
             return open_found(cx, &parent.dir, found, flags);
-        }
-        if flags.contains(OpenFlags::NOFOLLOW) {
-            return Err(Errno::ELOOP);
         }
         parent = match walk.follow_to_parent(&parent, &found)? {
             Followed::Parent(next) => next,

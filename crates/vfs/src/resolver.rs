@@ -16,8 +16,8 @@ use std::{borrow::Cow, sync::Arc};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::{
-        NAME_MAX, PATH_MAX, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT,
-        RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+        PATH_MAX, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
+        RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
     },
 };
 
@@ -89,6 +89,8 @@ pub(crate) struct Walk<'a> {
     at: &'a At,
     flags: LookupFlags,
     links: u32,
+    /// Whether the walk has had to do with its root: see [`Walk::begin`].
+    root_seen: bool,
     cur: Path,
 }
 
@@ -106,11 +108,13 @@ impl Frame<'_> {
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(cx: &'a Cx, at: &'a At, flags: LookupFlags) -> Self {
+        let root_seen = flags.intersects(LookupFlags::BENEATH | LookupFlags::IN_ROOT);
         Self {
             cx,
             at,
             flags,
             links: 0,
+            root_seen,
             cur: at.dir.clone(),
         }
     }
@@ -131,12 +135,14 @@ impl<'a> Walk<'a> {
         if path.is_empty() && self.flags.contains(LookupFlags::EMPTY_PATH) {
             return Ok(self.cur);
         }
+        self.begin(path, false)?;
         self.run(path, false)?;
         Ok(self.cur)
     }
 
     /// Walks to the parent of the last component, from the current position on.
     pub(crate) fn parent(&mut self, path: &[u8]) -> Result<Parent> {
+        self.begin(path, false)?;
         let (last, trailing) = self.run(path, true)?;
         Ok(Parent {
             dir: self.cur.clone(),
@@ -156,6 +162,7 @@ impl<'a> Walk<'a> {
         self.cur = parent.dir.clone();
         match self.read_link(link)? {
             Link::Path(target) => {
+                self.begin(&target, true)?;
                 let (last, trailing) = self.run(&target, true)?;
                 Ok(Followed::Parent(Parent {
                     dir: self.cur.clone(),
@@ -183,20 +190,22 @@ impl<'a> Walk<'a> {
                 return Err(Errno::EXDEV);
             }
             let root = self.root();
+            // As Linux does: an absolute link counts as a mount crossed even where it leads to the same one,
+            // unless the walk has met its root before.
             if link
                 && self.flags.contains(LookupFlags::NO_XDEV)
-                && !Arc::ptr_eq(&root.mount, &self.cur.mount)
+                && !(self.root_seen && Arc::ptr_eq(&root.mount, &self.cur.mount))
             {
                 return Err(Errno::EXDEV);
             }
+            self.root_seen = true;
             self.cur = root.clone();
         }
         Ok(())
     }
 
-    /// Walks `path`: to its end, or to the parent of its last component.
+    /// Walks `path`, begun already: to its end, or to the parent of its last component.
     fn run(&mut self, path: &[u8], to_parent: bool) -> Result<(Last, bool)> {
-        self.begin(path, false)?;
         let mut frames: SmallVec<[Frame<'_>; 2]> = SmallVec::new();
         frames.push(Frame {
             path: Cow::Borrowed(path),
@@ -268,9 +277,6 @@ impl<'a> Walk<'a> {
 
     /// The entry `name` of the current directory.
     fn step(&self, name: &[u8]) -> Result<Path> {
-        if name.len() > NAME_MAX {
-            return Err(Errno::ENAMETOOLONG);
-        }
         let dentry = self.find(&self.cur.dentry, name)?;
         let child = Path {
             mount: Arc::clone(&self.cur.mount),
@@ -302,7 +308,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn up(&mut self) -> Result<()> {
+    /// Goes to the parent directory.
+    pub(crate) fn up(&mut self) -> Result<()> {
+        self.root_seen = true;
         let root = self.root();
         if self.cur.is(root) {
             if self.flags.contains(LookupFlags::BENEATH) {

@@ -58,12 +58,25 @@ impl Host {
             }
         }
         // Nobody may wait for a FIFO's other end here.
-        flags |= libc::O_NONBLOCK | libc::O_CLOEXEC;
+        flags |= if f.path { libc::O_CLOEXEC } else { libc::O_NONBLOCK | libc::O_CLOEXEC };
         let path = c(path);
-        let fd = call(
-            libc::SYS_openat,
-            &[CWD, p(&path), flags as usize, mode as usize],
-        )?;
+        let fd = if f.resolve == 0 {
+            call(
+                libc::SYS_openat,
+                &[CWD, p(&path), flags as usize, mode as usize],
+            )?
+        } else {
+            let mode = if f.creat || f.tmpfile {
+                u64::from(mode)
+            } else {
+                0
+            };
+            let how = [flags as u64, mode, f.resolve];
+            call(
+                libc::SYS_openat2,
+                &[CWD, p(&path), how.as_ptr() as usize, 24],
+            )?
+        };
         let Ok(Value::Stat(stat)) = self.stat(fd, b"", libc::AT_EMPTY_PATH) else {
             return Ok(fd);
         };

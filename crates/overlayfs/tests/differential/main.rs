@@ -144,6 +144,26 @@ impl Random {
                 ..Flags::default()
             };
         }
+        if self.one_in(6) {
+            f.resolve = self.of(&[1, 2, 4, 8, 8, 0x10, 0x10, 0x0c, 0x14]);
+            if f.path {
+                // openat2(2) refuses what O_PATH ignores.
+                let Flags {
+                    directory,
+                    nofollow,
+                    path,
+                    resolve,
+                    ..
+                } = f;
+                f = Flags {
+                    directory,
+                    nofollow,
+                    path,
+                    resolve,
+                    ..Flags::default()
+                };
+            }
+        }
         // O_EXCL without O_CREAT is undefined.
         f.excl &= f.creat;
         f

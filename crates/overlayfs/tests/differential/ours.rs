@@ -83,7 +83,7 @@ impl Ours {
         let how = How {
             flags,
             mode,
-            resolve: LookupFlags::empty(),
+            resolve: LookupFlags::from_bits_retain(f.resolve),
         };
         match open::open(&self.cx(), &self.fs.at_cwd(), path, &how)? {
             Opened::File(file) => Ok(file),

@@ -95,6 +95,8 @@ pub(crate) struct Flags {
     pub nofollow: bool,
     pub path: bool,
     pub tmpfile: bool,
+    /// `RESOLVE_*`.
+    pub resolve: u64,
 }
 
 /// A step on an open file.
