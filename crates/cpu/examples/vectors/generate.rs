@@ -86,18 +86,26 @@ fn predictable(name: &str, word: u32) -> bool {
     );
     let vector = word >> 26 & 1 != 0;
     if vector && word & 0x3c00_0000 != 0x0c00_0000 {
-        return !(word & 0x3a40_0000 == 0x2840_0000 && t == t2);
+        let loads_twice = word & 0x3a40_0000 == 0x2840_0000 && t == t2;
+        let base_as_index = word & 0x3b20_0c00 == 0x3820_0800 && s == n;
+        return !loads_twice && !base_as_index;
     }
     if vector {
         return true;
     }
-    if n != 31 && (t == n || t2 == n || s == n) || n == 31 && s == 31 {
+    if n != 31 && (t == n || t2 == n || s == n) {
         return false;
     }
-    let pair = word & 0x3a00_0000 == 0x2800_0000;
-    let exclusive = word & 0x3f00_0000 == 0x0800_0000;
-    if (pair || exclusive) && t == t2 || exclusive && (s == t || s == t2) {
+    if word & 0x3a00_0000 == 0x2800_0000 && t == t2 {
         return false;
+    }
+    if word & 0x3f80_0000 == 0x0800_0000 {
+        let (load, pair) = (word >> 22 & 1 != 0, word >> 21 & 1 != 0);
+        return if load {
+            !pair || t != t2
+        } else {
+            s != t && (!pair || s != t2)
+        };
     }
     // The transferred register is the next one as well.
     !(name.starts_with("Casp") && (t + 1 == n || s + 1 == n))
@@ -274,12 +282,17 @@ pub(crate) fn state(kind: Kind, word: u32, rng: &mut Rng) -> Vec<u8> {
             base += rng.below(64);
         }
         if n != m {
-            x[m] = match rng.below(3) {
-                0 => rng.below(256),
-                1 => rng.below(256).wrapping_neg(),
-                // Only the low half counts when it is extended.
-                _ if word & 0x3b20_6c00 == 0x3820_4800 => rng.next() << 32 | rng.below(256),
-                _ => rng.below(16),
+            // By option: UXTW takes no negative index; it and SXTW ignore the upper half.
+            let (by_register, option) = (word & 0x3b20_0c00 == 0x3820_0800, word >> 13 & 7);
+            let index = match rng.below(2) {
+                0 if !(by_register && option == 2) => rng.below(256).wrapping_neg(),
+                _ => rng.below(256),
+            };
+            let upper = by_register && option & 3 == 2;
+            x[m] = if upper {
+                rng.next() << 32 | u64::from(index as u32)
+            } else {
+                index
             };
         }
         x[n] = base;
