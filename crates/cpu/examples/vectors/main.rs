@@ -140,7 +140,7 @@ fn reference(image: &Image, options: &Options) -> Result<Vec<u8>, String> {
     let mut command = match &options.reference {
         Some(qemu) => {
             let mut command = Command::new(qemu);
-            command.args(["-cpu", "max"]).arg(&path);
+            command.args(["-cpu", "max,pauth=off"]).arg(&path);
             command
         }
         None => Command::new(&path),

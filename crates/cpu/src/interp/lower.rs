@@ -4,12 +4,12 @@ use tuxlet_a64::{self as a64, OpId, imm::logical_imm};
 use tuxlet_mem::PAGE_MASK;
 
 use super::control;
-use super::hot::alu::*;
 use super::hot::branch::{
     B_COND, CMP_IMM, CMP_REG, COMPARE_ZERO, SUBS_IMM, TEST_BIT, TST_IMM, TST_REG,
 };
 use super::hot::memory::*;
 use super::hot::select::{CompareImm, CompareReg, EVALUATE, KIND_UNKNOWN, Select, Set};
+use super::hot::{self, alu::*};
 use super::hot::{Hot2, Hot3, Placed1, Placed2, Placed3, place, spilled2, spilled3};
 use super::op::{Handler, SLOT_SP, SLOT_TRASH};
 use super::translate::{Block, Source, Then, in_range};
@@ -534,10 +534,18 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         OpId::LdpVecPost | OpId::StpVecPost => vector_pair::<POST>(b, id == OpId::LdpVecPost),
         OpId::LdpVecPre | OpId::StpVecPre => vector_pair::<PRE>(b, id == OpId::LdpVecPre),
         OpId::LdrVecReg | OpId::StrVecReg => vector_register(b, id == OpId::LdrVecReg),
-        _ => {
-            b.generic(id);
-            b.flags = KIND_UNKNOWN;
-        }
+        _ => match hot::vector::handler(id, word) {
+            Some(handler) => {
+                b.op(handler, [0; 4], word as i32);
+                if hot::vector::sets_flags(id) {
+                    b.flags = Kind::Nzcv as u8;
+                }
+            }
+            None => {
+                b.generic(id);
+                b.flags = KIND_UNKNOWN;
+            }
+        },
     }
     Then::Continue
 }

@@ -15,6 +15,7 @@ pub(super) type Soft1<F> = fn(F, &mut Env) -> F;
 pub(super) type Soft2<F> = fn(F, F, &mut Env) -> F;
 
 /// One operation in software.
+#[cold]
 #[inline(never)]
 pub(super) fn soft1<F: Format>(f: Soft1<F>, a: F, fpcr: u32) -> Flagged<F> {
     let mut env = Env::new(fpcr);
@@ -23,6 +24,7 @@ pub(super) fn soft1<F: Format>(f: Soft1<F>, a: F, fpcr: u32) -> Flagged<F> {
 }
 
 /// One operation in software.
+#[cold]
 #[inline(never)]
 pub(super) fn soft2<F: Format>(f: Soft2<F>, a: F, b: F, fpcr: u32) -> Flagged<F> {
     let mut env = Env::new(fpcr);
@@ -30,6 +32,7 @@ pub(super) fn soft2<F: Format>(f: Soft2<F>, a: F, b: F, fpcr: u32) -> Flagged<F>
     (r, env.flags)
 }
 
+#[cold]
 #[inline(never)]
 fn soft_mul_add<F: Format>(addend: F, a: F, b: F, fpcr: u32) -> Flagged<F> {
     let mut env = Env::new(fpcr);
@@ -37,6 +40,7 @@ fn soft_mul_add<F: Format>(addend: F, a: F, b: F, fpcr: u32) -> Flagged<F> {
     (r, env.flags)
 }
 
+#[cold]
 #[inline(never)]
 fn soft_to_int<F: Format>(
     a: F,
@@ -51,6 +55,7 @@ fn soft_to_int<F: Format>(
     (r, env.flags)
 }
 
+#[cold]
 #[inline(never)]
 fn soft_from_int<F: Format>(
     value: u64,
@@ -64,6 +69,7 @@ fn soft_from_int<F: Format>(
     (r, env.flags)
 }
 
+#[cold]
 #[inline(never)]
 fn soft_compare<F: Format>(a: F, b: F, signalling: bool, fpcr: u32) -> Flagged<soft::Ordering> {
     let mut env = Env::new(fpcr);
@@ -72,6 +78,7 @@ fn soft_compare<F: Format>(a: F, b: F, signalling: bool, fpcr: u32) -> Flagged<s
 }
 
 /// FPRoundInt; `mode` none means FPCR's.
+#[cold]
 #[inline(never)]
 pub(super) fn round_int<F: Format>(
     a: F,
@@ -85,6 +92,7 @@ pub(super) fn round_int<F: Format>(
 }
 
 /// FPRoundIntN; `mode` none means FPCR's.
+#[cold]
 #[inline(never)]
 pub(super) fn round_int_sized<F: Format>(
     a: F,
@@ -98,6 +106,7 @@ pub(super) fn round_int_sized<F: Format>(
 }
 
 /// A format conversion in software.
+#[cold]
 #[inline(never)]
 pub(super) fn soft_convert<F: Format, T: Format>(a: F, fpcr: u32) -> Flagged<T> {
     let mut env = Env::new(fpcr);
@@ -274,6 +283,7 @@ pub(super) fn lanes<R: Lane>(
     (r, flags)
 }
 
+#[cold]
 #[inline(never)]
 fn soft_lanes1<F: Format + Lane>(f: Soft1<F>, q: bool, a: u128, fpcr: u32) -> Flagged<u128> {
     let mut env = Env::new(fpcr);
@@ -281,6 +291,7 @@ fn soft_lanes1<F: Format + Lane>(f: Soft1<F>, q: bool, a: u128, fpcr: u32) -> Fl
     (r, env.flags)
 }
 
+#[cold]
 #[inline(never)]
 fn soft_lanes2<F: Format + Lane>(
     f: Soft2<F>,
@@ -296,6 +307,7 @@ fn soft_lanes2<F: Format + Lane>(
     })
 }
 
+#[cold]
 #[inline(never)]
 fn soft_mul_add_lanes<F: Format + Lane>(
     q: bool,

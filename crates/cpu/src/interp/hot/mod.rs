@@ -8,6 +8,7 @@ pub(crate) mod alu;
 pub(crate) mod branch;
 pub(crate) mod memory;
 pub(crate) mod select;
+pub(crate) mod vector;
 
 use super::control::slow_entry;
 use super::cpu::Cpu;
@@ -57,6 +58,8 @@ macro_rules! finish {
         }
     };
 }
+
+use finish;
 
 unsafe extern "C" fn hot1<T: Hot1, const A: u8>(
     ip: *const Op,
