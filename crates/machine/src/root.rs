@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_fakefs::FakeFs;
 use tuxlet_mem::MemoryBudget;
+use tuxlet_overlayfs::OverlayFs;
 use tuxlet_tmpfs::Tmpfs;
 use tuxlet_uapi::Errno;
 use tuxlet_vfs::{Cx, DeviceId, FileSystem};
@@ -13,6 +14,13 @@ use tuxlet_vfs::{Cx, DeviceId, FileSystem};
 pub enum Root {
     /// A fakefs store, written directly. One machine at a time.
     Store(PathBuf),
+    /// Read-only stores, topmost first, under a store of the machine's own.
+    Layers {
+        /// Shared read-only stores.
+        lower: Vec<PathBuf>,
+        /// The machine's own store.
+        upper: PathBuf,
+    },
     /// An empty file system in memory: filled by [`crate::Machine::write_file`].
     Memory,
 }
@@ -51,6 +59,19 @@ impl Root {
                     fs,
                     source: "tmpfs".into(),
                     stores: Vec::new(),
+                })
+            }
+            Self::Layers { lower, upper } => {
+                let upper = open_store(upper, false)?;
+                let mut layers: Vec<Arc<dyn FileSystem>> = Vec::new();
+                for path in lower {
+                    layers.push(open_store(path, true)?);
+                }
+                let fs = OverlayFs::new(upper.clone(), layers)?;
+                Ok(Mounted {
+                    fs,
+                    source: "overlay".into(),
+                    stores: vec![upper],
                 })
             }
             Self::Store(path) => {
