@@ -29,6 +29,7 @@ pub use command::{Command, Stdio};
 pub use error::{Error, Result};
 pub use process::{ExitStatus, Process};
 pub use root::Root;
+pub use tuxlet_kernel::EventSink;
 
 use std::sync::Arc;
 use tuxlet_kernel::Kernel;
