@@ -12,7 +12,7 @@ use crate::{
 };
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashSet;
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, OnceLock, atomic::Ordering};
 use tuxlet_cpu::{CpuState, Engine};
 use tuxlet_host::thread;
 use tuxlet_mem::{AddressSpace, MemoryBudget};
@@ -24,7 +24,8 @@ use tuxlet_uapi::{
     signal::Signal,
 };
 use tuxlet_vfs::{
-    At, Cred, Cx, File, FsContext, LookupFlags, MountNamespace, locks::LockGraph, resolver,
+    At, Cred, Cx, File, FileSystem, FsContext, LookupFlags, MountNamespace, locks::LockGraph,
+    resolver,
 };
 
 /// Names that uname(2) gives and sethostname(2) sets.
@@ -34,6 +35,18 @@ pub struct UtsNames {
     pub hostname: Vec<u8>,
     /// NIS domain name.
     pub domainname: Vec<u8>,
+}
+
+/// Makes file systems for mount(2); the embedder's, since the kernel knows none.
+pub trait FileSystemFactory: Send + Sync {
+    /// A file system of a type, from its source and its own options. `ENODEV` for an unknown type.
+    fn make(
+        &self,
+        kernel: &Arc<Kernel>,
+        kind: &[u8],
+        source: &[u8],
+        options: &[u8],
+    ) -> Result<Arc<dyn FileSystem>>;
 }
 
 /// The kernel of one machine.
@@ -58,6 +71,8 @@ pub struct Kernel {
     pub net: Arc<Network>,
     /// Drivers of character devices.
     pub devices: DeviceTable,
+    /// Makes file systems for mount(2).
+    file_systems: OnceLock<Arc<dyn FileSystemFactory>>,
     /// Deadlines.
     pub timers: TimerQueue,
     /// Who waits for whose file locks.
@@ -134,6 +149,7 @@ impl Kernel {
             engine,
             mounts,
             uts: RwLock::new(uts),
+            file_systems: OnceLock::new(),
             timers: TimerQueue::default(),
             lock_graph: LockGraph::default(),
             memfds: MemFdMount::default(),
@@ -270,6 +286,22 @@ impl Kernel {
                 name.unwrap_or("unknown")
             );
         }
+    }
+
+    /// Says what mount(2) can mount. Only the first call counts; without one every type is unknown.
+    pub fn set_file_systems(&self, factory: Arc<dyn FileSystemFactory>) {
+        let _ = self.file_systems.set(factory);
+    }
+
+    /// A file system for mount(2). `ENODEV` for an unknown type.
+    pub(crate) fn make_file_system(
+        self: &Arc<Self>,
+        kind: &[u8],
+        source: &[u8],
+        options: &[u8],
+    ) -> Result<Arc<dyn FileSystem>> {
+        let factory = self.file_systems.get().ok_or(Errno::ENODEV)?;
+        factory.make(self, kind, source, options)
     }
 
     /// The live threads of a process; none if there is no such process.

@@ -49,7 +49,8 @@ impl CurrentTask {
     }
 
     /// Repeats an operation on a file until it does something else than `EAGAIN`, sleeping for readiness in
-    /// between, unless the file is non-blocking. Interrupted: `ERESTARTSYS`.
+    /// between, unless the file is non-blocking. Interrupted: `ERESTARTSYS`, but `EINTR` with a deadline, since
+    /// starting again would start its time again: signal(7).
     pub fn block_on_file<T>(
         &mut self,
         file: &Arc<File>,
@@ -76,6 +77,7 @@ impl CurrentTask {
         });
         match waited {
             Ok(result) => result,
+            Err(WaitError::Interrupted) if deadline.is_some() => Err(Errno::EINTR),
             Err(WaitError::Interrupted) => Err(Errno::ERESTARTSYS),
             Err(WaitError::TimedOut) => Err(Errno::EAGAIN),
         }

@@ -29,7 +29,7 @@ fn check_set_size(size: usize) -> Result<()> {
 }
 
 /// kill(2), "For a process to have permission to send a signal".
-fn may_signal(task: &CurrentTask, target: &Task, signal: Option<Signal>) -> Result<()> {
+pub(super) fn may_signal(task: &CurrentTask, target: &Task, signal: Option<Signal>) -> Result<()> {
     let own = task.task.cred();
     let other = target.cred();
     let same_user = [own.euid, own.uid]
@@ -48,7 +48,7 @@ fn may_signal(task: &CurrentTask, target: &Task, signal: Option<Signal>) -> Resu
     Err(Errno::EPERM)
 }
 
-fn optional_signal(number: i32) -> Result<Option<Signal>> {
+pub(super) fn optional_signal(number: i32) -> Result<Option<Signal>> {
     if number == 0 {
         Ok(None)
     } else {

@@ -2,8 +2,9 @@
 //! `docs/generated/SYSCALLS.md` derive from it.
 
 use super::{
-    arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, memory, misc, open,
-    pipe, poll, process, rw, signal, socket, sockmsg, splice, stat, time, timer, wait,
+    arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, limits, memory, misc,
+    mount, open, pidfd, pipe, poll, prctl, process, rw, sched, signal, socket, sockmsg, splice,
+    stat, system, time, timer, wait, xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -279,4 +280,58 @@ syscalls! {
     TIMER_DELETE => timer::sys_timer_delete, Full;
     GETITIMER => timer::sys_getitimer, Full;
     SETITIMER => timer::sys_setitimer, Full;
+    GETRLIMIT => limits::sys_getrlimit, Full;
+    SETRLIMIT => limits::sys_setrlimit, Full;
+    PRLIMIT64 => limits::sys_prlimit64, Full;
+    GETRUSAGE => limits::sys_getrusage, Partial "only times and the peak of the resident set";
+    GETPRIORITY => limits::sys_getpriority, Full;
+    SETPRIORITY => limits::sys_setpriority, Partial "kept and shown; the host schedules";
+    IOPRIO_GET => limits::sys_ioprio_get, Full;
+    IOPRIO_SET => limits::sys_ioprio_set, Partial "kept and shown; the host schedules";
+    SCHED_YIELD => sched::sys_sched_yield, Full;
+    SCHED_SETSCHEDULER => sched::sys_sched_setscheduler, Partial "kept and shown; the host schedules";
+    SCHED_GETSCHEDULER => sched::sys_sched_getscheduler, Full;
+    SCHED_SETPARAM => sched::sys_sched_setparam, Partial "kept and shown; the host schedules";
+    SCHED_GETPARAM => sched::sys_sched_getparam, Full;
+    SCHED_GET_PRIORITY_MAX => sched::sys_sched_get_priority_max, Full;
+    SCHED_GET_PRIORITY_MIN => sched::sys_sched_get_priority_min, Full;
+    SCHED_RR_GET_INTERVAL => sched::sys_sched_rr_get_interval, Full;
+    SCHED_SETATTR => sched::sys_sched_setattr, Partial "kept and shown; no deadline policy";
+    SCHED_GETATTR => sched::sys_sched_getattr, Full;
+    SCHED_SETAFFINITY => sched::sys_sched_setaffinity, Partial "kept and shown; the host schedules";
+    SCHED_GETAFFINITY => sched::sys_sched_getaffinity, Full;
+    PERSONALITY => sched::sys_personality, Partial "the flags have no effect";
+    PRCTL => prctl::sys_prctl, Partial "no seccomp, no pointer authentication keys, few fields of PR_SET_MM";
+    CAPGET => prctl::sys_capget, Full;
+    CAPSET => prctl::sys_capset, Full;
+    PIDFD_OPEN => pidfd::sys_pidfd_open, Partial "no PIDFD_THREAD";
+    PIDFD_SEND_SIGNAL => pidfd::sys_pidfd_send_signal, Partial "no flags";
+    PIDFD_GETFD => pidfd::sys_pidfd_getfd, Full;
+    KCMP => pidfd::sys_kcmp, Partial "no KCMP_EPOLL_TFD";
+    PROCESS_VM_READV => pidfd::sys_process_vm_readv, Full;
+    PROCESS_VM_WRITEV => pidfd::sys_process_vm_writev, Full;
+    GET_ROBUST_LIST => pidfd::sys_get_robust_list, Partial "only the caller's own";
+    MEMBARRIER => pidfd::sys_membarrier, Partial "no rseq commands";
+    UNSHARE => pidfd::sys_unshare, Partial "no namespaces";
+    SETNS => pidfd::sys_setns, Partial "no namespaces";
+    SETXATTR => xattr::sys_setxattr, Full;
+    LSETXATTR => xattr::sys_lsetxattr, Full;
+    FSETXATTR => xattr::sys_fsetxattr, Full;
+    GETXATTR => xattr::sys_getxattr, Full;
+    LGETXATTR => xattr::sys_lgetxattr, Full;
+    FGETXATTR => xattr::sys_fgetxattr, Full;
+    LISTXATTR => xattr::sys_listxattr, Full;
+    LLISTXATTR => xattr::sys_llistxattr, Full;
+    FLISTXATTR => xattr::sys_flistxattr, Full;
+    REMOVEXATTR => xattr::sys_removexattr, Full;
+    LREMOVEXATTR => xattr::sys_lremovexattr, Full;
+    FREMOVEXATTR => xattr::sys_fremovexattr, Full;
+    MOUNT => mount::sys_mount, Partial "all mounts are private; no expiry";
+    UMOUNT2 => mount::sys_umount2, Partial "no expiry";
+    PIVOT_ROOT => mount::sys_pivot_root, Full;
+    SYSLOG => system::sys_syslog, Partial "the log is empty";
+    REBOOT => system::sys_reboot, Partial "every kind ends the machine; no kexec";
+    ACCT => system::sys_acct, Partial "no accounting: ENOSYS";
+    NAME_TO_HANDLE_AT => system::sys_name_to_handle_at, Partial "no file handles: EOPNOTSUPP";
+    OPEN_BY_HANDLE_AT => system::sys_open_by_handle_at, Partial "no file handles: EOPNOTSUPP";
 }

@@ -36,6 +36,8 @@ pub struct Mm {
     pub layout: Mutex<MmLayout>,
     /// The program, for `/proc/PID/exe`.
     pub exe: Mutex<Option<Path>>,
+    /// Commands of membarrier(2) that were registered for.
+    pub membarrier: std::sync::atomic::AtomicU32,
     /// Largest resident set seen, in pages.
     pub hiwater_pages: std::sync::atomic::AtomicU64,
 }
@@ -48,6 +50,7 @@ impl Mm {
             space,
             layout: Mutex::new(layout),
             exe: Mutex::new(exe),
+            membarrier: std::sync::atomic::AtomicU32::new(0),
             hiwater_pages: std::sync::atomic::AtomicU64::new(0),
         })
     }

@@ -9,6 +9,7 @@ mod exit;
 mod group;
 mod mm;
 mod run;
+mod settings;
 pub mod tree;
 pub mod usage;
 mod waiting;
@@ -19,8 +20,9 @@ pub use current::{CurrentTask, SyscallRestart};
 pub use exit::ExitKind;
 pub use group::ThreadGroup;
 pub use mm::{Mm, MmLayout};
+pub use settings::TaskSettings;
 pub use tree::{Node, Tree, WaitStatus};
-pub use usage::CpuTimes;
+pub use usage::{CpuTimes, of_times};
 pub use waiting::{WaitFor, WaitOptions, WaitResult};
 
 use crate::{fd::FdTable, kernel::Kernel, signal::TaskSignals};
@@ -108,6 +110,8 @@ pub struct Task {
     pub in_syscall: AtomicU32,
     /// Nice value.
     pub nice: std::sync::atomic::AtomicI32,
+    /// Scheduling policy and what prctl(2) and personality(2) set.
+    pub settings: Mutex<TaskSettings>,
 }
 
 impl Task {
@@ -141,6 +145,7 @@ impl Task {
             affinity: AtomicU64::new(u64::MAX),
             in_syscall: AtomicU32::new(u32::MAX),
             nice: std::sync::atomic::AtomicI32::new(0),
+            settings: Mutex::default(),
         })
     }
 
@@ -161,6 +166,8 @@ impl Task {
             .store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
         self.affinity
             .store(parent.affinity.load(Ordering::Relaxed), Ordering::Relaxed);
+        let settings = parent.settings.lock().for_child();
+        *self.settings.lock() = settings;
     }
 
     /// Thread id: gettid(2).

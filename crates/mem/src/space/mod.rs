@@ -210,6 +210,12 @@ impl AddressSpace {
         self.links.lock().len()
     }
 
+    /// Waits until every vCPU of this address space is outside guest code or has passed a point where it looks
+    /// for requests: membarrier(2).
+    pub fn synchronize(&self) {
+        self.shoot_down(&(0..0), None);
+    }
+
     /// Makes every linked vCPU but `own` drop its entries of a range, and waits until that is so.
     fn shoot_down(&self, range: &Range<u64>, own: Option<&VcpuLink>) {
         let links = self.links.lock();

@@ -1,0 +1,365 @@
+//! pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), kcmp(2), process_vm_readv(2), process_vm_writev(2),
+//! get_robust_list(2), membarrier(2), unshare(2), setns(2).
+
+use super::{
+    Flags, UserPtr,
+    signal::{may_signal, optional_signal},
+};
+use crate::{
+    pidfd::{self, PidFd},
+    signal::send_to_group,
+    task::{CurrentTask, Resources, Task},
+};
+use std::{cmp::Ordering, sync::Arc};
+use tuxlet_mem::{IoRead, IoWrite, UserReader, UserWriter};
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    fcntl::{O_NONBLOCK, OpenFlags},
+    mman::{
+        MEMBARRIER_CMD_GLOBAL, MEMBARRIER_CMD_GLOBAL_EXPEDITED, MEMBARRIER_CMD_PRIVATE_EXPEDITED,
+        MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, MEMBARRIER_CMD_QUERY,
+        MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
+        MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE,
+    },
+    sched::{
+        CLONE_FILES, CLONE_FS, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,
+        CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_SIGHAND, CLONE_SYSVSEM,
+        CLONE_THREAD, CLONE_VM, KCMP_FILE, KCMP_FILES, KCMP_FS, KCMP_IO, KCMP_SIGHAND,
+        KCMP_SYSVSEM, KCMP_VM,
+    },
+    signal::{SI_USER, SigInfo},
+};
+use tuxlet_vfs::cx::cap;
+
+/// Bytes that process_vm_readv(2) moves in one step.
+const CHUNK: usize = 64 << 10;
+
+pub(super) fn sys_pidfd_open(task: &mut CurrentTask, pid: i32, flags: Flags) -> Result<i32> {
+    // DEVIATION: no PIDFD_THREAD.
+    flags.only(O_NONBLOCK)?;
+    if pid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let group = {
+        let tree = task.kernel.tree.lock();
+        match tree.node(pid.cast_unsigned()) {
+            Some(node) => Arc::clone(&node.group),
+            None if tree.task(pid.cast_unsigned()).is_some() => return Err(Errno::EINVAL),
+            None => return Err(Errno::ESRCH),
+        }
+    };
+    let status = OpenFlags::from_bits_truncate(flags.0) & OpenFlags::NONBLOCK;
+    let file = pidfd::open(task, &group, status);
+    task.install_fd(file, true)
+}
+
+pub(super) fn sys_pidfd_send_signal(
+    task: &mut CurrentTask,
+    fd: i32,
+    number: i32,
+    info: UserPtr<SigInfo>,
+    flags: Flags,
+) -> Result<()> {
+    flags.only(0)?;
+    let file = task.fds.get(fd)?;
+    let pidfd = file.ops_as::<PidFd>().ok_or(Errno::EBADF)?;
+    let own = task.task.tgid();
+    let given = info.read_opt(task)?;
+    if let Some(info) = &given {
+        if info.si_signo != number {
+            return Err(Errno::EINVAL);
+        }
+        let forged = info.si_code >= 0 || info.si_code == tuxlet_uapi::signal::SI_TKILL;
+        if forged && pidfd.group().tgid() != own {
+            return Err(Errno::EPERM);
+        }
+    }
+    let signal = optional_signal(number)?;
+    let pid = pidfd.pid()?;
+    let target = task
+        .kernel
+        .tree
+        .lock()
+        .task(pid)
+        .cloned()
+        .ok_or(Errno::ESRCH)?;
+    may_signal(task, &target, signal)?;
+    let Some(signal) = signal else { return Ok(()) };
+    let sender = task.task.cred().uid;
+    let info = given.unwrap_or_else(|| SigInfo::kill(signal, SI_USER, own.cast_signed(), sender));
+    send_to_group(&task.kernel, pidfd.group(), info)
+}
+
+impl CurrentTask {
+    /// Whether the caller may look into another task: ptrace(2), "Ptrace access mode checking".
+    pub(crate) fn may_access(&self, target: &Task) -> Result<()> {
+        if Arc::ptr_eq(target.group(), self.task.group()) {
+            return Ok(());
+        }
+        let (own, other) = (self.task.cred(), target.cred());
+        if own.has_cap(cap::SYS_PTRACE) {
+            return Ok(());
+        }
+        let same = [other.uid, other.euid, other.suid]
+            .iter()
+            .all(|id| *id == own.uid)
+            && [other.gid, other.egid, other.sgid]
+                .iter()
+                .all(|id| *id == own.gid);
+        let dumpable = target
+            .group()
+            .dumpable
+            .load(std::sync::atomic::Ordering::Relaxed);
+        let contained = other.cap_permitted & !own.cap_permitted == 0;
+        if same && dumpable && contained {
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        }
+    }
+
+    /// Another task's resources, if the caller may look into it. `ESRCH` for the dead.
+    fn resources_of(&self, tid: u32) -> Result<Resources> {
+        let target = self
+            .kernel
+            .tree
+            .lock()
+            .task(tid)
+            .cloned()
+            .ok_or(Errno::ESRCH)?;
+        self.may_access(&target)?;
+        target.resources().ok_or(Errno::ESRCH)
+    }
+}
+
+pub(super) fn sys_pidfd_getfd(
+    task: &mut CurrentTask,
+    fd: i32,
+    target_fd: i32,
+    flags: Flags,
+) -> Result<i32> {
+    flags.only(0)?;
+    let file = task.fds.get(fd)?;
+    let pid = pidfd::process_of(&file)?;
+    let found = task.resources_of(pid)?.fds.get(target_fd)?;
+    task.install_fd(found, true)
+}
+
+/// 0 for the same, 1 and 2 for an order that means nothing but is stable.
+fn compare<T: ?Sized>(a: &Arc<T>, b: &Arc<T>) -> u32 {
+    match Arc::as_ptr(a)
+        .cast::<()>()
+        .cmp(&Arc::as_ptr(b).cast::<()>())
+    {
+        Ordering::Equal => 0,
+        Ordering::Less => 1,
+        Ordering::Greater => 2,
+    }
+}
+
+pub(super) fn sys_kcmp(
+    task: &mut CurrentTask,
+    pid1: i32,
+    pid2: i32,
+    what: u32,
+    idx1: u64,
+    idx2: u64,
+) -> Result<u32> {
+    let find = |pid: i32| {
+        let id = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+        task.kernel
+            .tree
+            .lock()
+            .task(id)
+            .cloned()
+            .ok_or(Errno::ESRCH)
+    };
+    let (one, two) = (find(pid1)?, find(pid2)?);
+    let (a, b) = (task.resources_of(one.tid())?, task.resources_of(two.tid())?);
+    match what {
+        KCMP_FILE => {
+            let file =
+                |r: &Resources, fd: u64| r.fds.get(i32::try_from(fd).map_err(|_| Errno::EBADF)?);
+            Ok(compare(&file(&a, idx1)?, &file(&b, idx2)?))
+        }
+        KCMP_VM => Ok(compare(&a.mm, &b.mm)),
+        KCMP_FILES => Ok(compare(&a.fds, &b.fds)),
+        KCMP_FS => Ok(compare(&a.fs, &b.fs)),
+        KCMP_SIGHAND => {
+            let (a, b) = (
+                one.group().sighand.read().clone(),
+                two.group().sighand.read().clone(),
+            );
+            Ok(compare(&a, &b))
+        }
+        // Nobody shares an I/O context or undo list with another process.
+        KCMP_IO | KCMP_SYSVSEM => Ok(compare(one.group(), two.group())),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Moves bytes between two vectors in perhaps different memories; how many.
+fn transfer(from: &mut UserReader<'_>, to: &mut UserWriter<'_>) -> Result<usize> {
+    let mut done = 0;
+    let mut buffer = vec![0; CHUNK.min(from.remaining()).min(to.remaining())];
+    while from.remaining() > 0 && to.remaining() > 0 {
+        let want = buffer.len().min(from.remaining()).min(to.remaining());
+        let n = match from.read_into(&mut buffer[..want]) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        };
+        match to.write_from(&buffer[..n]) {
+            Ok(w) => {
+                done += w;
+                if w < n {
+                    break;
+                }
+            }
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+pub(super) fn sys_process_vm_readv(
+    task: &mut CurrentTask,
+    pid: u32,
+    local: u64,
+    local_count: usize,
+    remote: u64,
+    remote_count: usize,
+    flags: Flags,
+) -> Result<usize> {
+    flags.only(0)?;
+    let space = Arc::clone(&task.mm.space);
+    let local = space.read_iovec(local, local_count)?;
+    let remote = space.read_iovec(remote, remote_count)?;
+    let other = task.resources_of(pid)?.mm;
+    let mut from = UserReader::vectored(&other.space, &remote);
+    transfer(&mut from, &mut UserWriter::vectored(&space, &local))
+}
+
+pub(super) fn sys_process_vm_writev(
+    task: &mut CurrentTask,
+    pid: u32,
+    local: u64,
+    local_count: usize,
+    remote: u64,
+    remote_count: usize,
+    flags: Flags,
+) -> Result<usize> {
+    flags.only(0)?;
+    let space = Arc::clone(&task.mm.space);
+    let local = space.read_iovec(local, local_count)?;
+    let remote = space.read_iovec(remote, remote_count)?;
+    let other = task.resources_of(pid)?.mm;
+    let mut from = UserReader::vectored(&space, &local);
+    transfer(&mut from, &mut UserWriter::vectored(&other.space, &remote))
+}
+
+pub(super) fn sys_get_robust_list(
+    task: &mut CurrentTask,
+    pid: i32,
+    head: UserPtr<u64>,
+    len: UserPtr<u64>,
+) -> Result<()> {
+    /// Size of `struct robust_list_head`.
+    const HEAD_SIZE: u64 = 24;
+    let target = super::limits::find_task(task, pid)?;
+    if !Arc::ptr_eq(&target, &task.task) {
+        // DEVIATION: another thread's list is its own business.
+        return Err(Errno::EPERM);
+    }
+    len.write(task, &HEAD_SIZE)?;
+    head.write(task, &task.robust_list)
+}
+
+const REGISTRATIONS: u32 = MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED
+    | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED
+    | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE;
+const PRIVATE: u32 = MEMBARRIER_CMD_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE;
+const GLOBAL: u32 = MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED;
+
+pub(super) fn sys_membarrier(
+    task: &mut CurrentTask,
+    command: u32,
+    flags: Flags,
+    _cpu: i32,
+) -> Result<u32> {
+    flags.only(0)?;
+    if command == MEMBARRIER_CMD_QUERY {
+        return Ok(REGISTRATIONS | PRIVATE | GLOBAL);
+    }
+    if !command.is_power_of_two() {
+        return Err(Errno::EINVAL);
+    }
+    if command & REGISTRATIONS != 0 {
+        // A registration's command is that of its barrier, shifted.
+        task.mm
+            .membarrier
+            .fetch_or(command >> 1, std::sync::atomic::Ordering::SeqCst);
+        return Ok(0);
+    }
+    if command & PRIVATE != 0 {
+        if task.mm.membarrier.load(std::sync::atomic::Ordering::SeqCst) & command == 0 {
+            return Err(Errno::EPERM);
+        }
+        task.mm.space.synchronize();
+        return Ok(0);
+    }
+    if command & GLOBAL == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let spaces: Vec<_> = {
+        let tree = task.kernel.tree.lock();
+        let first = tree
+            .groups()
+            .filter_map(|(_, n)| n.threads.first().cloned());
+        first.collect::<Vec<_>>()
+    };
+    for resources in spaces.iter().filter_map(|t| t.resources()) {
+        resources.mm.space.synchronize();
+    }
+    Ok(0)
+}
+
+const NAMESPACES: u64 = CLONE_NEWNS
+    | CLONE_NEWCGROUP
+    | CLONE_NEWUTS
+    | CLONE_NEWIPC
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWNET
+    | CLONE_NEWTIME;
+
+pub(super) fn sys_unshare(task: &mut CurrentTask, flags: u64) -> Result<()> {
+    let shared = CLONE_FILES | CLONE_FS | CLONE_SYSVSEM;
+    let single = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
+    if flags & !(shared | single | NAMESPACES) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    // DEVIATION: no namespaces; a kernel built without them says the same.
+    if flags & NAMESPACES != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & single != 0 && task.kernel.threads_of(task.task.tgid()).len() > 1 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLONE_FILES != 0 {
+        task.unshare_fds();
+    }
+    if flags & CLONE_FS != 0 {
+        task.fs = Arc::new(task.fs.copy());
+        task.publish_resources();
+    }
+    Ok(())
+}
+
+pub(super) fn sys_setns(task: &mut CurrentTask, fd: i32, _kind: u32) -> Result<()> {
+    task.fds.get(fd)?;
+    // No file refers to a namespace that could be entered.
+    Err(Errno::EINVAL)
+}

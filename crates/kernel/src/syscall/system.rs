@@ -1,0 +1,119 @@
+//! syslog(2), reboot(2), acct(2), name_to_handle_at(2), open_by_handle_at(2).
+
+use super::{Flags, UserPath, UserPtr};
+use crate::task::CurrentTask;
+use tuxlet_uapi::{
+    capability::{CAP_SYS_PACCT, CAP_SYSLOG},
+    errno::{Errno, Result},
+    reboot::{
+        LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_CAD_ON, LINUX_REBOOT_CMD_HALT,
+        LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_RESTART2,
+        LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B,
+        LINUX_REBOOT_MAGIC2C,
+    },
+};
+use tuxlet_vfs::cx::cap;
+
+/// `SYSLOG_ACTION_*`.
+const READ_ALL: u32 = 3;
+const READ: u32 = 2;
+const READ_CLEAR: u32 = 4;
+const CONSOLE_LEVEL: u32 = 8;
+const SIZE_UNREAD: u32 = 9;
+const SIZE_BUFFER: u32 = 10;
+/// What `SYSLOG_ACTION_SIZE_BUFFER` says.
+const LOG_SIZE: u64 = 16 << 10;
+
+/// The log is empty: the kernel's messages go to the embedder.
+pub(super) fn sys_syslog(
+    task: &mut CurrentTask,
+    action: u32,
+    buf: UserPtr<u8>,
+    len: i32,
+) -> Result<u64> {
+    if action > SIZE_BUFFER {
+        return Err(Errno::EINVAL);
+    }
+    if !matches!(action, READ_ALL | SIZE_BUFFER) && !task.task.cred().has_cap(CAP_SYSLOG) {
+        return Err(Errno::EPERM);
+    }
+    match action {
+        READ | READ_ALL | READ_CLEAR if buf.is_null() || len < 0 => Err(Errno::EINVAL),
+        READ if len > 0 => {
+            // Nothing ever comes, so this waits for a signal.
+            let _ = task.wait_until(None, |_, _| None::<()>);
+            Err(Errno::ERESTARTSYS)
+        }
+        CONSOLE_LEVEL if !(1..=8).contains(&len) => Err(Errno::EINVAL),
+        SIZE_UNREAD => Ok(0),
+        SIZE_BUFFER => Ok(LOG_SIZE),
+        _ => Ok(0),
+    }
+}
+
+pub(super) fn sys_reboot(
+    task: &mut CurrentTask,
+    magic1: u32,
+    magic2: u32,
+    command: u32,
+    _arg: UserPtr<u8>,
+) -> Result<()> {
+    if !task.task.cred().has_cap(cap::SYS_BOOT) {
+        return Err(Errno::EPERM);
+    }
+    let magics = [
+        LINUX_REBOOT_MAGIC2,
+        LINUX_REBOOT_MAGIC2A,
+        LINUX_REBOOT_MAGIC2B,
+        LINUX_REBOOT_MAGIC2C,
+    ];
+    if magic1 != LINUX_REBOOT_MAGIC1 || !magics.contains(&magic2) {
+        return Err(Errno::EINVAL);
+    }
+    match command {
+        LINUX_REBOOT_CMD_CAD_ON | LINUX_REBOOT_CMD_CAD_OFF => Ok(()),
+        LINUX_REBOOT_CMD_HALT
+        | LINUX_REBOOT_CMD_POWER_OFF
+        | LINUX_REBOOT_CMD_RESTART
+        | LINUX_REBOOT_CMD_RESTART2 => {
+            // The machine ends; whether another one starts is the embedder's decision.
+            task.kernel.kill_all();
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+pub(super) fn sys_acct(task: &mut CurrentTask, _path: UserPtr<u8>) -> Result<()> {
+    if task.task.cred().has_cap(CAP_SYS_PACCT) {
+        Err(Errno::ENOSYS)
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// No file system here has handles.
+pub(super) fn sys_name_to_handle_at(
+    task: &mut CurrentTask,
+    _dirfd: i32,
+    path: UserPath,
+    _handle: u64,
+    _mount_id: u64,
+    _flags: Flags,
+) -> Result<()> {
+    path.read(task)?;
+    Err(Errno::EOPNOTSUPP)
+}
+
+pub(super) fn sys_open_by_handle_at(
+    task: &mut CurrentTask,
+    _mount: i32,
+    _handle: u64,
+    _flags: Flags,
+) -> Result<i32> {
+    if task.task.cred().has_cap(cap::DAC_READ_SEARCH) {
+        Err(Errno::EOPNOTSUPP)
+    } else {
+        Err(Errno::EPERM)
+    }
+}
