@@ -74,7 +74,8 @@ struct Batch {
 }
 
 impl Pending {
-    fn any(&self) -> bool {
+    /// Whether anything waits.
+    pub(crate) fn any(&self) -> bool {
         !self.inodes.is_empty() || !self.dirs.is_empty()
     }
 }

@@ -1,9 +1,11 @@
-//! The thread that commits at least every second while there is something to commit.
+//! The thread that commits at least every second while there is something to commit, and removes the data of
+//! files that are gone.
 
-use crate::store::Store;
+use crate::{data::Files, store::Store};
 use parking_lot::{Condvar, Mutex};
 use std::{
     sync::{Arc, Weak},
+    thread::ThreadId,
     time::{Duration, Instant},
 };
 
@@ -13,9 +15,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct State {
     running: bool,
-    work: bool,
+    thread: Option<ThreadId>,
+    /// Since when something waits to be committed.
+    work: Option<Instant>,
     hurry: bool,
     stop: bool,
+    /// Inodes that are gone, whose data are to be removed.
+    gone: Vec<u64>,
 }
 
 /// Wakes and ends the flusher thread of a store.
@@ -23,16 +29,38 @@ struct State {
 pub(crate) struct Flusher {
     state: Mutex<State>,
     cond: Condvar,
+    /// Held while data are removed.
+    removing: Mutex<()>,
+}
+
+enum Task {
+    Commit,
+    Remove,
+    Stop,
 }
 
 impl Flusher {
     /// Something waits to be committed: within the period, or at once.
     pub(crate) fn wake(self: &Arc<Self>, store: &Weak<Store>, hurry: bool) {
         let mut s = self.state.lock();
-        s.work = true;
+        s.work.get_or_insert_with(Instant::now);
         s.hurry |= hurry;
+        self.notify(&mut s, store);
+    }
+
+    /// The data of an inode are to be removed. On some hosts that takes long, so nobody waits for it.
+    pub(crate) fn remove_data(self: &Arc<Self>, store: &Weak<Store>, ino: u64) {
+        let mut s = self.state.lock();
+        s.gone.push(ino);
+        self.notify(&mut s, store);
+    }
+
+    fn notify(self: &Arc<Self>, s: &mut State, store: &Weak<Store>) {
         if s.running {
-            self.cond.notify_one();
+            self.cond.notify_all();
+            return;
+        }
+        if s.stop {
             return;
         }
         let (flusher, store) = (Arc::clone(self), store.clone());
@@ -42,39 +70,85 @@ impl Flusher {
             .spawn(move || flusher.run(&store));
         match spawned {
             Ok(_) => s.running = true,
-            // fsync and unmount still commit; the next change tries again.
+            // fsync and unmount still do the work; the next change tries again.
             Err(error) => tracing::error!(%error, "starting the flusher of a store"),
         }
     }
 
+    /// Removes what waits to be removed, then does `last`, during which nothing is removed.
+    pub(crate) fn remove_now<T>(&self, files: &Files, last: impl FnOnce() -> T) -> T {
+        let _removing = self.removing.lock();
+        let gone = std::mem::take(&mut self.state.lock().gone);
+        for ino in gone {
+            if let Err(errno) = files.remove_data(ino) {
+                tracing::warn!(ino, %errno, "removing the data of an unlinked file");
+            }
+        }
+        last()
+    }
+
+    /// Lets the thread end.
     pub(crate) fn stop(&self) {
         self.state.lock().stop = true;
-        self.cond.notify_one();
+        self.cond.notify_all();
+    }
+
+    /// Lets the thread end and waits until it no longer holds the store. The next change starts another.
+    pub(crate) fn halt(&self) {
+        let mut s = self.state.lock();
+        if s.thread == Some(std::thread::current().id()) {
+            return;
+        }
+        while s.running {
+            s.stop = true;
+            self.cond.notify_all();
+            self.cond.wait(&mut s);
+        }
+    }
+
+    fn next(&self) -> Task {
+        let mut s = self.state.lock();
+        loop {
+            if s.stop {
+                return Task::Stop;
+            }
+            if !s.gone.is_empty() {
+                return Task::Remove;
+            }
+            match s.work {
+                Some(since) if s.hurry || since.elapsed() >= PERIOD => {
+                    (s.work, s.hurry) = (None, false);
+                    return Task::Commit;
+                }
+                Some(since) => {
+                    self.cond.wait_until(&mut s, since + PERIOD);
+                }
+                None => self.cond.wait(&mut s),
+            }
+        }
     }
 
     fn run(&self, store: &Weak<Store>) {
+        self.state.lock().thread = Some(std::thread::current().id());
+        self.work_until_stopped(store);
+        let mut s = self.state.lock();
+        (s.running, s.stop, s.thread) = (false, false, None);
+        self.cond.notify_all();
+    }
+
+    fn work_until_stopped(&self, store: &Weak<Store>) {
         loop {
-            {
-                let mut s = self.state.lock();
-                while !s.work && !s.stop {
-                    self.cond.wait(&mut s);
-                }
-                s.work = false;
-                let until = Instant::now() + PERIOD;
-                while !s.hurry && !s.stop {
-                    if self.cond.wait_until(&mut s, until).timed_out() {
-                        break;
+            let task = self.next();
+            let Some(store) = store.upgrade() else { return };
+            match task {
+                Task::Stop => return,
+                Task::Remove => self.remove_now(&store.files, || ()),
+                Task::Commit => {
+                    if store.commit_all(store.durable).is_err() {
+                        // Reported; what could not be written waits for the next turn.
+                        self.state.lock().work = Some(Instant::now());
                     }
                 }
-                s.hurry = false;
-                if s.stop {
-                    return;
-                }
-            }
-            let Some(store) = store.upgrade() else { return };
-            if store.commit_all(store.durable).is_err() {
-                // Reported; what could not be written waits for the next turn.
-                self.state.lock().work = true;
             }
         }
     }

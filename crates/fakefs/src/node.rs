@@ -361,8 +361,6 @@ impl Drop for Node {
             return;
         }
         self.store.written.lock().remove(&self.ino);
-        if let Err(errno) = self.store.files.remove_data(self.ino) {
-            tracing::warn!(ino = self.ino, %errno, "removing the data of an unlinked file");
-        }
+        self.store.flusher.remove_data(&self.store.this, self.ino);
     }
 }

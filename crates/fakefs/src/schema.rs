@@ -90,8 +90,11 @@ pub(crate) fn from_ns(ns: i64) -> Time {
     }
 }
 
-/// Makes the tables in a new database. Nothing is synced: an empty store is worth nothing yet.
-pub(crate) fn create(path: &Path) -> Result<Connection> {
+/// Makes a new database with what `fill` puts into it, all or nothing. Nothing is synced.
+pub(crate) fn create(
+    path: &Path,
+    fill: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<()> {
     let db = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -100,11 +103,14 @@ pub(crate) fn create(path: &Path) -> Result<Connection> {
     )?;
     db.execute_batch("PRAGMA synchronous = OFF; PRAGMA page_size = 4096;")?;
     let _: String = db.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0))?;
-    db.execute_batch(&format!(
-        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {TABLES} COMMIT;"
-    ))?;
     configure(&db)?;
-    Ok(db)
+    db.execute_batch(&format!(
+        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {TABLES}"
+    ))?;
+    fill(&db)?;
+    db.execute_batch("COMMIT")?;
+    // The last connection's end moves the log into the database.
+    db.close().map_err(|(_, e)| Error::from(e))
 }
 
 /// Opens an existing database for reading and writing.

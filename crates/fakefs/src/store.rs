@@ -121,7 +121,6 @@ impl FakeFs {
     pub fn create(path: &Path) -> Result<()> {
         let files = Files::create(path)?;
         let _lock = files.lock(true)?;
-        let db = schema::create(&files.database())?;
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -139,8 +138,7 @@ impl FakeFs {
             btime: now,
             ..InodeRow::default()
         };
-        schema::put_inode(&db, &root)?;
-        Ok(())
+        schema::create(&files.database(), |db| schema::put_inode(db, &root))
     }
 
     /// Opens a store; one that was not closed cleanly is put in order first.
@@ -203,9 +201,16 @@ impl FakeFs {
 
 impl Drop for FakeFs {
     fn drop(&mut self) {
-        // Both hold nodes, and so the store. A failure has been reported.
+        // Both hold nodes, and so the store.
         self.kept_pages.get_mut().clear();
-        let _ = self.store.commit_all(self.store.durable);
+        // If it fails (which has been reported) the flusher goes on trying.
+        if self.store.commit_all(self.store.durable).is_ok() {
+            self.store.flusher.halt();
+            // Files that are still open may have been changed meanwhile.
+            if self.store.pending.lock().any() {
+                self.store.flusher.wake(&self.store.this, false);
+            }
+        }
     }
 }
 
@@ -239,6 +244,7 @@ impl FileSystem for FakeFs {
         }
         self.store.write_back_pages()?;
         self.store.commit_all(self.store.durable)?;
+        self.store.flusher.remove_now(&self.store.files, || ());
         self.store.sync_written()
     }
 }
@@ -402,7 +408,8 @@ impl Store {
                 self.files.remove_data(node.ino)?;
             }
         }
-        self.files.mark_clean()?;
+        self.flusher
+            .remove_now(&self.files, || self.files.mark_clean())?;
         self.clean.store(true, Ordering::Release);
         Ok(())
     }

@@ -485,24 +485,22 @@ impl Writer {
 
     /// Writes the database and makes everything durable.
     pub fn finish(self) -> Result<()> {
-        let db = schema::create(&self.files.database())?;
         let mut inos: Vec<_> = self.items.keys().copied().collect();
         inos.sort_unstable();
-        db.execute_batch("BEGIN")?;
-        for ino in &inos {
-            let item = &self.items[ino];
-            schema::put_inode(&db, &item.row)?;
-            for (name, child) in item.entries.iter().flatten() {
-                let kind = self.items.get(child).map_or(0, |c| c.kind().mode_bits());
-                schema::put_dirent(&db, *ino, name, *child, kind)?;
+        schema::create(&self.files.database(), |db| {
+            for ino in &inos {
+                let item = &self.items[ino];
+                schema::put_inode(db, &item.row)?;
+                for (name, child) in item.entries.iter().flatten() {
+                    let kind = self.items.get(child).map_or(0, |c| c.kind().mode_bits());
+                    schema::put_dirent(db, *ino, name, *child, kind)?;
+                }
+                if !item.xattrs.is_empty() {
+                    schema::replace_xattrs(db, *ino, &item.xattrs)?;
+                }
             }
-            if !item.xattrs.is_empty() {
-                schema::replace_xattrs(&db, *ino, &item.xattrs)?;
-            }
-        }
-        db.execute_batch("COMMIT")?;
-        // The last connection's end moves the log into the database; then one flush covers all files.
-        db.close().map_err(|(_, e)| e)?;
+            Ok(())
+        })?;
         self.files.sync_fs().map_err(|e| Error::host("sync", e))
     }
 }

@@ -194,6 +194,7 @@ fn data_goes_when_the_last_name_and_user_go() {
     assert_eq!(data_files(t.path()), 1, "still open");
     assert_eq!(open.attr(&cx()).unwrap().nlink, 0);
     drop(open);
+    fs.sync().unwrap();
     assert_eq!(data_files(t.path()), 0);
     let tmp = root.tmpfile(&cx(), &new(NewKind::Regular)).unwrap();
     write(&tmp, 0, b"linked later").unwrap();

@@ -23,3 +23,25 @@ pub fn effective_ids() -> (u32, u32) {
         rustix::process::getegid().as_raw(),
     )
 }
+
+/// Raises this process's limit of open files to the most it may have, and returns the limit. File systems keep
+/// some hundred host files open; the customary limits of 256 and 1024 are small for that.
+pub fn raise_open_file_limit() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
+    // Darwin refuses more than OPEN_MAX here, whatever the hard limit says.
+    let most = if cfg!(target_vendor = "apple") {
+        10_240
+    } else {
+        1 << 20
+    };
+    let wanted = limit.maximum.unwrap_or(most).min(most);
+    if before.is_some_and(|b| b < wanted) {
+        limit.current = Some(wanted);
+        if setrlimit(Resource::Nofile, limit).is_err() {
+            return before.unwrap_or(most);
+        }
+    }
+    limit.current.unwrap_or(most)
+}

@@ -12,7 +12,7 @@ pub mod mem;
 pub mod net;
 pub mod poll;
 pub mod signal;
-pub mod terminal;
 pub mod stream;
+pub mod terminal;
 pub mod thread;
 pub mod time;

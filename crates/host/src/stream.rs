@@ -26,7 +26,10 @@ impl Stream {
     /// Takes a descriptor over.
     pub fn new(fd: OwnedFd) -> Result<Self> {
         let mode = fstat(&fd).map_err(from_host)?.st_mode;
-        Ok(Self { kind: FileType::from_raw_mode(mode), fd })
+        Ok(Self {
+            kind: FileType::from_raw_mode(mode),
+            fd,
+        })
     }
 
     /// Whether it is a regular file: those are always ready.
@@ -45,12 +48,22 @@ impl Stream {
     #[must_use]
     pub fn ready(&self) -> Readiness {
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN | PollFlags::OUT)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         loop {
             match poll(&mut fds, Some(&now)) {
                 Err(HostErrno::INTR) => {}
                 // What cannot be polled is always ready.
-                Err(_) => return Readiness { readable: true, writable: true, hung_up: false, error: false },
+                Err(_) => {
+                    return Readiness {
+                        readable: true,
+                        writable: true,
+                        hung_up: false,
+                        error: false,
+                    };
+                }
                 Ok(_) => break,
             }
         }
@@ -79,14 +92,21 @@ impl Stream {
                 return Err(Errno::EAGAIN);
             }
         }
-        let data = if self.is_regular() { data } else { &data[..data.len().min(CHUNK)] };
+        let data = if self.is_regular() {
+            data
+        } else {
+            &data[..data.len().min(CHUNK)]
+        };
         retry(|| write(&self.fd, data))
     }
 }
 
 /// What [`Stream::ready`] tells.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "these are the bits of poll(2)")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "these are the bits of poll(2)"
+)]
 pub struct Readiness {
     /// A read returns at once.
     pub readable: bool,
