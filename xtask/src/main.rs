@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 mod isa;
+mod tidy;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's task runner.")]
@@ -15,10 +16,13 @@ struct Cli {
 enum Task {
     /// Generate the A64 tables of crates/a64 from crates/a64/isa/*.isa.
     Isa(isa::Args),
+    /// Check the crate graph, licences, where unsafe code is, and file lengths.
+    Tidy,
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Isa(args) => isa::run(&args),
+        Task::Tidy => tidy::run(),
     }
 }
