@@ -1,6 +1,7 @@
 //! Which ops an instruction becomes. Everything without a case here runs through its generic handler.
 
-use tuxlet_a64::{self as a64, OpId, imm::logical_imm};
+use tuxlet_a64::imm::{fp_imm16, fp_imm32, fp_imm64, logical_imm, simd_imm};
+use tuxlet_a64::{self as a64, OpId};
 use tuxlet_mem::PAGE_MASK;
 
 use super::control;
@@ -534,6 +535,7 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         OpId::LdpVecPost | OpId::StpVecPost => vector_pair::<POST>(b, id == OpId::LdpVecPost),
         OpId::LdpVecPre | OpId::StpVecPre => vector_pair::<PRE>(b, id == OpId::LdpVecPre),
         OpId::LdrVecReg | OpId::StrVecReg => vector_register(b, id == OpId::LdrVecReg),
+        OpId::Movi | OpId::Mvni | OpId::FmovVecImm | OpId::FmovImm => vector_constant(b, id),
         _ => match hot::vector::handler(id, word) {
             Some(handler) => {
                 b.op(handler, [0; 4], word as i32);
@@ -548,6 +550,41 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         },
     }
     Then::Continue
+}
+
+/// Ops that set a vector register to a constant.
+fn vector_constant(b: &mut Block, id: OpId) {
+    let word = b.word;
+    let (q, rd, value) = match id {
+        OpId::Movi => {
+            let i = a64::Movi::from_word(word);
+            (i.q, i.rd, simd_imm(i.op, i.cmode, i.imm8))
+        }
+        OpId::Mvni => {
+            let i = a64::Mvni::from_word(word);
+            (i.q, i.rd, !simd_imm(true, i.cmode, i.imm8))
+        }
+        OpId::FmovVecImm => {
+            let i = a64::FmovVecImm::from_word(word);
+            (i.q, i.rd, simd_imm(i.sz, 15, i.imm8))
+        }
+        _ => {
+            let i = a64::FmovImm::from_word(word);
+            let value = match i.ftype {
+                0 => fp_imm32(i.imm8).into(),
+                1 => fp_imm64(i.imm8),
+                _ => fp_imm16(i.imm8).into(),
+            };
+            (false, i.rd, value)
+        }
+    };
+    let handler: Handler = if q {
+        hot::vector::constant::<true>
+    } else {
+        hot::vector::constant::<false>
+    };
+    b.op(handler, [rd, 0, 0, 0], 0);
+    b.data(value);
 }
 
 /// A form with operands rd, rn, rm and nothing else.

@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) body: Body,
 }
 
+// Out of line: what a large body keeps on the stack would stop the handler from ending in a jump.
+#[inline(never)]
 unsafe extern "C" fn body<R: Sem>(cpu: *mut Cpu, word: u32) -> bool {
     // SAFETY: called with this thread's `Cpu`, to which no other reference exists.
     let cpu = unsafe { &mut *cpu };

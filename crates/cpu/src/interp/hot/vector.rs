@@ -7,13 +7,15 @@
 use tuxlet_a64::{self as a64, OpId};
 
 use super::finish;
-use crate::cx::Trap;
+use crate::cx::{Cx, Trap};
 use crate::interp::control::slow_entry;
 use crate::interp::cpu::Cpu;
 use crate::interp::op::{Handler, Op, next};
-use crate::interp::pinned::Pinned;
+use crate::interp::pinned::{Fast, Pinned};
 use crate::interp::rows::Sem;
 
+/// Fields rd and rn.
+const TWO_REGISTERS: u32 = 0x0000_03ff;
 /// Fields rd, rn and rm.
 const REGISTERS: u32 = 0x001f_03ff;
 /// Fields rd, rn, rm and ra.
@@ -57,38 +59,123 @@ pub(crate) fn sets_flags(id: OpId) -> bool {
     )
 }
 
+/// Runs a row that touches V registers only out of line: what a large body keeps on the stack
+/// would stop its handler from ending in a jump.
+#[inline(never)]
+unsafe fn apply<R: Sem>(cpu: *mut Cpu, word: u32) {
+    let mut c = Fast::<false> {
+        cpu,
+        p0: 0,
+        p1: 0,
+        p2: 0,
+        p3: 0,
+    };
+    // These rows cannot trap.
+    let _ = R::from_word(word).run(&mut c);
+}
+
+unsafe extern "C" fn call<R: Sem>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op and `cpu` this thread's.
+    unsafe {
+        apply::<R>(cpu, (*ip).imm as u32);
+        next!(ip.add(1), c)
+    }
+}
+
+/// Sets V`r[0]` to the constant after the op, in the low half or in both.
+pub(crate) unsafe extern "C" fn constant<const BOTH: bool>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted with a data position; `cpu` is this thread's.
+    unsafe {
+        let v = u128::from(Op::data(ip));
+        c.set_v((*ip).r[0], if BOTH { v << 64 | v } else { v });
+        next!(ip.add(2), c)
+    }
+}
+
 macro_rules! handlers {
     (
-        fixed { $($row:ident $fields:ident [$({ $($field:ident: $value:expr),* })*];)* }
+        vector { $($row:ident $fields:ident [$({ $($field:ident: $value:expr),* })*];)* }
+        general { $($grow:ident $gfields:ident [$({ $($gfield:ident: $gvalue:expr),* })*];)* }
+        shift { $($srow:ident)* }
         plain { $($plain:ident)* }
-        general { $($general:ident)* }
     ) => {
         /// The handler of an instruction, if it has one.
         pub(crate) fn handler(id: OpId, word: u32) -> Option<Handler> {
             match id {
                 // The slot of register 31 as a destination is another one.
-                $(OpId::$general)|* if word & 31 == 31 => None,
+                $(OpId::$grow)|* if word & 31 == 31 => None,
                 $(OpId::$row => {
-                    $({
-                        const FIXED: u32 = a64::$row {
-                            $($field: $value,)*
-                            ..a64::$row::from_word(0)
-                        }.to_word();
-                        if word & !$fields == FIXED {
-                            return Some(run::<a64::$row, FIXED, $fields>);
-                        }
-                    })*
-                    Some(run::<a64::$row, 0, { u32::MAX }>)
+                    $(handlers!(@try word, $row, $fields, { $($field: $value,)* });)*
+                    Some(call::<a64::$row>)
                 })*
-                $(OpId::$plain => Some(run::<a64::$plain, 0, { u32::MAX }>),)*
+                $(OpId::$grow => {
+                    $(handlers!(@try word, $grow, $gfields, { $($gfield: $gvalue,)* });)*
+                    None
+                })*
+                $(OpId::$srow => {
+                    handlers!(@try word, $srow, SHIFT_BYTES, { q: true, immhb: 8, });
+                    handlers!(@try word, $srow, SHIFT_BYTES, { q: false, immhb: 8, });
+                    handlers!(@try word, $srow, SHIFT_HALVES, { q: true, immhb: 16, });
+                    handlers!(@try word, $srow, SHIFT_HALVES, { q: false, immhb: 16, });
+                    handlers!(@try word, $srow, SHIFT_WORDS, { q: true, immhb: 32, });
+                    handlers!(@try word, $srow, SHIFT_WORDS, { q: false, immhb: 32, });
+                    handlers!(@try word, $srow, SHIFT_DOUBLES, { q: true, immhb: 64, });
+                    Some(call::<a64::$srow>)
+                })*
+                $(OpId::$plain => Some(call::<a64::$plain>),)*
                 _ => None,
             }
         }
     };
+    (@try $word:ident, $row:ident, $fields:ident, { $($field:ident: $value:expr,)* }) => {{
+        #[allow(clippy::needless_update, reason = "some variants give every field")]
+        const FIXED: u32 =
+            a64::$row { $($field: $value,)* ..a64::$row::from_word(0) }.to_word() & !$fields;
+        if $word & !$fields == FIXED {
+            return Some(run::<a64::$row, FIXED, $fields>);
+        }
+    }};
 }
 
+/// Fields rd, rn and the amount of a shift of bytes.
+const SHIFT_BYTES: u32 = 0x0007_03ff;
+/// Fields rd, rn and the amount of a shift of half words.
+const SHIFT_HALVES: u32 = 0x000f_03ff;
+/// Fields rd, rn and the amount of a shift of words.
+const SHIFT_WORDS: u32 = 0x001f_03ff;
+/// Fields rd, rn and the amount of a shift of double words.
+const SHIFT_DOUBLES: u32 = 0x003f_03ff;
+
 handlers! {
-    fixed {
+    vector {
         FmovReg REGISTERS [{ ftype: 0 } { ftype: 1 }];
         FabsScalar REGISTERS [{ ftype: 0 } { ftype: 1 }];
         FnegScalar REGISTERS [{ ftype: 0 } { ftype: 1 }];
@@ -107,9 +194,6 @@ handlers! {
         Fnmadd FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
         Fnmsub FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
         Fcvt REGISTERS [{ ftype: 0, to: 1 } { ftype: 1, to: 0 }];
-        ScvtfGpr REGISTERS [{ sf: false, ftype: 0 } { sf: false, ftype: 1 } { sf: true, ftype: 0 } { sf: true, ftype: 1 }];
-        UcvtfGpr REGISTERS [{ sf: false, ftype: 0 } { sf: false, ftype: 1 } { sf: true, ftype: 0 } { sf: true, ftype: 1 }];
-        FmovFromGpr REGISTERS [{ sf: false, ftype: 0 } { sf: true, ftype: 1 }];
         AddVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         SubVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         CmeqVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
@@ -188,25 +272,35 @@ handlers! {
         ScvtfVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         UcvtfVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         FcvtzsVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
+        Ext FOUR_REGISTERS [{ q: true } { q: false }];
+        Tbl REGISTERS [{ q: true, len: 0 } { q: false, len: 0 } { q: true, len: 1 } { q: true, len: 3 }];
+        DupElemVec REGISTERS [{ q: true } { q: false }];
+    }
+    general {
+        ScvtfGpr REGISTERS [{ sf: false, ftype: 0 } { sf: false, ftype: 1 } { sf: true, ftype: 0 } { sf: true, ftype: 1 }];
+        UcvtfGpr REGISTERS [{ sf: false, ftype: 0 } { sf: false, ftype: 1 } { sf: true, ftype: 0 } { sf: true, ftype: 1 }];
+        FmovFromGpr REGISTERS [{ sf: false, ftype: 0 } { sf: true, ftype: 1 }];
         FcvtzsGpr REGISTERS [{ sf: false, ftype: 0 } { sf: false, ftype: 1 } { sf: true, ftype: 0 } { sf: true, ftype: 1 }];
         FcvtzuGpr REGISTERS [{ sf: false, ftype: 0 } { sf: false, ftype: 1 } { sf: true, ftype: 0 } { sf: true, ftype: 1 }];
         FmovToGpr REGISTERS [{ sf: false, ftype: 0 } { sf: true, ftype: 1 }];
+        Umov REGISTERS [{ q: true } { q: false }];
+        Smov REGISTERS [{ q: true } { q: false }];
+        InsGpr REGISTERS [{}];
+        DupGpr TWO_REGISTERS [{ q: true, imm5: 1 } { q: true, imm5: 2 } { q: true, imm5: 4 } { q: true, imm5: 8 } { q: false, imm5: 1 } { q: false, imm5: 2 } { q: false, imm5: 4 }];
+    }
+    shift {
+        UshrVec
+        SshrVec
+        ShlVec
+        UsraVec
+        SsraVec
+        ShrnVec
+        SshllVec
+        UshllVec
+        SliVec
+        SriVec
     }
     plain {
-        FcvtzsGprFixed
-        FcvtzuGprFixed
-        FcvtnsGpr
-        FcvtnuGpr
-        FcvtasGpr
-        FcvtauGpr
-        FcvtpsGpr
-        FcvtpuGpr
-        FcvtmsGpr
-        FcvtmuGpr
-        Fjcvtzs
-        FmovTopToGpr
-        Smov
-        Umov
         Bfcvt
         FrintnScalar
         FrintpScalar
@@ -226,10 +320,6 @@ handlers! {
         Fccmp
         Fccmpe
         Fcsel
-        FmovImm
-        ScvtfGprFixed
-        UcvtfGprFixed
-        FmovTopFromGpr
         ShaddVec
         SqaddScalar
         UqaddScalar
@@ -503,27 +593,15 @@ handlers! {
         FmaxpScalarHalf
         FminpScalar
         FminpScalarHalf
-        DupElemVec
         DupElemScalar
-        DupGpr
-        InsGpr
         InsElem
-        Tbl
         Tbx
-        Ext
-        Movi
-        Mvni
         OrrVecImm
         BicVecImm
-        FmovVecImm
         FmovVecImmHalf
-        SshrVec
         SshrScalar
-        UshrVec
         UshrScalar
-        SsraVec
         SsraScalar
-        UsraVec
         UsraScalar
         SrshrVec
         SrshrScalar
@@ -533,11 +611,8 @@ handlers! {
         SrsraScalar
         UrsraVec
         UrsraScalar
-        SriVec
         SriScalar
-        ShlVec
         ShlScalar
-        SliVec
         SliScalar
         SqshluVec
         SqshluScalar
@@ -545,7 +620,6 @@ handlers! {
         SqshlImmScalar
         UqshlImmVec
         UqshlImmScalar
-        ShrnVec
         RshrnVec
         SqshrunVec
         SqshrunScalar
@@ -559,8 +633,6 @@ handlers! {
         SqrshrnScalar
         UqrshrnVec
         UqrshrnScalar
-        SshllVec
-        UshllVec
         ScvtfFixedVec
         ScvtfFixedScalar
         UcvtfFixedVec
@@ -672,24 +744,5 @@ handlers! {
         Sm3partw2
         Sm4ekey
         Sm4e
-    }
-    general {
-        FcvtzsGpr
-        FcvtzuGpr
-        FmovToGpr
-        FcvtzsGprFixed
-        FcvtzuGprFixed
-        FcvtnsGpr
-        FcvtnuGpr
-        FcvtasGpr
-        FcvtauGpr
-        FcvtpsGpr
-        FcvtpuGpr
-        FcvtmsGpr
-        FcvtmuGpr
-        Fjcvtzs
-        FmovTopToGpr
-        Smov
-        Umov
     }
 }
