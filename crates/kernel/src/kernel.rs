@@ -69,6 +69,8 @@ pub struct Kernel {
     pub uts: RwLock<UtsNames>,
     /// Sockets.
     pub net: Arc<Network>,
+    /// Terminals and who controls them.
+    pub terminals: crate::tty::Terminals,
     /// Drivers of character devices.
     pub devices: DeviceTable,
     /// Makes file systems for mount(2).
@@ -154,6 +156,7 @@ impl Kernel {
             lock_graph: LockGraph::default(),
             memfds: MemFdMount::default(),
             net: Network::new(),
+            terminals: crate::tty::Terminals::default(),
             devices: DeviceTable::default(),
             events,
             signal_notify: WaitQueue::new(),

@@ -22,6 +22,11 @@ pub(crate) fn mounts(
             Tmpfs::new(cx, &kernel.budget, dev),
             MountFlags::NOSUID | MountFlags::RELATIME,
         ),
+        (
+            "/dev/pts",
+            kernel.devpts(),
+            MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RELATIME,
+        ),
         ("/dev/shm", Tmpfs::new(cx, &kernel.budget, shm), plain),
     ]
 }

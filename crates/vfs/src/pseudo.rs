@@ -34,6 +34,7 @@ pub struct PseudoFs {
     now: Time,
     next_ino: AtomicU64,
     root: OnceLock<InodeRef>,
+    options: OnceLock<String>,
     myself: Weak<Self>,
 }
 
@@ -56,11 +57,17 @@ impl PseudoFs {
             now,
             next_ino: AtomicU64::new(1),
             root: OnceLock::new(),
+            options: OnceLock::new(),
             myself: Weak::clone(myself),
         });
         let root = root(&fs);
         fs.root.get_or_init(|| root);
         fs
+    }
+
+    /// What `/proc/mounts` shows as options; may be set once, starting with a comma.
+    pub fn set_options(&self, options: String) {
+        let _ = self.options.set(options);
     }
 
     /// A fresh inode number.
@@ -152,6 +159,9 @@ impl FileSystem for PseudoFs {
     }
     fn caches_dentries(&self) -> bool {
         self.caches
+    }
+    fn show_options(&self) -> String {
+        self.options.get().cloned().unwrap_or_default()
     }
 }
 

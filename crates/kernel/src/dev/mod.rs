@@ -30,12 +30,13 @@ impl Kernel {
     /// Registers the drivers.
     pub(crate) fn register_devices(&self) {
         mem::register(&self.devices);
+        crate::tty::register(&self.devices);
     }
 
     /// Fills a fresh file system mounted on `/dev`.
     pub fn populate_dev(&self, cx: &Cx) -> Result<()> {
         let at = At::root(self.mounts.root());
-        for (name, major, minor, mode) in NODES {
+        for (name, major, minor, mode) in NODES.iter().chain(crate::tty::NODES) {
             let kind = NewKind::CharDevice(DeviceId::new(*major, *minor));
             create::mknod(cx, &at, format!("/dev/{name}").as_bytes(), kind, *mode)?;
         }

@@ -2,6 +2,7 @@
 
 use super::UserPtr;
 use crate::task::CurrentTask;
+use std::sync::atomic::Ordering;
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{Cred, cx::cap};
 
@@ -98,6 +99,7 @@ pub(super) fn sys_setsid(task: &mut CurrentTask) -> Result<u32> {
     let node = tree.node_mut(own).ok_or(Errno::ESRCH)?;
     node.pgid = own;
     node.sid = own;
+    node.group.gave_up_tty.store(false, Ordering::Relaxed);
     Ok(own)
 }
 

@@ -1,7 +1,7 @@
 //! read(2), write(2), their vector and positional forms, lseek(2), sendfile(2), copy_file_range(2).
 
 use super::{Flags, UserPtr, socket::deadline};
-use crate::task::CurrentTask;
+use crate::{task::CurrentTask, tty::SlaveFile};
 use std::sync::Arc;
 use tuxlet_mem::{IoRead, IoVec, IoWrite, TASK_SIZE, UserReader, UserWriter};
 use tuxlet_uapi::{
@@ -33,13 +33,17 @@ impl CurrentTask {
         let space = Arc::clone(&self.mm.space);
         let nonblock = nowait || file.nonblocking();
         let limit = deadline(file.ops().as_socket().and_then(SocketOps::recv_timeout));
-        self.block_on_file(file, Events::READABLE, nonblock, limit, |_| {
+        let read = |_: &mut Self| {
             let mut to = UserWriter::vectored(&space, buffers);
             match offset {
                 Some(offset) => file.pread(&cx, offset, &mut to),
                 None => file.read(&cx, &mut to),
             }
-        })
+        };
+        if file.ops_as::<SlaveFile>().is_some() {
+            return self.block_on_terminal(file, nonblock, read);
+        }
+        self.block_on_file(file, Events::READABLE, nonblock, limit, read)
     }
 
     fn do_write(

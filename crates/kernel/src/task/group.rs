@@ -56,6 +56,8 @@ pub struct ThreadGroup {
     pub dead_times: CpuTimes,
     /// CPU time of children that were waited for.
     pub child_times: CpuTimes,
+    /// Has given up the session's controlling terminal: `TIOCNOTTY`.
+    pub gave_up_tty: AtomicBool,
     /// Core dumps and ptrace allowed: `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
     /// `/proc/PID/oom_score_adj`.
@@ -79,6 +81,7 @@ impl ThreadGroup {
             rlimits: Mutex::new(rlimits),
             dead_times: CpuTimes::default(),
             child_times: CpuTimes::default(),
+            gave_up_tty: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
             oom_score_adj: AtomicI32::new(0),
             owner_uid: AtomicU32::new(0),
@@ -98,6 +101,10 @@ impl ThreadGroup {
         group
             .dumpable
             .store(parent.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
+        group.gave_up_tty.store(
+            parent.gave_up_tty.load(Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
         group
             .owner_uid
             .store(parent.owner_uid.load(Ordering::Relaxed), Ordering::Relaxed);
