@@ -58,7 +58,11 @@ impl Host {
             }
         }
         // Nobody may wait for a FIFO's other end here.
-        flags |= if f.path { libc::O_CLOEXEC } else { libc::O_NONBLOCK | libc::O_CLOEXEC };
+        flags |= if f.path {
+            libc::O_CLOEXEC
+        } else {
+            libc::O_NONBLOCK | libc::O_CLOEXEC
+        };
         let path = c(path);
         let fd = if f.resolve == 0 {
             call(
