@@ -3,9 +3,10 @@
 use crate::{Error, Inner, Machine, Result, Root, files};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_cpu::{Interpreter, Options};
+use tuxlet_hostfs::HostFs;
 use tuxlet_kernel::{Config, EventSink, Kernel, config::NoEvents, config::StraceFilter};
 use tuxlet_mem::MemoryBudget;
-use tuxlet_vfs::{Cred, Cx, FileSystem, MountFlags, MountNamespace, Time};
+use tuxlet_vfs::{Cred, Cx, FileSystem, FileType, MountFlags, MountNamespace, Time};
 
 /// A host directory or file mounted in the guest.
 #[derive(Clone, Debug)]
@@ -104,6 +105,9 @@ impl Builder {
                 kernel.populate_dev(&cx)?;
             }
         }
+        for bind in &self.binds {
+            mount_bind(&kernel, &cx, bind)?;
+        }
         Ok(Machine {
             inner: Arc::new(Inner { kernel, root }),
         })
@@ -143,6 +147,40 @@ fn mount_at(
     kernel
         .mounts
         .mount(cx, fs, &at, flags, fs.name().as_bytes())
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Mounts a host directory or file, on something of the same kind that is made where it is missing.
+fn mount_bind(kernel: &Arc<Kernel>, cx: &Cx, bind: &Bind) -> Result<()> {
+    let options = tuxlet_hostfs::Options {
+        budget: Arc::clone(&kernel.budget),
+        ..Default::default()
+    };
+    let fs: Arc<dyn FileSystem> =
+        HostFs::open(&bind.host, &options).map_err(|errno| Error::HostPath {
+            path: bind.host.clone(),
+            source: std::io::Error::other(errno),
+        })?;
+    let failed = |errno| Error::Mount {
+        target: bind.guest.clone(),
+        errno,
+    };
+    let path = bind.guest.as_bytes();
+    let at = if fs.root().kind() == FileType::Directory {
+        files::ensure_dir(kernel, cx, path)
+    } else {
+        files::ensure_file(kernel, cx, path)
+    };
+    let flags = if bind.read_only {
+        MountFlags::RELATIME | MountFlags::RDONLY
+    } else {
+        MountFlags::RELATIME
+    };
+    let source = bind.host.to_string_lossy().into_owned();
+    kernel
+        .mounts
+        .mount(cx, &fs, &at.map_err(failed)?, flags, source.as_bytes())
         .map_err(failed)?;
     Ok(())
 }

@@ -58,6 +58,25 @@ pub(crate) fn ensure_dir(kernel: &Kernel, cx: &Cx, path: &[u8]) -> tuxlet_vfs::R
     resolver::lookup(cx, &at, path, LookupFlags::FOLLOW)
 }
 
+/// A file, made empty with all directories that are missing above it.
+pub(crate) fn ensure_file(kernel: &Arc<Kernel>, cx: &Cx, path: &[u8]) -> tuxlet_vfs::Result<Path> {
+    let at = At::root(kernel.mounts.root());
+    let found = resolver::lookup(cx, &at, path, LookupFlags::FOLLOW);
+    if !matches!(found, Err(Errno::ENOENT)) {
+        return found;
+    }
+    if let Some(slash) = path.iter().rposition(|b| *b == b'/') {
+        ensure_dir(kernel, cx, &path[..slash])?;
+    }
+    let how = How {
+        flags: OpenFlags::WRONLY | OpenFlags::CREAT,
+        mode: 0o644,
+        resolve: LookupFlags::empty(),
+    };
+    open(cx, &at, path, &how)?;
+    resolver::lookup(cx, &at, path, LookupFlags::FOLLOW)
+}
+
 pub(crate) fn write(kernel: &Arc<Kernel>, path: &str, mode: u32, data: &[u8]) -> Result<()> {
     let cx = kernel.host_cx();
     let failed = |errno| Error::File {

@@ -32,6 +32,7 @@ pub use root::Root;
 pub use tuxlet_kernel::EventSink;
 
 use std::sync::Arc;
+pub use tuxlet_kernel::EventSink;
 use tuxlet_kernel::Kernel;
 
 /// A running Linux. Dropping the last handle kills its processes.

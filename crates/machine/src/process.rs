@@ -51,7 +51,7 @@ impl Process {
 
     /// Waits until the process has ended.
     #[must_use]
-    pub fn wait(self) -> ExitStatus {
+    pub fn wait(&self) -> ExitStatus {
         let killed = WaitStatus::Signaled(Signal::SIGKILL, false);
         ExitStatus(
             self.machine

@@ -1,26 +1,33 @@
 //! Root file systems.
 
 use crate::{Error, Result};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tuxlet_fakefs::FakeFs;
+use tuxlet_hostfs::HostFs;
 use tuxlet_mem::MemoryBudget;
 use tuxlet_overlayfs::OverlayFs;
 use tuxlet_tmpfs::Tmpfs;
 use tuxlet_uapi::Errno;
-use tuxlet_vfs::{Cx, DeviceId, FileSystem};
+use tuxlet_vfs::{Cx, FileSystem};
 
 /// What a machine sees as `/`.
 #[derive(Clone, Debug)]
 pub enum Root {
     /// A fakefs store, written directly. One machine at a time.
     Store(PathBuf),
-    /// Read-only stores, topmost first, under a store of the machine's own.
+    /// A writable fakefs store, made where it is missing, over read-only ones, topmost first. Any number of machines may share the
+    /// read-only ones.
     Layers {
-        /// Shared read-only stores.
-        lower: Vec<PathBuf>,
-        /// The machine's own store.
+        /// The directory of the writable store.
         upper: PathBuf,
+        /// The directories of the read-only stores.
+        lower: Vec<PathBuf>,
     },
+    /// A directory of the host, written directly. What the host's user may not do, the guest's root may not either.
+    HostDir(PathBuf),
     /// An empty file system in memory: filled by [`crate::Machine::write_file`].
     Memory,
 }
@@ -34,16 +41,41 @@ pub(crate) struct Mounted {
     stores: Vec<Arc<FakeFs>>,
 }
 
-fn open_store(path: &PathBuf, read_only: bool) -> Result<Arc<FakeFs>> {
+fn open_store(path: &Path, read_only: bool, budget: &Arc<MemoryBudget>) -> Result<Arc<FakeFs>> {
     let options = tuxlet_fakefs::Options {
         read_only,
-        dev: DeviceId::anonymous(),
+        budget: Arc::clone(budget),
         ..Default::default()
     };
     FakeFs::open(path, &options).map_err(|source| Error::Store {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })
+}
+
+/// Makes an empty store where there is none, in one step.
+fn ensure_store(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let failed = |source| Error::HostPath {
+        path: path.to_owned(),
+        source,
+    };
+    // Left by a process that was killed; the caller sees to it that there is one at a time.
+    if temporary.exists() {
+        std::fs::remove_dir_all(&temporary).map_err(failed)?;
+    }
+    tuxlet_fakefs::Writer::create(&temporary)
+        .and_then(tuxlet_fakefs::Writer::finish)
+        .map_err(|source| Error::Store {
+            path: path.to_owned(),
+            source,
+        })?;
+    std::fs::rename(&temporary, path).map_err(failed)
 }
 
 impl Root {
@@ -61,21 +93,39 @@ impl Root {
                     stores: Vec::new(),
                 })
             }
-            Self::Layers { lower, upper } => {
-                let upper = open_store(upper, false)?;
-                let mut layers: Vec<Arc<dyn FileSystem>> = Vec::new();
-                for path in lower {
-                    layers.push(open_store(path, true)?);
-                }
-                let fs = OverlayFs::new(upper.clone(), layers)?;
+            Self::Layers { upper, lower } => {
+                ensure_store(upper)?;
+                let upper = open_store(upper, false, budget)?;
+                let lowers = lower
+                    .iter()
+                    .map(|path| open_store(path, true, budget))
+                    .collect::<Result<Vec<_>>>()?;
+                let below = lowers.iter().map(|s| -> Arc<dyn FileSystem> { s.clone() });
+                let fs = OverlayFs::new(upper.clone(), below.collect())?;
+                let stores = std::iter::once(upper).chain(lowers).collect();
                 Ok(Mounted {
                     fs,
                     source: "overlay".into(),
-                    stores: vec![upper],
+                    stores,
+                })
+            }
+            Self::HostDir(path) => {
+                let options = tuxlet_hostfs::Options {
+                    budget: Arc::clone(budget),
+                    ..Default::default()
+                };
+                let fs = HostFs::open(path, &options).map_err(|errno| Error::HostPath {
+                    path: path.clone(),
+                    source: std::io::Error::other(errno),
+                })?;
+                Ok(Mounted {
+                    fs,
+                    source: path.to_string_lossy().into_owned(),
+                    stores: Vec::new(),
                 })
             }
             Self::Store(path) => {
-                let store = open_store(path, false)?;
+                let store = open_store(path, false, budget)?;
                 Ok(Mounted {
                     fs: store.clone(),
                     source: "root".into(),
