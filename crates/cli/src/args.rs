@@ -105,7 +105,7 @@ pub(crate) struct RunArgs {
     /// Most memory the machine's programs may use, such as 512m or 2g
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Size>,
-    /// Write system calls to standard error; FILTER is a list such as `openat,read` or `%file`
+    /// Write system calls to standard error; FILTER is a list of names, such as `openat,read`
     #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(crate) strace: Option<String>,
     /// Use a host directory as the root instead of an image

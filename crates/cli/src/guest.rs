@@ -1,29 +1,197 @@
 //! Where the command line meets the machine.
 
-use std::path::Path;
+use std::{
+    io::{self, Read, Write},
+    path::Path,
+    sync::Arc,
+    thread,
+};
 
-use anyhow::bail;
+use tuxlet::{Command, EventSink, Machine, Root, Stdio};
 use tuxlet_image::{
     Error, Result,
     debian::{Configure, GuestCommand},
 };
 
 /// Runs the set-up of packages while an image is made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guest;
 
+/// Ends what a command has written: comes after it in the same pipe, whoever else still holds that open.
+const END_MARK: &[u8] = b"\0\x01end of output\x01\0";
+
 impl Configure for Guest {
-    fn run(&mut self, _: &Path, commands: &[GuestCommand], _: &mut dyn FnMut(&[u8])) -> Result<()> {
-        Err(Error::Configure {
-            step: commands
-                .first()
-                .map_or_else(String::new, |c| c.title.clone()),
-            reason: "this build has no engine".to_owned(),
-        })
+    fn run(
+        &mut self,
+        fs_dir: &Path,
+        commands: &[GuestCommand],
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let title = |c: Option<&GuestCommand>| c.map_or_else(String::new, |c| c.title.clone());
+        let failed = |step: String, reason: String| Error::Configure { step, reason };
+        let machine = Machine::builder()
+            .root(Root::Store(fs_dir.to_owned()))
+            .build()
+            .map_err(|e| failed(title(commands.first()), e.to_string()))?;
+        for command in commands {
+            let status = run_one(&machine, command, output)
+                .map_err(|e| failed(command.title.clone(), format!("{e:#}")))?;
+            if status.code() != 0 {
+                let reason = match status.signal() {
+                    Some(signal) => {
+                        format!("{} was killed by signal {signal}", command.argv.join(" "))
+                    }
+                    None => format!(
+                        "{} ended with exit status {}",
+                        command.argv.join(" "),
+                        status.code()
+                    ),
+                };
+                return Err(failed(command.title.clone(), reason));
+            }
+        }
+        machine
+            .sync()
+            .map_err(|e| failed("closing the file system".to_owned(), e.to_string()))
     }
 }
 
-/// Fails: there is no engine in this build.
-pub(crate) fn missing<T>() -> anyhow::Result<T> {
-    bail!("this build has no engine")
+fn run_one(
+    machine: &Machine,
+    command: &GuestCommand,
+    output: &mut dyn FnMut(&[u8]),
+) -> anyhow::Result<tuxlet::ExitStatus> {
+    let (mut reader, writer) = io::pipe()?;
+    let mut end = writer.try_clone()?;
+    let (program, args) = command
+        .argv
+        .split_first()
+        .ok_or_else(|| anyhow::anyhow!("nothing to run"))?;
+    let mut run = Command::new(program).args(args).cwd("/");
+    for (name, value) in &command.env {
+        run = run.env(name, value);
+    }
+    let process = machine.exec(
+        run.stdout(Stdio::inherit(&writer)?)
+            .stderr(Stdio::Host(writer.into())),
+    )?;
+    let waiter = thread::spawn(move || {
+        let status = process.wait();
+        // Where nobody reads any more, nobody misses it.
+        let _ = end.write_all(END_MARK);
+        status
+    });
+    let mut pending = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = reader.read(&mut buffer)?;
+        pending.extend_from_slice(&buffer[..n]);
+        let at = pending.windows(END_MARK.len()).position(|w| w == END_MARK);
+        // The mark may come in pieces.
+        let ready = at.unwrap_or_else(|| pending.len().saturating_sub(END_MARK.len() - 1));
+        output(&pending[..ready]);
+        pending.drain(..ready);
+        if at.is_some() || n == 0 {
+            break;
+        }
+    }
+    waiter
+        .join()
+        .map_err(|_| anyhow::anyhow!("the waiting thread panicked"))
+}
+
+/// Writes the system call trace to standard error.
+#[derive(Debug)]
+pub(crate) struct Trace;
+
+impl EventSink for Trace {
+    fn strace(&self, line: &str) {
+        // A line at a time, whatever other threads write.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+}
+
+/// Gives the machine the host's name servers.
+pub(crate) fn share_name_servers(machine: &Machine) {
+    const PATH: &str = "/etc/resolv.conf";
+    let Ok(wanted) = std::fs::read(PATH) else {
+        return;
+    };
+    if machine.read_file(PATH).is_ok_and(|there| there == wanted) {
+        return;
+    }
+    if let Err(error) = machine.write_file(PATH, 0o644, &wanted) {
+        tracing::warn!("the machine has no name servers: {error}");
+    }
+}
+
+/// Why a program cannot be started, in words, and the exit status for it.
+pub(crate) fn explain(machine: &Machine, error: &tuxlet::Error) -> (u8, String) {
+    let tuxlet::Error::Exec { program, errno } = error else {
+        return (crate::FAILED, error.to_string());
+    };
+    let header = if program.contains('/') {
+        machine.read_file(program).ok()
+    } else {
+        None
+    };
+    match errno.name() {
+        Some("ENOENT") if header.is_some() => (
+            127,
+            format!(
+                "{program}: its interpreter (the dynamic loader, or what its #! line names) is not in the machine"
+            ),
+        ),
+        Some("ENOENT" | "ENOTDIR") => (127, format!("{program}: not found in the machine")),
+        Some("ENOEXEC") => match header.as_deref().and_then(foreign_machine) {
+            Some(name) => (
+                126,
+                format!(
+                    "{program} is a program for {name}; tuxlet runs programs for AArch64 (64-bit)"
+                ),
+            ),
+            None => (
+                126,
+                format!("{program} is no program: neither ELF nor a script with #!"),
+            ),
+        },
+        _ => (126, error.to_string()),
+    }
+}
+
+/// The processor an ELF file is for, if that is not 64-bit little-endian Arm.
+fn foreign_machine(file: &[u8]) -> Option<&'static str> {
+    if file.len() < 20 || !file.starts_with(b"\x7fELF") {
+        return None;
+    }
+    // e_ident[EI_CLASS], e_ident[EI_DATA], e_machine: elf(5).
+    let machine = u16::from_le_bytes([file[18], file[19]]);
+    match (file[4], file[5], machine) {
+        (_, 2, _) => Some("a big-endian processor"),
+        (_, _, 3) => Some("32-bit x86"),
+        (2, _, 62) => Some("x86-64"),
+        (_, _, 40) => Some("32-bit Arm"),
+        (_, _, 243) => Some("RISC-V"),
+        (2, _, 183) => None,
+        _ => Some("another processor"),
+    }
+}
+
+/// A handle that signals are passed on to.
+pub(crate) fn pass_signals_on(process: &Arc<tuxlet::Process>) -> io::Result<()> {
+    use tuxlet_host::signal::HostSignal::{Hangup, Interrupt, Quit, Terminate};
+    let process = Arc::downgrade(process);
+    tuxlet_host::signal::watch(&[Hangup, Interrupt, Quit, Terminate], move |signal| {
+        if let Some(process) = process.upgrade() {
+            let number = match signal {
+                Hangup => 1,
+                Interrupt => 2,
+                Quit => 3,
+                _ => 15,
+            };
+            if let Err(error) = process.kill(number) {
+                tracing::debug!("signal {number}: {error}");
+            }
+        }
+    })
 }

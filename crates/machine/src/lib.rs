@@ -29,7 +29,6 @@ pub use command::{Command, Stdio};
 pub use error::{Error, Result};
 pub use process::{ExitStatus, Process};
 pub use root::Root;
-pub use tuxlet_kernel::EventSink;
 
 use std::sync::Arc;
 pub use tuxlet_kernel::EventSink;

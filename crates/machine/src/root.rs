@@ -96,17 +96,15 @@ impl Root {
             Self::Layers { upper, lower } => {
                 ensure_store(upper)?;
                 let upper = open_store(upper, false, budget)?;
-                let lowers = lower
-                    .iter()
-                    .map(|path| open_store(path, true, budget))
-                    .collect::<Result<Vec<_>>>()?;
-                let below = lowers.iter().map(|s| -> Arc<dyn FileSystem> { s.clone() });
-                let fs = OverlayFs::new(upper.clone(), below.collect())?;
-                let stores = std::iter::once(upper).chain(lowers).collect();
+                let mut layers: Vec<Arc<dyn FileSystem>> = Vec::new();
+                for path in lower {
+                    layers.push(open_store(path, true, budget)?);
+                }
+                let fs = OverlayFs::new(upper.clone(), layers)?;
                 Ok(Mounted {
                     fs,
                     source: "overlay".into(),
-                    stores,
+                    stores: vec![upper],
                 })
             }
             Self::HostDir(path) => {

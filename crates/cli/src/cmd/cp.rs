@@ -1,7 +1,7 @@
 //! `tuxlet cp`
 
-use crate::{args::CpArgs, guest};
+use crate::args::CpArgs;
 
 pub(crate) fn run(_: &CpArgs) -> anyhow::Result<()> {
-    guest::missing()
+    anyhow::bail!("cp is missing")
 }
