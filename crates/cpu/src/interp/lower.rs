@@ -769,7 +769,7 @@ fn ubfm(b: &mut Block) {
     } else if i.imms + 1 == i.immr {
         sized!(i.sf, h2::<ShiftImm, 0>(b, [r[0], r[1], 0, top - i.imms], 0));
     } else if i.immr == 0 && i.imms < 31 {
-        h2::<AndImm<true>>(b, r, (1 << (i.imms + 1)) - 1);
+        h2::<AndImm<true>>(b, r, ((1u32 << (i.imms + 1)) - 1) as i32);
     } else if i.immr == 0 && i.imms == 31 {
         h2::<Mov<false>>(b, r, 0);
     } else {
