@@ -61,16 +61,18 @@ impl CurrentTask {
         let mut written = 0;
         let limit = deadline(file.ops().as_socket().and_then(SocketOps::send_timeout));
         let result = self.block_on_file(file, Events::WRITABLE, nonblock, limit, |_| {
-            let n = match offset {
-                Some(offset) => file.pwrite(&cx, offset, &mut from, append)?,
-                None => file.write(&cx, &mut from)?,
-            };
-            written += n;
-            // A blocking pipe or terminal takes everything before write(2) returns.
-            if n > 0 && from.remaining() > 0 && !file.ops().seekable() && !nonblock {
-                return Err(Errno::EAGAIN);
+            // A pipe, terminal or stream takes everything before write(2) returns, and may do so in pieces:
+            // only EAGAIN says that it is full.
+            loop {
+                let n = match offset {
+                    Some(offset) => file.pwrite(&cx, offset, &mut from, append)?,
+                    None => file.write(&cx, &mut from)?,
+                };
+                written += n;
+                if n == 0 || from.remaining() == 0 || file.ops().seekable() {
+                    return Ok(());
+                }
             }
-            Ok(())
         });
         match result {
             Ok(()) => Ok(written),

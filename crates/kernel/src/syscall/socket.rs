@@ -168,9 +168,6 @@ pub(super) fn sys_bind(task: &mut CurrentTask, fd: i32, addr: u64, len: i32) -> 
             },
         );
     };
-    if socket.sockname()?.len() > 2 {
-        return Err(Errno::EINVAL);
-    }
     let at = task.fs.at_cwd();
     let made = create::mknod(&cx, &at, path, NewKind::Socket, 0o777).map_err(|e| match e {
         Errno::EEXIST => Errno::EADDRINUSE,

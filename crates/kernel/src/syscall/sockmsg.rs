@@ -61,11 +61,14 @@ impl CurrentTask {
         let mut sent = 0;
         let limit = deadline(socket.send_timeout());
         let result = self.block_on_file(file, Events::WRITABLE, nonblock, limit, |_| {
-            sent += ops(file)?.sendmsg(&cx, from, &mut msg)?;
-            if stream && !nonblock && from.remaining() > 0 {
-                return Err(Errno::EAGAIN);
+            // A stream may take less than there is room for: only EAGAIN says that it is full.
+            loop {
+                let n = ops(file)?.sendmsg(&cx, from, &mut msg)?;
+                sent += n;
+                if !stream || n == 0 || from.remaining() == 0 {
+                    return Ok(());
+                }
             }
-            Ok(())
         });
         match result {
             Err(_) if sent > 0 => Ok(sent),
