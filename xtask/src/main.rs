@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod check_asm;
 mod isa;
 mod tidy;
@@ -17,6 +18,8 @@ struct Cli {
 enum Task {
     /// Generate the A64 tables of crates/a64 from crates/a64/isa/*.isa.
     Isa(isa::Args),
+    /// Compare with qemu-aarch64 and native in interleaved runs.
+    Bench(bench::Args),
     /// Prove that the release build's hot handlers are tail calls without frames.
     CheckAsm(check_asm::Args),
     /// Check the crate graph, licences, where unsafe code is, and file lengths.
@@ -26,6 +29,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Isa(args) => isa::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::CheckAsm(args) => check_asm::run(&args),
         Task::Tidy => tidy::run(),
     }
