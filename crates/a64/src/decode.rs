@@ -112,6 +112,8 @@ impl Feature {
 pub trait Insn: Copy + core::fmt::Debug {
     /// The row.
     const OP: OpId;
+    /// Whether the instruction touches no general register and no memory.
+    const VECTOR_ONLY: bool;
     /// Takes the fields out of an instruction word.
     fn from_word(word: u32) -> Self;
     /// The instruction word with these fields.
@@ -123,6 +125,7 @@ macro_rules! impl_insn {
         $(
             impl Insn for crate::$row {
                 const OP: OpId = OpId::$row;
+                const VECTOR_ONLY: bool = Self::VECTOR_ONLY;
                 #[inline]
                 fn from_word(word: u32) -> Self {
                     Self::from_word(word)

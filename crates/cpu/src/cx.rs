@@ -202,6 +202,33 @@ pub(crate) trait Cx {
         self.store(addr, a)?;
         self.store(addr.wrapping_add(T::SIZE), b)
     }
+    /// Loads two adjacent values and hands them over, after `before`, which runs when nothing can
+    /// trap any more.
+    #[inline(always)]
+    fn load_pair_to<T: Scalar>(
+        &mut self,
+        addr: u64,
+        before: impl FnOnce(&mut Self),
+        first: impl FnOnce(&mut Self, T),
+        second: impl FnOnce(&mut Self, T),
+    ) -> Step {
+        let (a, b) = self.load_pair(addr)?;
+        before(self);
+        first(self, a);
+        second(self, b);
+        Ok(())
+    }
+    /// Stores two adjacent values as [`Cx::store_pair`] does.
+    #[inline(always)]
+    fn store_pair_from<T: Scalar>(
+        &mut self,
+        addr: u64,
+        first: impl FnOnce(&Self) -> T,
+        second: impl FnOnce(&Self) -> T,
+    ) -> Step {
+        let (a, b) = (first(self), second(self));
+        self.store_pair(addr, a, b)
+    }
     /// Reads W`r`; 31 reads zero.
     #[inline(always)]
     fn w(&self, r: u8) -> u32 {

@@ -169,12 +169,12 @@ pub(super) fn structs(group: &Group) -> String {
         group.rows.iter().filter_map(|r| r.valid.as_deref()),
     );
     for row in &group.rows {
-        structure(&mut out, row);
+        structure(&mut out, row, group);
     }
     out
 }
 
-fn structure(out: &mut String, row: &Row) {
+fn structure(out: &mut String, row: &Row, group: &Group) {
     let text = &row
         .syntax
         .last()
@@ -201,6 +201,19 @@ fn structure(out: &mut String, row: &Row) {
         );
     }
     put(out, format_args!("}}\n\nimpl {} {{\n", row.name));
+    let general = row
+        .syntax
+        .iter()
+        .flat_map(|s| identifiers(&s.text))
+        .any(|word| matches!(word, "x" | "xsp" | "opt_x"));
+    put(
+        out,
+        format_args!(
+            "/// Whether the instruction touches no general register and no memory.\n\
+             pub const VECTOR_ONLY: bool = {};\n\n",
+            matches!(group.name, "fp" | "simd" | "crypto") && !general
+        ),
+    );
     let word = if row.fields.is_empty() {
         "_word"
     } else {

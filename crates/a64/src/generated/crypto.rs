@@ -10,6 +10,9 @@ pub struct Aese {
 }
 
 impl Aese {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -38,6 +41,9 @@ pub struct Aesd {
 }
 
 impl Aesd {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -66,6 +72,9 @@ pub struct Aesmc {
 }
 
 impl Aesmc {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -94,6 +103,9 @@ pub struct Aesimc {
 }
 
 impl Aesimc {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -126,6 +138,9 @@ pub struct PmullQ {
 }
 
 impl PmullQ {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -162,6 +177,9 @@ pub struct Sha1c {
 }
 
 impl Sha1c {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -196,6 +214,9 @@ pub struct Sha1p {
 }
 
 impl Sha1p {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -230,6 +251,9 @@ pub struct Sha1m {
 }
 
 impl Sha1m {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -264,6 +288,9 @@ pub struct Sha1su0 {
 }
 
 impl Sha1su0 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -298,6 +325,9 @@ pub struct Sha256h {
 }
 
 impl Sha256h {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -332,6 +362,9 @@ pub struct Sha256h2 {
 }
 
 impl Sha256h2 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -366,6 +399,9 @@ pub struct Sha256su1 {
 }
 
 impl Sha256su1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -398,6 +434,9 @@ pub struct Sha1h {
 }
 
 impl Sha1h {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -426,6 +465,9 @@ pub struct Sha1su1 {
 }
 
 impl Sha1su1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -454,6 +496,9 @@ pub struct Sha256su0 {
 }
 
 impl Sha256su0 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -484,6 +529,9 @@ pub struct Sha512h {
 }
 
 impl Sha512h {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -518,6 +566,9 @@ pub struct Sha512h2 {
 }
 
 impl Sha512h2 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -552,6 +603,9 @@ pub struct Sha512su1 {
 }
 
 impl Sha512su1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -584,6 +638,9 @@ pub struct Sha512su0 {
 }
 
 impl Sha512su0 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -614,6 +671,9 @@ pub struct Rax1 {
 }
 
 impl Rax1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -650,6 +710,9 @@ pub struct Xar {
 }
 
 impl Xar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -688,6 +751,9 @@ pub struct Eor3 {
 }
 
 impl Eor3 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -726,6 +792,9 @@ pub struct Bcax {
 }
 
 impl Bcax {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -764,6 +833,9 @@ pub struct Sm3ss1 {
 }
 
 impl Sm3ss1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -802,6 +874,9 @@ pub struct Sm3tt1a {
 }
 
 impl Sm3tt1a {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -840,6 +915,9 @@ pub struct Sm3tt1b {
 }
 
 impl Sm3tt1b {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -878,6 +956,9 @@ pub struct Sm3tt2a {
 }
 
 impl Sm3tt2a {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -916,6 +997,9 @@ pub struct Sm3tt2b {
 }
 
 impl Sm3tt2b {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -952,6 +1036,9 @@ pub struct Sm3partw1 {
 }
 
 impl Sm3partw1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -986,6 +1073,9 @@ pub struct Sm3partw2 {
 }
 
 impl Sm3partw2 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1020,6 +1110,9 @@ pub struct Sm4ekey {
 }
 
 impl Sm4ekey {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1052,6 +1145,9 @@ pub struct Sm4e {
 }
 
 impl Sm4e {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]

@@ -12,6 +12,9 @@ pub struct Adr {
 }
 
 impl Adr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -43,6 +46,9 @@ pub struct Adrp {
 }
 
 impl Adrp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -82,6 +88,9 @@ pub struct AddImm {
 }
 
 impl AddImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -124,6 +133,9 @@ pub struct AddsImm {
 }
 
 impl AddsImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -166,6 +178,9 @@ pub struct SubImm {
 }
 
 impl SubImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -208,6 +223,9 @@ pub struct SubsImm {
 }
 
 impl SubsImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -248,6 +266,9 @@ pub struct SmaxImm {
 }
 
 impl SmaxImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -286,6 +307,9 @@ pub struct UmaxImm {
 }
 
 impl UmaxImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -324,6 +348,9 @@ pub struct SminImm {
 }
 
 impl SminImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -362,6 +389,9 @@ pub struct UminImm {
 }
 
 impl UminImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -404,6 +434,9 @@ pub struct AndImm {
 }
 
 impl AndImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -460,6 +493,9 @@ pub struct OrrImm {
 }
 
 impl OrrImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -516,6 +552,9 @@ pub struct EorImm {
 }
 
 impl EorImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -572,6 +611,9 @@ pub struct AndsImm {
 }
 
 impl AndsImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -624,6 +666,9 @@ pub struct Movn {
 }
 
 impl Movn {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -670,6 +715,9 @@ pub struct Movz {
 }
 
 impl Movz {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -716,6 +764,9 @@ pub struct Movk {
 }
 
 impl Movk {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -766,6 +817,9 @@ pub struct Sbfm {
 }
 
 impl Sbfm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -822,6 +876,9 @@ pub struct Bfm {
 }
 
 impl Bfm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -878,6 +935,9 @@ pub struct Ubfm {
 }
 
 impl Ubfm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -934,6 +994,9 @@ pub struct Extr {
 }
 
 impl Extr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]

@@ -18,6 +18,9 @@ pub struct AndShifted {
 }
 
 impl AndShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -72,6 +75,9 @@ pub struct BicShifted {
 }
 
 impl BicShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -126,6 +132,9 @@ pub struct OrrShifted {
 }
 
 impl OrrShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -180,6 +189,9 @@ pub struct OrnShifted {
 }
 
 impl OrnShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -234,6 +246,9 @@ pub struct EorShifted {
 }
 
 impl EorShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -288,6 +303,9 @@ pub struct EonShifted {
 }
 
 impl EonShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -342,6 +360,9 @@ pub struct AndsShifted {
 }
 
 impl AndsShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -396,6 +417,9 @@ pub struct BicsShifted {
 }
 
 impl BicsShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -450,6 +474,9 @@ pub struct AddShifted {
 }
 
 impl AddShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -506,6 +533,9 @@ pub struct AddsShifted {
 }
 
 impl AddsShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -562,6 +592,9 @@ pub struct SubShifted {
 }
 
 impl SubShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -618,6 +651,9 @@ pub struct SubsShifted {
 }
 
 impl SubsShifted {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -674,6 +710,9 @@ pub struct AddExtended {
 }
 
 impl AddExtended {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -728,6 +767,9 @@ pub struct AddsExtended {
 }
 
 impl AddsExtended {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -782,6 +824,9 @@ pub struct SubExtended {
 }
 
 impl SubExtended {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -836,6 +881,9 @@ pub struct SubsExtended {
 }
 
 impl SubsExtended {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -886,6 +934,9 @@ pub struct Adc {
 }
 
 impl Adc {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -924,6 +975,9 @@ pub struct Adcs {
 }
 
 impl Adcs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -962,6 +1016,9 @@ pub struct Sbc {
 }
 
 impl Sbc {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1000,6 +1057,9 @@ pub struct Sbcs {
 }
 
 impl Sbcs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1036,6 +1096,9 @@ pub struct Rmif {
 }
 
 impl Rmif {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1066,6 +1129,9 @@ pub struct Setf8 {
 }
 
 impl Setf8 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1091,6 +1157,9 @@ pub struct Setf16 {
 }
 
 impl Setf16 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1124,6 +1193,9 @@ pub struct CcmnReg {
 }
 
 impl CcmnReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1166,6 +1238,9 @@ pub struct CcmnImm {
 }
 
 impl CcmnImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1208,6 +1283,9 @@ pub struct CcmpReg {
 }
 
 impl CcmpReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1250,6 +1328,9 @@ pub struct CcmpImm {
 }
 
 impl CcmpImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1292,6 +1373,9 @@ pub struct Csel {
 }
 
 impl Csel {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1334,6 +1418,9 @@ pub struct Csinc {
 }
 
 impl Csinc {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1376,6 +1463,9 @@ pub struct Csinv {
 }
 
 impl Csinv {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1418,6 +1508,9 @@ pub struct Csneg {
 }
 
 impl Csneg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1456,6 +1549,9 @@ pub struct Rbit {
 }
 
 impl Rbit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1490,6 +1586,9 @@ pub struct Rev16 {
 }
 
 impl Rev16 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1526,6 +1625,9 @@ pub struct Rev {
 }
 
 impl Rev {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1568,6 +1670,9 @@ pub struct Rev32 {
 }
 
 impl Rev32 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1598,6 +1703,9 @@ pub struct Clz {
 }
 
 impl Clz {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1632,6 +1740,9 @@ pub struct Cls {
 }
 
 impl Cls {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1666,6 +1777,9 @@ pub struct Ctz {
 }
 
 impl Ctz {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1700,6 +1814,9 @@ pub struct Cnt {
 }
 
 impl Cnt {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1734,6 +1851,9 @@ pub struct Abs {
 }
 
 impl Abs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1768,6 +1888,9 @@ pub struct PacReg {
 }
 
 impl PacReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1800,6 +1923,9 @@ pub struct PacZero {
 }
 
 impl PacZero {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1828,6 +1954,9 @@ pub struct Xpac {
 }
 
 impl Xpac {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1860,6 +1989,9 @@ pub struct Udiv {
 }
 
 impl Udiv {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1898,6 +2030,9 @@ pub struct Sdiv {
 }
 
 impl Sdiv {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1936,6 +2071,9 @@ pub struct Lslv {
 }
 
 impl Lslv {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1974,6 +2112,9 @@ pub struct Lsrv {
 }
 
 impl Lsrv {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2012,6 +2153,9 @@ pub struct Asrv {
 }
 
 impl Asrv {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2050,6 +2194,9 @@ pub struct Rorv {
 }
 
 impl Rorv {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2086,6 +2233,9 @@ pub struct Pacga {
 }
 
 impl Pacga {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2124,6 +2274,9 @@ pub struct Crc32 {
 }
 
 impl Crc32 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2174,6 +2327,9 @@ pub struct Crc32c {
 }
 
 impl Crc32c {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2222,6 +2378,9 @@ pub struct SmaxReg {
 }
 
 impl SmaxReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2260,6 +2419,9 @@ pub struct UmaxReg {
 }
 
 impl UmaxReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2298,6 +2460,9 @@ pub struct SminReg {
 }
 
 impl SminReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2336,6 +2501,9 @@ pub struct UminReg {
 }
 
 impl UminReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2376,6 +2544,9 @@ pub struct Madd {
 }
 
 impl Madd {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2418,6 +2589,9 @@ pub struct Msub {
 }
 
 impl Msub {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2458,6 +2632,9 @@ pub struct Smaddl {
 }
 
 impl Smaddl {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2496,6 +2673,9 @@ pub struct Smsubl {
 }
 
 impl Smsubl {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2532,6 +2712,9 @@ pub struct Smulh {
 }
 
 impl Smulh {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2568,6 +2751,9 @@ pub struct Umaddl {
 }
 
 impl Umaddl {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2606,6 +2792,9 @@ pub struct Umsubl {
 }
 
 impl Umsubl {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2642,6 +2831,9 @@ pub struct Umulh {
 }
 
 impl Umulh {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]

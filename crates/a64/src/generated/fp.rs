@@ -12,6 +12,9 @@ pub struct FmovReg {
 }
 
 impl FmovReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -54,6 +57,9 @@ pub struct FabsScalar {
 }
 
 impl FabsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -96,6 +102,9 @@ pub struct FnegScalar {
 }
 
 impl FnegScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -138,6 +147,9 @@ pub struct FsqrtScalar {
 }
 
 impl FsqrtScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -182,6 +194,9 @@ pub struct Fcvt {
 }
 
 impl Fcvt {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -224,6 +239,9 @@ pub struct Bfcvt {
 }
 
 impl Bfcvt {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -254,6 +272,9 @@ pub struct FrintnScalar {
 }
 
 impl FrintnScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -296,6 +317,9 @@ pub struct FrintpScalar {
 }
 
 impl FrintpScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -338,6 +362,9 @@ pub struct FrintmScalar {
 }
 
 impl FrintmScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -380,6 +407,9 @@ pub struct FrintzScalar {
 }
 
 impl FrintzScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -422,6 +452,9 @@ pub struct FrintaScalar {
 }
 
 impl FrintaScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -464,6 +497,9 @@ pub struct FrintxScalar {
 }
 
 impl FrintxScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -506,6 +542,9 @@ pub struct FrintiScalar {
 }
 
 impl FrintiScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -548,6 +587,9 @@ pub struct Frint32zScalar {
 }
 
 impl Frint32zScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -582,6 +624,9 @@ pub struct Frint32xScalar {
 }
 
 impl Frint32xScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -616,6 +661,9 @@ pub struct Frint64zScalar {
 }
 
 impl Frint64zScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -650,6 +698,9 @@ pub struct Frint64xScalar {
 }
 
 impl Frint64xScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -686,6 +737,9 @@ pub struct FmulScalar {
 }
 
 impl FmulScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -732,6 +786,9 @@ pub struct FdivScalar {
 }
 
 impl FdivScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -778,6 +835,9 @@ pub struct FaddScalar {
 }
 
 impl FaddScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -824,6 +884,9 @@ pub struct FsubScalar {
 }
 
 impl FsubScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -870,6 +933,9 @@ pub struct FmaxScalar {
 }
 
 impl FmaxScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -916,6 +982,9 @@ pub struct FminScalar {
 }
 
 impl FminScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -962,6 +1031,9 @@ pub struct FmaxnmScalar {
 }
 
 impl FmaxnmScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1008,6 +1080,9 @@ pub struct FminnmScalar {
 }
 
 impl FminnmScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1054,6 +1129,9 @@ pub struct FnmulScalar {
 }
 
 impl FnmulScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1102,6 +1180,9 @@ pub struct Fmadd {
 }
 
 impl Fmadd {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1152,6 +1233,9 @@ pub struct Fmsub {
 }
 
 impl Fmsub {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1202,6 +1286,9 @@ pub struct Fnmadd {
 }
 
 impl Fnmadd {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1252,6 +1339,9 @@ pub struct Fnmsub {
 }
 
 impl Fnmsub {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1298,6 +1388,9 @@ pub struct Fcmp {
 }
 
 impl Fcmp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1338,6 +1431,9 @@ pub struct FcmpZero {
 }
 
 impl FcmpZero {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1376,6 +1472,9 @@ pub struct Fcmpe {
 }
 
 impl Fcmpe {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1416,6 +1515,9 @@ pub struct FcmpeZero {
 }
 
 impl FcmpeZero {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1458,6 +1560,9 @@ pub struct Fccmp {
 }
 
 impl Fccmp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1508,6 +1613,9 @@ pub struct Fccmpe {
 }
 
 impl Fccmpe {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1558,6 +1666,9 @@ pub struct Fcsel {
 }
 
 impl Fcsel {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1604,6 +1715,9 @@ pub struct FmovImm {
 }
 
 impl FmovImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1650,6 +1764,9 @@ pub struct ScvtfGprFixed {
 }
 
 impl ScvtfGprFixed {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1700,6 +1817,9 @@ pub struct ScvtfGpr {
 }
 
 impl ScvtfGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1748,6 +1868,9 @@ pub struct UcvtfGprFixed {
 }
 
 impl UcvtfGprFixed {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1798,6 +1921,9 @@ pub struct UcvtfGpr {
 }
 
 impl UcvtfGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1846,6 +1972,9 @@ pub struct FcvtzsGprFixed {
 }
 
 impl FcvtzsGprFixed {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1896,6 +2025,9 @@ pub struct FcvtzsGpr {
 }
 
 impl FcvtzsGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1944,6 +2076,9 @@ pub struct FcvtzuGprFixed {
 }
 
 impl FcvtzuGprFixed {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1994,6 +2129,9 @@ pub struct FcvtzuGpr {
 }
 
 impl FcvtzuGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2040,6 +2178,9 @@ pub struct FcvtnsGpr {
 }
 
 impl FcvtnsGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2086,6 +2227,9 @@ pub struct FcvtnuGpr {
 }
 
 impl FcvtnuGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2132,6 +2276,9 @@ pub struct FcvtasGpr {
 }
 
 impl FcvtasGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2178,6 +2325,9 @@ pub struct FcvtauGpr {
 }
 
 impl FcvtauGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2224,6 +2374,9 @@ pub struct FcvtpsGpr {
 }
 
 impl FcvtpsGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2270,6 +2423,9 @@ pub struct FcvtpuGpr {
 }
 
 impl FcvtpuGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2316,6 +2472,9 @@ pub struct FcvtmsGpr {
 }
 
 impl FcvtmsGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2362,6 +2521,9 @@ pub struct FcvtmuGpr {
 }
 
 impl FcvtmuGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2404,6 +2566,9 @@ pub struct Fjcvtzs {
 }
 
 impl Fjcvtzs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2436,6 +2601,9 @@ pub struct FmovToGpr {
 }
 
 impl FmovToGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2482,6 +2650,9 @@ pub struct FmovFromGpr {
 }
 
 impl FmovFromGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2524,6 +2695,9 @@ pub struct FmovTopToGpr {
 }
 
 impl FmovTopToGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2552,6 +2726,9 @@ pub struct FmovTopFromGpr {
 }
 
 impl FmovTopFromGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]

@@ -16,6 +16,9 @@ pub struct Stxr {
 }
 
 impl Stxr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -54,6 +57,9 @@ pub struct Stlxr {
 }
 
 impl Stlxr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -94,6 +100,9 @@ pub struct Stxp {
 }
 
 impl Stxp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -136,6 +145,9 @@ pub struct Stlxp {
 }
 
 impl Stlxp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -174,6 +186,9 @@ pub struct Ldxr {
 }
 
 impl Ldxr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -208,6 +223,9 @@ pub struct Ldaxr {
 }
 
 impl Ldaxr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -244,6 +262,9 @@ pub struct Ldxp {
 }
 
 impl Ldxp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -282,6 +303,9 @@ pub struct Ldaxp {
 }
 
 impl Ldaxp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -318,6 +342,9 @@ pub struct Stllr {
 }
 
 impl Stllr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -352,6 +379,9 @@ pub struct Stlr {
 }
 
 impl Stlr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -386,6 +416,9 @@ pub struct Ldlar {
 }
 
 impl Ldlar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -420,6 +453,9 @@ pub struct Ldar {
 }
 
 impl Ldar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -460,6 +496,9 @@ pub struct Cas {
 }
 
 impl Cas {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -506,6 +545,9 @@ pub struct Casp {
 }
 
 impl Casp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -560,6 +602,9 @@ pub struct Ldadd {
 }
 
 impl Ldadd {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -606,6 +651,9 @@ pub struct Ldclr {
 }
 
 impl Ldclr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -652,6 +700,9 @@ pub struct Ldeor {
 }
 
 impl Ldeor {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -698,6 +749,9 @@ pub struct Ldset {
 }
 
 impl Ldset {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -744,6 +798,9 @@ pub struct Ldsmax {
 }
 
 impl Ldsmax {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -790,6 +847,9 @@ pub struct Ldsmin {
 }
 
 impl Ldsmin {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -836,6 +896,9 @@ pub struct Ldumax {
 }
 
 impl Ldumax {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -882,6 +945,9 @@ pub struct Ldumin {
 }
 
 impl Ldumin {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -928,6 +994,9 @@ pub struct Swp {
 }
 
 impl Swp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -968,6 +1037,9 @@ pub struct Ldapr {
 }
 
 impl Ldapr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1004,6 +1076,9 @@ pub struct Stlur {
 }
 
 impl Stlur {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1042,6 +1117,9 @@ pub struct Ldapur {
 }
 
 impl Ldapur {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1082,6 +1160,9 @@ pub struct Ldapurs {
 }
 
 impl Ldapurs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1128,6 +1209,9 @@ pub struct LdrLit {
 }
 
 impl LdrLit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1160,6 +1244,9 @@ pub struct LdrswLit {
 }
 
 impl LdrswLit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1188,6 +1275,9 @@ pub struct PrfmLit {
 }
 
 impl PrfmLit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1218,6 +1308,9 @@ pub struct LdrVecLit {
 }
 
 impl LdrVecLit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1264,6 +1357,9 @@ pub struct Stnp {
 }
 
 impl Stnp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1306,6 +1402,9 @@ pub struct StnpVec {
 }
 
 impl StnpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1356,6 +1455,9 @@ pub struct Ldnp {
 }
 
 impl Ldnp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1398,6 +1500,9 @@ pub struct LdnpVec {
 }
 
 impl LdnpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1448,6 +1553,9 @@ pub struct StpImm {
 }
 
 impl StpImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1490,6 +1598,9 @@ pub struct StpVecImm {
 }
 
 impl StpVecImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1540,6 +1651,9 @@ pub struct LdpImm {
 }
 
 impl LdpImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1582,6 +1696,9 @@ pub struct LdpVecImm {
 }
 
 impl LdpVecImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1630,6 +1747,9 @@ pub struct LdpswImm {
 }
 
 impl LdpswImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1670,6 +1790,9 @@ pub struct StpPost {
 }
 
 impl StpPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1712,6 +1835,9 @@ pub struct StpVecPost {
 }
 
 impl StpVecPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1762,6 +1888,9 @@ pub struct LdpPost {
 }
 
 impl LdpPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1804,6 +1933,9 @@ pub struct LdpVecPost {
 }
 
 impl LdpVecPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1852,6 +1984,9 @@ pub struct LdpswPost {
 }
 
 impl LdpswPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1892,6 +2027,9 @@ pub struct StpPre {
 }
 
 impl StpPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1934,6 +2072,9 @@ pub struct StpVecPre {
 }
 
 impl StpVecPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1984,6 +2125,9 @@ pub struct LdpPre {
 }
 
 impl LdpPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2026,6 +2170,9 @@ pub struct LdpVecPre {
 }
 
 impl LdpVecPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2074,6 +2221,9 @@ pub struct LdpswPre {
 }
 
 impl LdpswPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2112,6 +2262,9 @@ pub struct StrImm {
 }
 
 impl StrImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2150,6 +2303,9 @@ pub struct LdrImm {
 }
 
 impl LdrImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2190,6 +2346,9 @@ pub struct LdrsImm {
 }
 
 impl LdrsImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2236,6 +2395,9 @@ pub struct PrfmImm {
 }
 
 impl PrfmImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2272,6 +2434,9 @@ pub struct StrVecImm {
 }
 
 impl StrVecImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2319,6 +2484,9 @@ pub struct LdrVecImm {
 }
 
 impl LdrVecImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2366,6 +2534,9 @@ pub struct Stur {
 }
 
 impl Stur {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2404,6 +2575,9 @@ pub struct Ldur {
 }
 
 impl Ldur {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2444,6 +2618,9 @@ pub struct Ldurs {
 }
 
 impl Ldurs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2490,6 +2667,9 @@ pub struct Prfum {
 }
 
 impl Prfum {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2526,6 +2706,9 @@ pub struct SturVec {
 }
 
 impl SturVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2573,6 +2756,9 @@ pub struct LdurVec {
 }
 
 impl LdurVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2620,6 +2806,9 @@ pub struct StrPost {
 }
 
 impl StrPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2658,6 +2847,9 @@ pub struct LdrPost {
 }
 
 impl LdrPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2698,6 +2890,9 @@ pub struct LdrsPost {
 }
 
 impl LdrsPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2746,6 +2941,9 @@ pub struct StrVecPost {
 }
 
 impl StrVecPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2793,6 +2991,9 @@ pub struct LdrVecPost {
 }
 
 impl LdrVecPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2840,6 +3041,9 @@ pub struct StrPre {
 }
 
 impl StrPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2878,6 +3082,9 @@ pub struct LdrPre {
 }
 
 impl LdrPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2918,6 +3125,9 @@ pub struct LdrsPre {
 }
 
 impl LdrsPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2966,6 +3176,9 @@ pub struct StrVecPre {
 }
 
 impl StrVecPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3013,6 +3226,9 @@ pub struct LdrVecPre {
 }
 
 impl LdrVecPre {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3060,6 +3276,9 @@ pub struct Sttr {
 }
 
 impl Sttr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3098,6 +3317,9 @@ pub struct Ldtr {
 }
 
 impl Ldtr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3138,6 +3360,9 @@ pub struct Ldtrs {
 }
 
 impl Ldtrs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3190,6 +3415,9 @@ pub struct StrReg {
 }
 
 impl StrReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3244,6 +3472,9 @@ pub struct LdrReg {
 }
 
 impl LdrReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3300,6 +3531,9 @@ pub struct LdrsReg {
 }
 
 impl LdrsReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3356,6 +3590,9 @@ pub struct PrfmReg {
 }
 
 impl PrfmReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3408,6 +3645,9 @@ pub struct StrVecReg {
 }
 
 impl StrVecReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3463,6 +3703,9 @@ pub struct LdrVecReg {
 }
 
 impl LdrVecReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3516,6 +3759,9 @@ pub struct LdrAuth {
 }
 
 impl LdrAuth {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3557,6 +3803,9 @@ pub struct Cpyfp {
 }
 
 impl Cpyfp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3603,6 +3852,9 @@ pub struct Cpyfm {
 }
 
 impl Cpyfm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3649,6 +3901,9 @@ pub struct Cpyfe {
 }
 
 impl Cpyfe {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3695,6 +3950,9 @@ pub struct Cpyp {
 }
 
 impl Cpyp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3741,6 +3999,9 @@ pub struct Cpym {
 }
 
 impl Cpym {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3787,6 +4048,9 @@ pub struct Cpye {
 }
 
 impl Cpye {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3833,6 +4097,9 @@ pub struct Setp {
 }
 
 impl Setp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3879,6 +4146,9 @@ pub struct Setm {
 }
 
 impl Setm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3925,6 +4195,9 @@ pub struct Sete {
 }
 
 impl Sete {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3973,6 +4246,9 @@ pub struct Ld1Multiple {
 }
 
 impl Ld1Multiple {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4025,6 +4301,9 @@ pub struct Ld1MultiplePost {
 }
 
 impl Ld1MultiplePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4075,6 +4354,9 @@ pub struct Ld2Multiple {
 }
 
 impl Ld2Multiple {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4123,6 +4405,9 @@ pub struct Ld2MultiplePost {
 }
 
 impl Ld2MultiplePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4171,6 +4456,9 @@ pub struct Ld3Multiple {
 }
 
 impl Ld3Multiple {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4219,6 +4507,9 @@ pub struct Ld3MultiplePost {
 }
 
 impl Ld3MultiplePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4267,6 +4558,9 @@ pub struct Ld4Multiple {
 }
 
 impl Ld4Multiple {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4315,6 +4609,9 @@ pub struct Ld4MultiplePost {
 }
 
 impl Ld4MultiplePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4365,6 +4662,9 @@ pub struct St1Multiple {
 }
 
 impl St1Multiple {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4417,6 +4717,9 @@ pub struct St1MultiplePost {
 }
 
 impl St1MultiplePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4467,6 +4770,9 @@ pub struct St2Multiple {
 }
 
 impl St2Multiple {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4515,6 +4821,9 @@ pub struct St2MultiplePost {
 }
 
 impl St2MultiplePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4563,6 +4872,9 @@ pub struct St3Multiple {
 }
 
 impl St3Multiple {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4611,6 +4923,9 @@ pub struct St3MultiplePost {
 }
 
 impl St3MultiplePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4659,6 +4974,9 @@ pub struct St4Multiple {
 }
 
 impl St4Multiple {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4707,6 +5025,9 @@ pub struct St4MultiplePost {
 }
 
 impl St4MultiplePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4759,6 +5080,9 @@ pub struct Ld1Single {
 }
 
 impl Ld1Single {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4815,6 +5139,9 @@ pub struct Ld1SinglePost {
 }
 
 impl Ld1SinglePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4871,6 +5198,9 @@ pub struct Ld2Single {
 }
 
 impl Ld2Single {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4927,6 +5257,9 @@ pub struct Ld2SinglePost {
 }
 
 impl Ld2SinglePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4983,6 +5316,9 @@ pub struct Ld3Single {
 }
 
 impl Ld3Single {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5039,6 +5375,9 @@ pub struct Ld3SinglePost {
 }
 
 impl Ld3SinglePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5095,6 +5434,9 @@ pub struct Ld4Single {
 }
 
 impl Ld4Single {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5151,6 +5493,9 @@ pub struct Ld4SinglePost {
 }
 
 impl Ld4SinglePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5207,6 +5552,9 @@ pub struct St1Single {
 }
 
 impl St1Single {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5263,6 +5611,9 @@ pub struct St1SinglePost {
 }
 
 impl St1SinglePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5319,6 +5670,9 @@ pub struct St2Single {
 }
 
 impl St2Single {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5375,6 +5729,9 @@ pub struct St2SinglePost {
 }
 
 impl St2SinglePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5431,6 +5788,9 @@ pub struct St3Single {
 }
 
 impl St3Single {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5487,6 +5847,9 @@ pub struct St3SinglePost {
 }
 
 impl St3SinglePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5543,6 +5906,9 @@ pub struct St4Single {
 }
 
 impl St4Single {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5599,6 +5965,9 @@ pub struct St4SinglePost {
 }
 
 impl St4SinglePost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5651,6 +6020,9 @@ pub struct Ld1r {
 }
 
 impl Ld1r {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5691,6 +6063,9 @@ pub struct Ld1rPost {
 }
 
 impl Ld1rPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5731,6 +6106,9 @@ pub struct Ld2r {
 }
 
 impl Ld2r {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5771,6 +6149,9 @@ pub struct Ld2rPost {
 }
 
 impl Ld2rPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5811,6 +6192,9 @@ pub struct Ld3r {
 }
 
 impl Ld3r {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5851,6 +6235,9 @@ pub struct Ld3rPost {
 }
 
 impl Ld3rPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5891,6 +6278,9 @@ pub struct Ld4r {
 }
 
 impl Ld4r {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5931,6 +6321,9 @@ pub struct Ld4rPost {
 }
 
 impl Ld4rPost {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]

@@ -18,6 +18,9 @@ pub struct ShaddVec {
 }
 
 impl ShaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -68,6 +71,9 @@ pub struct UhaddVec {
 }
 
 impl UhaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -118,6 +124,9 @@ pub struct SqaddVec {
 }
 
 impl SqaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -166,6 +175,9 @@ pub struct SqaddScalar {
 }
 
 impl SqaddScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -206,6 +218,9 @@ pub struct UqaddVec {
 }
 
 impl UqaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -254,6 +269,9 @@ pub struct UqaddScalar {
 }
 
 impl UqaddScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -294,6 +312,9 @@ pub struct SrhaddVec {
 }
 
 impl SrhaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -344,6 +365,9 @@ pub struct UrhaddVec {
 }
 
 impl UrhaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -394,6 +418,9 @@ pub struct ShsubVec {
 }
 
 impl ShsubVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -444,6 +471,9 @@ pub struct UhsubVec {
 }
 
 impl UhsubVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -494,6 +524,9 @@ pub struct SqsubVec {
 }
 
 impl SqsubVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -542,6 +575,9 @@ pub struct SqsubScalar {
 }
 
 impl SqsubScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -582,6 +618,9 @@ pub struct UqsubVec {
 }
 
 impl UqsubVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -630,6 +669,9 @@ pub struct UqsubScalar {
 }
 
 impl UqsubScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -670,6 +712,9 @@ pub struct CmgtVec {
 }
 
 impl CmgtVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -716,6 +761,9 @@ pub struct CmgtScalar {
 }
 
 impl CmgtScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -754,6 +802,9 @@ pub struct CmhiVec {
 }
 
 impl CmhiVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -800,6 +851,9 @@ pub struct CmhiScalar {
 }
 
 impl CmhiScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -838,6 +892,9 @@ pub struct CmgeVec {
 }
 
 impl CmgeVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -884,6 +941,9 @@ pub struct CmgeScalar {
 }
 
 impl CmgeScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -922,6 +982,9 @@ pub struct CmhsVec {
 }
 
 impl CmhsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -968,6 +1031,9 @@ pub struct CmhsScalar {
 }
 
 impl CmhsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1006,6 +1072,9 @@ pub struct SshlVec {
 }
 
 impl SshlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1052,6 +1121,9 @@ pub struct SshlScalar {
 }
 
 impl SshlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1090,6 +1162,9 @@ pub struct UshlVec {
 }
 
 impl UshlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1136,6 +1211,9 @@ pub struct UshlScalar {
 }
 
 impl UshlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1174,6 +1252,9 @@ pub struct SqshlVec {
 }
 
 impl SqshlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1222,6 +1303,9 @@ pub struct SqshlScalar {
 }
 
 impl SqshlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1262,6 +1346,9 @@ pub struct UqshlVec {
 }
 
 impl UqshlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1310,6 +1397,9 @@ pub struct UqshlScalar {
 }
 
 impl UqshlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1350,6 +1440,9 @@ pub struct SrshlVec {
 }
 
 impl SrshlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1396,6 +1489,9 @@ pub struct SrshlScalar {
 }
 
 impl SrshlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1434,6 +1530,9 @@ pub struct UrshlVec {
 }
 
 impl UrshlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1480,6 +1579,9 @@ pub struct UrshlScalar {
 }
 
 impl UrshlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1518,6 +1620,9 @@ pub struct SqrshlVec {
 }
 
 impl SqrshlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1566,6 +1671,9 @@ pub struct SqrshlScalar {
 }
 
 impl SqrshlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1606,6 +1714,9 @@ pub struct UqrshlVec {
 }
 
 impl UqrshlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1654,6 +1765,9 @@ pub struct UqrshlScalar {
 }
 
 impl UqrshlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1694,6 +1808,9 @@ pub struct SmaxVec {
 }
 
 impl SmaxVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1744,6 +1861,9 @@ pub struct UmaxVec {
 }
 
 impl UmaxVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1794,6 +1914,9 @@ pub struct SminVec {
 }
 
 impl SminVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1844,6 +1967,9 @@ pub struct UminVec {
 }
 
 impl UminVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1894,6 +2020,9 @@ pub struct SabdVec {
 }
 
 impl SabdVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1944,6 +2073,9 @@ pub struct UabdVec {
 }
 
 impl UabdVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -1994,6 +2126,9 @@ pub struct SabaVec {
 }
 
 impl SabaVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2044,6 +2179,9 @@ pub struct UabaVec {
 }
 
 impl UabaVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2094,6 +2232,9 @@ pub struct AddVec {
 }
 
 impl AddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2140,6 +2281,9 @@ pub struct AddScalar {
 }
 
 impl AddScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2178,6 +2322,9 @@ pub struct SubVec {
 }
 
 impl SubVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2224,6 +2371,9 @@ pub struct SubScalar {
 }
 
 impl SubScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2262,6 +2412,9 @@ pub struct CmtstVec {
 }
 
 impl CmtstVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2308,6 +2461,9 @@ pub struct CmtstScalar {
 }
 
 impl CmtstScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2346,6 +2502,9 @@ pub struct CmeqVec {
 }
 
 impl CmeqVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2392,6 +2551,9 @@ pub struct CmeqScalar {
 }
 
 impl CmeqScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2430,6 +2592,9 @@ pub struct MlaVec {
 }
 
 impl MlaVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2480,6 +2645,9 @@ pub struct MlsVec {
 }
 
 impl MlsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2530,6 +2698,9 @@ pub struct MulVec {
 }
 
 impl MulVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2580,6 +2751,9 @@ pub struct SmaxpVec {
 }
 
 impl SmaxpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2630,6 +2804,9 @@ pub struct UmaxpVec {
 }
 
 impl UmaxpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2680,6 +2857,9 @@ pub struct SminpVec {
 }
 
 impl SminpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2730,6 +2910,9 @@ pub struct UminpVec {
 }
 
 impl UminpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2780,6 +2963,9 @@ pub struct SqdmulhVec {
 }
 
 impl SqdmulhVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2828,6 +3014,9 @@ pub struct SqdmulhScalar {
 }
 
 impl SqdmulhScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2876,6 +3065,9 @@ pub struct SqrdmulhVec {
 }
 
 impl SqrdmulhVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2924,6 +3116,9 @@ pub struct SqrdmulhScalar {
 }
 
 impl SqrdmulhScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -2972,6 +3167,9 @@ pub struct AddpVec {
 }
 
 impl AddpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3020,6 +3218,9 @@ pub struct PmulVec {
 }
 
 impl PmulVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3058,6 +3259,9 @@ pub struct AndVec {
 }
 
 impl AndVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3096,6 +3300,9 @@ pub struct BicVec {
 }
 
 impl BicVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3134,6 +3341,9 @@ pub struct OrrVec {
 }
 
 impl OrrVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3172,6 +3382,9 @@ pub struct OrnVec {
 }
 
 impl OrnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3210,6 +3423,9 @@ pub struct EorVec {
 }
 
 impl EorVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3248,6 +3464,9 @@ pub struct BslVec {
 }
 
 impl BslVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3286,6 +3505,9 @@ pub struct BitVec {
 }
 
 impl BitVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3324,6 +3546,9 @@ pub struct BifVec {
 }
 
 impl BifVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3364,6 +3589,9 @@ pub struct FmaxnmVec {
 }
 
 impl FmaxnmVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3412,6 +3640,9 @@ pub struct FmaxnmVecHalf {
 }
 
 impl FmaxnmVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3452,6 +3683,9 @@ pub struct FmaxnmpVec {
 }
 
 impl FmaxnmpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3500,6 +3734,9 @@ pub struct FmaxnmpVecHalf {
 }
 
 impl FmaxnmpVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3540,6 +3777,9 @@ pub struct FminnmVec {
 }
 
 impl FminnmVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3588,6 +3828,9 @@ pub struct FminnmVecHalf {
 }
 
 impl FminnmVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3628,6 +3871,9 @@ pub struct FminnmpVec {
 }
 
 impl FminnmpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3676,6 +3922,9 @@ pub struct FminnmpVecHalf {
 }
 
 impl FminnmpVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3716,6 +3965,9 @@ pub struct FmlaVec {
 }
 
 impl FmlaVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3764,6 +4016,9 @@ pub struct FmlaVecHalf {
 }
 
 impl FmlaVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3804,6 +4059,9 @@ pub struct FmlsVec {
 }
 
 impl FmlsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3852,6 +4110,9 @@ pub struct FmlsVecHalf {
 }
 
 impl FmlsVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3892,6 +4153,9 @@ pub struct FaddVec {
 }
 
 impl FaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3940,6 +4204,9 @@ pub struct FaddVecHalf {
 }
 
 impl FaddVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -3980,6 +4247,9 @@ pub struct FaddpVec {
 }
 
 impl FaddpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4028,6 +4298,9 @@ pub struct FaddpVecHalf {
 }
 
 impl FaddpVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4068,6 +4341,9 @@ pub struct FsubVec {
 }
 
 impl FsubVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4116,6 +4392,9 @@ pub struct FsubVecHalf {
 }
 
 impl FsubVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4156,6 +4435,9 @@ pub struct FabdVec {
 }
 
 impl FabdVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4204,6 +4486,9 @@ pub struct FabdVecHalf {
 }
 
 impl FabdVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4242,6 +4527,9 @@ pub struct FabdScalar {
 }
 
 impl FabdScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4278,6 +4566,9 @@ pub struct FabdScalarHalf {
 }
 
 impl FabdScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4316,6 +4607,9 @@ pub struct FmulxVec {
 }
 
 impl FmulxVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4364,6 +4658,9 @@ pub struct FmulxVecHalf {
 }
 
 impl FmulxVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4402,6 +4699,9 @@ pub struct FmulxScalar {
 }
 
 impl FmulxScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4438,6 +4738,9 @@ pub struct FmulxScalarHalf {
 }
 
 impl FmulxScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4476,6 +4779,9 @@ pub struct FmulVec {
 }
 
 impl FmulVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4524,6 +4830,9 @@ pub struct FmulVecHalf {
 }
 
 impl FmulVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4564,6 +4873,9 @@ pub struct FcmeqVec {
 }
 
 impl FcmeqVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4612,6 +4924,9 @@ pub struct FcmeqVecHalf {
 }
 
 impl FcmeqVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4650,6 +4965,9 @@ pub struct FcmeqScalar {
 }
 
 impl FcmeqScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4686,6 +5004,9 @@ pub struct FcmeqScalarHalf {
 }
 
 impl FcmeqScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4724,6 +5045,9 @@ pub struct FcmgeVec {
 }
 
 impl FcmgeVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4772,6 +5096,9 @@ pub struct FcmgeVecHalf {
 }
 
 impl FcmgeVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4810,6 +5137,9 @@ pub struct FcmgeScalar {
 }
 
 impl FcmgeScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4846,6 +5176,9 @@ pub struct FcmgeScalarHalf {
 }
 
 impl FcmgeScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4884,6 +5217,9 @@ pub struct FcmgtVec {
 }
 
 impl FcmgtVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4932,6 +5268,9 @@ pub struct FcmgtVecHalf {
 }
 
 impl FcmgtVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -4970,6 +5309,9 @@ pub struct FcmgtScalar {
 }
 
 impl FcmgtScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5006,6 +5348,9 @@ pub struct FcmgtScalarHalf {
 }
 
 impl FcmgtScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5044,6 +5389,9 @@ pub struct FacgeVec {
 }
 
 impl FacgeVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5092,6 +5440,9 @@ pub struct FacgeVecHalf {
 }
 
 impl FacgeVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5130,6 +5481,9 @@ pub struct FacgeScalar {
 }
 
 impl FacgeScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5166,6 +5520,9 @@ pub struct FacgeScalarHalf {
 }
 
 impl FacgeScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5204,6 +5561,9 @@ pub struct FacgtVec {
 }
 
 impl FacgtVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5252,6 +5612,9 @@ pub struct FacgtVecHalf {
 }
 
 impl FacgtVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5290,6 +5653,9 @@ pub struct FacgtScalar {
 }
 
 impl FacgtScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5326,6 +5692,9 @@ pub struct FacgtScalarHalf {
 }
 
 impl FacgtScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5364,6 +5733,9 @@ pub struct FmaxVec {
 }
 
 impl FmaxVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5412,6 +5784,9 @@ pub struct FmaxVecHalf {
 }
 
 impl FmaxVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5452,6 +5827,9 @@ pub struct FmaxpVec {
 }
 
 impl FmaxpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5500,6 +5878,9 @@ pub struct FmaxpVecHalf {
 }
 
 impl FmaxpVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5540,6 +5921,9 @@ pub struct FminVec {
 }
 
 impl FminVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5588,6 +5972,9 @@ pub struct FminVecHalf {
 }
 
 impl FminVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5628,6 +6015,9 @@ pub struct FminpVec {
 }
 
 impl FminpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5676,6 +6066,9 @@ pub struct FminpVecHalf {
 }
 
 impl FminpVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5716,6 +6109,9 @@ pub struct FrecpsVec {
 }
 
 impl FrecpsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5764,6 +6160,9 @@ pub struct FrecpsVecHalf {
 }
 
 impl FrecpsVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5802,6 +6201,9 @@ pub struct FrecpsScalar {
 }
 
 impl FrecpsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5838,6 +6240,9 @@ pub struct FrecpsScalarHalf {
 }
 
 impl FrecpsScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5876,6 +6281,9 @@ pub struct FdivVec {
 }
 
 impl FdivVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5924,6 +6332,9 @@ pub struct FdivVecHalf {
 }
 
 impl FdivVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -5964,6 +6375,9 @@ pub struct FrsqrtsVec {
 }
 
 impl FrsqrtsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6012,6 +6426,9 @@ pub struct FrsqrtsVecHalf {
 }
 
 impl FrsqrtsVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6050,6 +6467,9 @@ pub struct FrsqrtsScalar {
 }
 
 impl FrsqrtsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6086,6 +6506,9 @@ pub struct FrsqrtsScalarHalf {
 }
 
 impl FrsqrtsScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6122,6 +6545,9 @@ pub struct FmlalVec {
 }
 
 impl FmlalVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6160,6 +6586,9 @@ pub struct FmlslVec {
 }
 
 impl FmlslVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6198,6 +6627,9 @@ pub struct Fmlal2Vec {
 }
 
 impl Fmlal2Vec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6236,6 +6668,9 @@ pub struct Fmlsl2Vec {
 }
 
 impl Fmlsl2Vec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6276,6 +6711,9 @@ pub struct SqrdmlahVec {
 }
 
 impl SqrdmlahVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6324,6 +6762,9 @@ pub struct SqrdmlahScalar {
 }
 
 impl SqrdmlahScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6372,6 +6813,9 @@ pub struct SqrdmlshVec {
 }
 
 impl SqrdmlshVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6420,6 +6864,9 @@ pub struct SqrdmlshScalar {
 }
 
 impl SqrdmlshScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6466,6 +6913,9 @@ pub struct SdotVec {
 }
 
 impl SdotVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6504,6 +6954,9 @@ pub struct UdotVec {
 }
 
 impl UdotVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6542,6 +6995,9 @@ pub struct UsdotVec {
 }
 
 impl UsdotVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6578,6 +7034,9 @@ pub struct Smmla {
 }
 
 impl Smmla {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6612,6 +7071,9 @@ pub struct Ummla {
 }
 
 impl Ummla {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6646,6 +7108,9 @@ pub struct Usmmla {
 }
 
 impl Usmmla {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6686,6 +7151,9 @@ pub struct FcmlaVec {
 }
 
 impl FcmlaVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6740,6 +7208,9 @@ pub struct FcaddVec {
 }
 
 impl FcaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6790,6 +7261,9 @@ pub struct BfdotVec {
 }
 
 impl BfdotVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6826,6 +7300,9 @@ pub struct Bfmmla {
 }
 
 impl Bfmmla {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6862,6 +7339,9 @@ pub struct BfmlalVec {
 }
 
 impl BfmlalVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6900,6 +7380,9 @@ pub struct Rev64Vec {
 }
 
 impl Rev64Vec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6946,6 +7429,9 @@ pub struct Rev32Vec {
 }
 
 impl Rev32Vec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -6990,6 +7476,9 @@ pub struct Rev16Vec {
 }
 
 impl Rev16Vec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7026,6 +7515,9 @@ pub struct SaddlpVec {
 }
 
 impl SaddlpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7072,6 +7564,9 @@ pub struct UaddlpVec {
 }
 
 impl UaddlpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7118,6 +7613,9 @@ pub struct SuqaddVec {
 }
 
 impl SuqaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7164,6 +7662,9 @@ pub struct UsqaddVec {
 }
 
 impl UsqaddVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7208,6 +7709,9 @@ pub struct SuqaddScalar {
 }
 
 impl SuqaddScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7242,6 +7746,9 @@ pub struct UsqaddScalar {
 }
 
 impl UsqaddScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7278,6 +7785,9 @@ pub struct ClsVec {
 }
 
 impl ClsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7324,6 +7834,9 @@ pub struct ClzVec {
 }
 
 impl ClzVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7368,6 +7881,9 @@ pub struct CntVec {
 }
 
 impl CntVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7402,6 +7918,9 @@ pub struct NotVec {
 }
 
 impl NotVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7436,6 +7955,9 @@ pub struct RbitVec {
 }
 
 impl RbitVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7472,6 +7994,9 @@ pub struct SadalpVec {
 }
 
 impl SadalpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7518,6 +8043,9 @@ pub struct UadalpVec {
 }
 
 impl UadalpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7564,6 +8092,9 @@ pub struct SqabsVec {
 }
 
 impl SqabsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7610,6 +8141,9 @@ pub struct SqnegVec {
 }
 
 impl SqnegVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7654,6 +8188,9 @@ pub struct SqabsScalar {
 }
 
 impl SqabsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7688,6 +8225,9 @@ pub struct SqnegScalar {
 }
 
 impl SqnegScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7724,6 +8264,9 @@ pub struct CmgtZeroVec {
 }
 
 impl CmgtZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7766,6 +8309,9 @@ pub struct CmgtZeroScalar {
 }
 
 impl CmgtZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7798,6 +8344,9 @@ pub struct CmgeZeroVec {
 }
 
 impl CmgeZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7840,6 +8389,9 @@ pub struct CmgeZeroScalar {
 }
 
 impl CmgeZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7872,6 +8424,9 @@ pub struct CmeqZeroVec {
 }
 
 impl CmeqZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7914,6 +8469,9 @@ pub struct CmeqZeroScalar {
 }
 
 impl CmeqZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7946,6 +8504,9 @@ pub struct CmleZeroVec {
 }
 
 impl CmleZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -7988,6 +8549,9 @@ pub struct CmleZeroScalar {
 }
 
 impl CmleZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8020,6 +8584,9 @@ pub struct CmltZeroVec {
 }
 
 impl CmltZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8062,6 +8629,9 @@ pub struct CmltZeroScalar {
 }
 
 impl CmltZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8094,6 +8664,9 @@ pub struct AbsVec {
 }
 
 impl AbsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8140,6 +8713,9 @@ pub struct NegVec {
 }
 
 impl NegVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8182,6 +8758,9 @@ pub struct AbsScalar {
 }
 
 impl AbsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8210,6 +8789,9 @@ pub struct NegScalar {
 }
 
 impl NegScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8242,6 +8824,9 @@ pub struct XtnVec {
 }
 
 impl XtnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8288,6 +8873,9 @@ pub struct SqxtunVec {
 }
 
 impl SqxtunVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8332,6 +8920,9 @@ pub struct SqxtunScalar {
 }
 
 impl SqxtunScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8376,6 +8967,9 @@ pub struct SqxtnVec {
 }
 
 impl SqxtnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8420,6 +9014,9 @@ pub struct SqxtnScalar {
 }
 
 impl SqxtnScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8464,6 +9061,9 @@ pub struct UqxtnVec {
 }
 
 impl UqxtnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8508,6 +9108,9 @@ pub struct UqxtnScalar {
 }
 
 impl UqxtnScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8552,6 +9155,9 @@ pub struct ShllVec {
 }
 
 impl ShllVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8596,6 +9202,9 @@ pub struct UrecpeVec {
 }
 
 impl UrecpeVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8630,6 +9239,9 @@ pub struct UrsqrteVec {
 }
 
 impl UrsqrteVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8666,6 +9278,9 @@ pub struct FcvtnVec {
 }
 
 impl FcvtnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8704,6 +9319,9 @@ pub struct FcvtlVec {
 }
 
 impl FcvtlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8740,6 +9358,9 @@ pub struct FcvtxnVec {
 }
 
 impl FcvtxnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8772,6 +9393,9 @@ pub struct FcvtxnScalar {
 }
 
 impl FcvtxnScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8802,6 +9426,9 @@ pub struct BfcvtnVec {
 }
 
 impl BfcvtnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8838,6 +9465,9 @@ pub struct FrintnVec {
 }
 
 impl FrintnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8882,6 +9512,9 @@ pub struct FrintnVecHalf {
 }
 
 impl FrintnVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8918,6 +9551,9 @@ pub struct FrintaVec {
 }
 
 impl FrintaVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8962,6 +9598,9 @@ pub struct FrintaVecHalf {
 }
 
 impl FrintaVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -8998,6 +9637,9 @@ pub struct FrintpVec {
 }
 
 impl FrintpVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9042,6 +9684,9 @@ pub struct FrintpVecHalf {
 }
 
 impl FrintpVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9078,6 +9723,9 @@ pub struct FrintmVec {
 }
 
 impl FrintmVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9122,6 +9770,9 @@ pub struct FrintmVecHalf {
 }
 
 impl FrintmVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9158,6 +9809,9 @@ pub struct FrintxVec {
 }
 
 impl FrintxVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9202,6 +9856,9 @@ pub struct FrintxVecHalf {
 }
 
 impl FrintxVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9238,6 +9895,9 @@ pub struct FrintzVec {
 }
 
 impl FrintzVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9282,6 +9942,9 @@ pub struct FrintzVecHalf {
 }
 
 impl FrintzVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9318,6 +9981,9 @@ pub struct FrintiVec {
 }
 
 impl FrintiVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9362,6 +10028,9 @@ pub struct FrintiVecHalf {
 }
 
 impl FrintiVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9398,6 +10067,9 @@ pub struct FcvtnsVec {
 }
 
 impl FcvtnsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9442,6 +10114,9 @@ pub struct FcvtnsVecHalf {
 }
 
 impl FcvtnsVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9476,6 +10151,9 @@ pub struct FcvtnsScalar {
 }
 
 impl FcvtnsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9508,6 +10186,9 @@ pub struct FcvtnsScalarHalf {
 }
 
 impl FcvtnsScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9540,6 +10221,9 @@ pub struct FcvtnuVec {
 }
 
 impl FcvtnuVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9584,6 +10268,9 @@ pub struct FcvtnuVecHalf {
 }
 
 impl FcvtnuVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9618,6 +10305,9 @@ pub struct FcvtnuScalar {
 }
 
 impl FcvtnuScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9650,6 +10340,9 @@ pub struct FcvtnuScalarHalf {
 }
 
 impl FcvtnuScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9682,6 +10375,9 @@ pub struct FcvtpsVec {
 }
 
 impl FcvtpsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9726,6 +10422,9 @@ pub struct FcvtpsVecHalf {
 }
 
 impl FcvtpsVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9760,6 +10459,9 @@ pub struct FcvtpsScalar {
 }
 
 impl FcvtpsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9792,6 +10494,9 @@ pub struct FcvtpsScalarHalf {
 }
 
 impl FcvtpsScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9824,6 +10529,9 @@ pub struct FcvtpuVec {
 }
 
 impl FcvtpuVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9868,6 +10576,9 @@ pub struct FcvtpuVecHalf {
 }
 
 impl FcvtpuVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9902,6 +10613,9 @@ pub struct FcvtpuScalar {
 }
 
 impl FcvtpuScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9934,6 +10648,9 @@ pub struct FcvtpuScalarHalf {
 }
 
 impl FcvtpuScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -9966,6 +10683,9 @@ pub struct FcvtmsVec {
 }
 
 impl FcvtmsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10010,6 +10730,9 @@ pub struct FcvtmsVecHalf {
 }
 
 impl FcvtmsVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10044,6 +10767,9 @@ pub struct FcvtmsScalar {
 }
 
 impl FcvtmsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10076,6 +10802,9 @@ pub struct FcvtmsScalarHalf {
 }
 
 impl FcvtmsScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10108,6 +10837,9 @@ pub struct FcvtmuVec {
 }
 
 impl FcvtmuVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10152,6 +10884,9 @@ pub struct FcvtmuVecHalf {
 }
 
 impl FcvtmuVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10186,6 +10921,9 @@ pub struct FcvtmuScalar {
 }
 
 impl FcvtmuScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10218,6 +10956,9 @@ pub struct FcvtmuScalarHalf {
 }
 
 impl FcvtmuScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10250,6 +10991,9 @@ pub struct FcvtzsVec {
 }
 
 impl FcvtzsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10294,6 +11038,9 @@ pub struct FcvtzsVecHalf {
 }
 
 impl FcvtzsVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10328,6 +11075,9 @@ pub struct FcvtzsScalar {
 }
 
 impl FcvtzsScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10360,6 +11110,9 @@ pub struct FcvtzsScalarHalf {
 }
 
 impl FcvtzsScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10392,6 +11145,9 @@ pub struct FcvtzuVec {
 }
 
 impl FcvtzuVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10436,6 +11192,9 @@ pub struct FcvtzuVecHalf {
 }
 
 impl FcvtzuVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10470,6 +11229,9 @@ pub struct FcvtzuScalar {
 }
 
 impl FcvtzuScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10502,6 +11264,9 @@ pub struct FcvtzuScalarHalf {
 }
 
 impl FcvtzuScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10534,6 +11299,9 @@ pub struct FcvtasVec {
 }
 
 impl FcvtasVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10578,6 +11346,9 @@ pub struct FcvtasVecHalf {
 }
 
 impl FcvtasVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10612,6 +11383,9 @@ pub struct FcvtasScalar {
 }
 
 impl FcvtasScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10644,6 +11418,9 @@ pub struct FcvtasScalarHalf {
 }
 
 impl FcvtasScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10676,6 +11453,9 @@ pub struct FcvtauVec {
 }
 
 impl FcvtauVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10720,6 +11500,9 @@ pub struct FcvtauVecHalf {
 }
 
 impl FcvtauVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10754,6 +11537,9 @@ pub struct FcvtauScalar {
 }
 
 impl FcvtauScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10786,6 +11572,9 @@ pub struct FcvtauScalarHalf {
 }
 
 impl FcvtauScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10818,6 +11607,9 @@ pub struct ScvtfVec {
 }
 
 impl ScvtfVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10862,6 +11654,9 @@ pub struct ScvtfVecHalf {
 }
 
 impl ScvtfVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10896,6 +11691,9 @@ pub struct ScvtfScalar {
 }
 
 impl ScvtfScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10928,6 +11726,9 @@ pub struct ScvtfScalarHalf {
 }
 
 impl ScvtfScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -10960,6 +11761,9 @@ pub struct UcvtfVec {
 }
 
 impl UcvtfVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11004,6 +11808,9 @@ pub struct UcvtfVecHalf {
 }
 
 impl UcvtfVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11038,6 +11845,9 @@ pub struct UcvtfScalar {
 }
 
 impl UcvtfScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11070,6 +11880,9 @@ pub struct UcvtfScalarHalf {
 }
 
 impl UcvtfScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11102,6 +11915,9 @@ pub struct FrecpeVec {
 }
 
 impl FrecpeVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11146,6 +11962,9 @@ pub struct FrecpeVecHalf {
 }
 
 impl FrecpeVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11180,6 +11999,9 @@ pub struct FrecpeScalar {
 }
 
 impl FrecpeScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11212,6 +12034,9 @@ pub struct FrecpeScalarHalf {
 }
 
 impl FrecpeScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11244,6 +12069,9 @@ pub struct FrsqrteVec {
 }
 
 impl FrsqrteVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11288,6 +12116,9 @@ pub struct FrsqrteVecHalf {
 }
 
 impl FrsqrteVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11322,6 +12153,9 @@ pub struct FrsqrteScalar {
 }
 
 impl FrsqrteScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11354,6 +12188,9 @@ pub struct FrsqrteScalarHalf {
 }
 
 impl FrsqrteScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11386,6 +12223,9 @@ pub struct FsqrtVec {
 }
 
 impl FsqrtVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11430,6 +12270,9 @@ pub struct FsqrtVecHalf {
 }
 
 impl FsqrtVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11464,6 +12307,9 @@ pub struct FrecpxScalar {
 }
 
 impl FrecpxScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11496,6 +12342,9 @@ pub struct FrecpxScalarHalf {
 }
 
 impl FrecpxScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11528,6 +12377,9 @@ pub struct FabsVec {
 }
 
 impl FabsVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11572,6 +12424,9 @@ pub struct FabsVecHalf {
 }
 
 impl FabsVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11608,6 +12463,9 @@ pub struct FnegVec {
 }
 
 impl FnegVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11652,6 +12510,9 @@ pub struct FnegVecHalf {
 }
 
 impl FnegVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11688,6 +12549,9 @@ pub struct FcmgtZeroVec {
 }
 
 impl FcmgtZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11732,6 +12596,9 @@ pub struct FcmgtZeroVecHalf {
 }
 
 impl FcmgtZeroVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11766,6 +12633,9 @@ pub struct FcmgtZeroScalar {
 }
 
 impl FcmgtZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11798,6 +12668,9 @@ pub struct FcmgtZeroScalarHalf {
 }
 
 impl FcmgtZeroScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11830,6 +12703,9 @@ pub struct FcmgeZeroVec {
 }
 
 impl FcmgeZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11874,6 +12750,9 @@ pub struct FcmgeZeroVecHalf {
 }
 
 impl FcmgeZeroVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11908,6 +12787,9 @@ pub struct FcmgeZeroScalar {
 }
 
 impl FcmgeZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11940,6 +12822,9 @@ pub struct FcmgeZeroScalarHalf {
 }
 
 impl FcmgeZeroScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -11972,6 +12857,9 @@ pub struct FcmeqZeroVec {
 }
 
 impl FcmeqZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12016,6 +12904,9 @@ pub struct FcmeqZeroVecHalf {
 }
 
 impl FcmeqZeroVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12050,6 +12941,9 @@ pub struct FcmeqZeroScalar {
 }
 
 impl FcmeqZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12082,6 +12976,9 @@ pub struct FcmeqZeroScalarHalf {
 }
 
 impl FcmeqZeroScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12114,6 +13011,9 @@ pub struct FcmleZeroVec {
 }
 
 impl FcmleZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12158,6 +13058,9 @@ pub struct FcmleZeroVecHalf {
 }
 
 impl FcmleZeroVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12192,6 +13095,9 @@ pub struct FcmleZeroScalar {
 }
 
 impl FcmleZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12224,6 +13130,9 @@ pub struct FcmleZeroScalarHalf {
 }
 
 impl FcmleZeroScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12256,6 +13165,9 @@ pub struct FcmltZeroVec {
 }
 
 impl FcmltZeroVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12300,6 +13212,9 @@ pub struct FcmltZeroVecHalf {
 }
 
 impl FcmltZeroVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12334,6 +13249,9 @@ pub struct FcmltZeroScalar {
 }
 
 impl FcmltZeroScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12366,6 +13284,9 @@ pub struct FcmltZeroScalarHalf {
 }
 
 impl FcmltZeroScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12398,6 +13319,9 @@ pub struct Frint32zVec {
 }
 
 impl Frint32zVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12444,6 +13368,9 @@ pub struct Frint32xVec {
 }
 
 impl Frint32xVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12490,6 +13417,9 @@ pub struct Frint64zVec {
 }
 
 impl Frint64zVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12536,6 +13466,9 @@ pub struct Frint64xVec {
 }
 
 impl Frint64xVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12582,6 +13515,9 @@ pub struct SaddlvVec {
 }
 
 impl SaddlvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12628,6 +13564,9 @@ pub struct UaddlvVec {
 }
 
 impl UaddlvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12674,6 +13613,9 @@ pub struct SmaxvVec {
 }
 
 impl SmaxvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12720,6 +13662,9 @@ pub struct UmaxvVec {
 }
 
 impl UmaxvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12766,6 +13711,9 @@ pub struct SminvVec {
 }
 
 impl SminvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12812,6 +13760,9 @@ pub struct UminvVec {
 }
 
 impl UminvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12858,6 +13809,9 @@ pub struct AddvVec {
 }
 
 impl AddvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12900,6 +13854,9 @@ pub struct FmaxnmvVec {
 }
 
 impl FmaxnmvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12930,6 +13887,9 @@ pub struct FmaxnmvVecHalf {
 }
 
 impl FmaxnmvVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12962,6 +13922,9 @@ pub struct FminnmvVec {
 }
 
 impl FminnmvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -12992,6 +13955,9 @@ pub struct FminnmvVecHalf {
 }
 
 impl FminnmvVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13024,6 +13990,9 @@ pub struct FmaxvVec {
 }
 
 impl FmaxvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13054,6 +14023,9 @@ pub struct FmaxvVecHalf {
 }
 
 impl FmaxvVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13086,6 +14058,9 @@ pub struct FminvVec {
 }
 
 impl FminvVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13116,6 +14091,9 @@ pub struct FminvVecHalf {
 }
 
 impl FminvVecHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13148,6 +14126,9 @@ pub struct AddpScalar {
 }
 
 impl AddpScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13178,6 +14159,9 @@ pub struct FmaxnmpScalar {
 }
 
 impl FmaxnmpScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13210,6 +14194,9 @@ pub struct FmaxnmpScalarHalf {
 }
 
 impl FmaxnmpScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13240,6 +14227,9 @@ pub struct FminnmpScalar {
 }
 
 impl FminnmpScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13272,6 +14262,9 @@ pub struct FminnmpScalarHalf {
 }
 
 impl FminnmpScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13302,6 +14295,9 @@ pub struct FaddpScalar {
 }
 
 impl FaddpScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13334,6 +14330,9 @@ pub struct FaddpScalarHalf {
 }
 
 impl FaddpScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13364,6 +14363,9 @@ pub struct FmaxpScalar {
 }
 
 impl FmaxpScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13396,6 +14398,9 @@ pub struct FmaxpScalarHalf {
 }
 
 impl FmaxpScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13426,6 +14431,9 @@ pub struct FminpScalar {
 }
 
 impl FminpScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13458,6 +14466,9 @@ pub struct FminpScalarHalf {
 }
 
 impl FminpScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13490,6 +14501,9 @@ pub struct DupElemVec {
 }
 
 impl DupElemVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13534,6 +14548,9 @@ pub struct DupElemScalar {
 }
 
 impl DupElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13578,6 +14595,9 @@ pub struct DupGpr {
 }
 
 impl DupGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13624,6 +14644,9 @@ pub struct Smov {
 }
 
 impl Smov {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13670,6 +14693,9 @@ pub struct Umov {
 }
 
 impl Umov {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13718,6 +14744,9 @@ pub struct InsGpr {
 }
 
 impl InsGpr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13762,6 +14791,9 @@ pub struct InsElem {
 }
 
 impl InsElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13810,6 +14842,9 @@ pub struct Tbl {
 }
 
 impl Tbl {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13852,6 +14887,9 @@ pub struct Tbx {
 }
 
 impl Tbx {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13894,6 +14932,9 @@ pub struct Uzp1 {
 }
 
 impl Uzp1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13944,6 +14985,9 @@ pub struct Trn1 {
 }
 
 impl Trn1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -13994,6 +15038,9 @@ pub struct Zip1 {
 }
 
 impl Zip1 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14044,6 +15091,9 @@ pub struct Uzp2 {
 }
 
 impl Uzp2 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14094,6 +15144,9 @@ pub struct Trn2 {
 }
 
 impl Trn2 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14144,6 +15197,9 @@ pub struct Zip2 {
 }
 
 impl Zip2 {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14194,6 +15250,9 @@ pub struct Ext {
 }
 
 impl Ext {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14244,6 +15303,9 @@ pub struct Movi {
 }
 
 impl Movi {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14297,6 +15359,9 @@ pub struct Mvni {
 }
 
 impl Mvni {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14344,6 +15409,9 @@ pub struct OrrVecImm {
 }
 
 impl OrrVecImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14391,6 +15459,9 @@ pub struct BicVecImm {
 }
 
 impl BicVecImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14438,6 +15509,9 @@ pub struct FmovVecImm {
 }
 
 impl FmovVecImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14483,6 +15557,9 @@ pub struct FmovVecImmHalf {
 }
 
 impl FmovVecImmHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14520,6 +15597,9 @@ pub struct SshrVec {
 }
 
 impl SshrVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14564,6 +15644,9 @@ pub struct SshrScalar {
 }
 
 impl SshrScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14608,6 +15691,9 @@ pub struct UshrVec {
 }
 
 impl UshrVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14652,6 +15738,9 @@ pub struct UshrScalar {
 }
 
 impl UshrScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14696,6 +15785,9 @@ pub struct SsraVec {
 }
 
 impl SsraVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14740,6 +15832,9 @@ pub struct SsraScalar {
 }
 
 impl SsraScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14784,6 +15879,9 @@ pub struct UsraVec {
 }
 
 impl UsraVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14828,6 +15926,9 @@ pub struct UsraScalar {
 }
 
 impl UsraScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14872,6 +15973,9 @@ pub struct SrshrVec {
 }
 
 impl SrshrVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14916,6 +16020,9 @@ pub struct SrshrScalar {
 }
 
 impl SrshrScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -14960,6 +16067,9 @@ pub struct UrshrVec {
 }
 
 impl UrshrVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15004,6 +16114,9 @@ pub struct UrshrScalar {
 }
 
 impl UrshrScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15048,6 +16161,9 @@ pub struct SrsraVec {
 }
 
 impl SrsraVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15092,6 +16208,9 @@ pub struct SrsraScalar {
 }
 
 impl SrsraScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15136,6 +16255,9 @@ pub struct UrsraVec {
 }
 
 impl UrsraVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15180,6 +16302,9 @@ pub struct UrsraScalar {
 }
 
 impl UrsraScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15224,6 +16349,9 @@ pub struct SriVec {
 }
 
 impl SriVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15268,6 +16396,9 @@ pub struct SriScalar {
 }
 
 impl SriScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15312,6 +16443,9 @@ pub struct ShlVec {
 }
 
 impl ShlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15356,6 +16490,9 @@ pub struct ShlScalar {
 }
 
 impl ShlScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15400,6 +16537,9 @@ pub struct SliVec {
 }
 
 impl SliVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15444,6 +16584,9 @@ pub struct SliScalar {
 }
 
 impl SliScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15488,6 +16631,9 @@ pub struct SqshluVec {
 }
 
 impl SqshluVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15532,6 +16678,9 @@ pub struct SqshluScalar {
 }
 
 impl SqshluScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15576,6 +16725,9 @@ pub struct SqshlImmVec {
 }
 
 impl SqshlImmVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15620,6 +16772,9 @@ pub struct SqshlImmScalar {
 }
 
 impl SqshlImmScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15664,6 +16819,9 @@ pub struct UqshlImmVec {
 }
 
 impl UqshlImmVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15708,6 +16866,9 @@ pub struct UqshlImmScalar {
 }
 
 impl UqshlImmScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15752,6 +16913,9 @@ pub struct ShrnVec {
 }
 
 impl ShrnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15798,6 +16962,9 @@ pub struct RshrnVec {
 }
 
 impl RshrnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15844,6 +17011,9 @@ pub struct SqshrunVec {
 }
 
 impl SqshrunVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15888,6 +17058,9 @@ pub struct SqshrunScalar {
 }
 
 impl SqshrunScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15932,6 +17105,9 @@ pub struct SqrshrunVec {
 }
 
 impl SqrshrunVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -15976,6 +17152,9 @@ pub struct SqrshrunScalar {
 }
 
 impl SqrshrunScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16020,6 +17199,9 @@ pub struct SqshrnVec {
 }
 
 impl SqshrnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16064,6 +17246,9 @@ pub struct SqshrnScalar {
 }
 
 impl SqshrnScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16108,6 +17293,9 @@ pub struct UqshrnVec {
 }
 
 impl UqshrnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16152,6 +17340,9 @@ pub struct UqshrnScalar {
 }
 
 impl UqshrnScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16196,6 +17387,9 @@ pub struct SqrshrnVec {
 }
 
 impl SqrshrnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16240,6 +17434,9 @@ pub struct SqrshrnScalar {
 }
 
 impl SqrshrnScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16284,6 +17481,9 @@ pub struct UqrshrnVec {
 }
 
 impl UqrshrnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16328,6 +17528,9 @@ pub struct UqrshrnScalar {
 }
 
 impl UqrshrnScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16372,6 +17575,9 @@ pub struct SshllVec {
 }
 
 impl SshllVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16418,6 +17624,9 @@ pub struct UshllVec {
 }
 
 impl UshllVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16464,6 +17673,9 @@ pub struct ScvtfFixedVec {
 }
 
 impl ScvtfFixedVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16508,6 +17720,9 @@ pub struct ScvtfFixedScalar {
 }
 
 impl ScvtfFixedScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16552,6 +17767,9 @@ pub struct UcvtfFixedVec {
 }
 
 impl UcvtfFixedVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16596,6 +17814,9 @@ pub struct UcvtfFixedScalar {
 }
 
 impl UcvtfFixedScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16640,6 +17861,9 @@ pub struct FcvtzsFixedVec {
 }
 
 impl FcvtzsFixedVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16684,6 +17908,9 @@ pub struct FcvtzsFixedScalar {
 }
 
 impl FcvtzsFixedScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16728,6 +17955,9 @@ pub struct FcvtzuFixedVec {
 }
 
 impl FcvtzuFixedVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16772,6 +18002,9 @@ pub struct FcvtzuFixedScalar {
 }
 
 impl FcvtzuFixedScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16818,6 +18051,9 @@ pub struct SaddlVec {
 }
 
 impl SaddlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16868,6 +18104,9 @@ pub struct UaddlVec {
 }
 
 impl UaddlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16918,6 +18157,9 @@ pub struct SaddwVec {
 }
 
 impl SaddwVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -16968,6 +18210,9 @@ pub struct UaddwVec {
 }
 
 impl UaddwVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17018,6 +18263,9 @@ pub struct SsublVec {
 }
 
 impl SsublVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17068,6 +18316,9 @@ pub struct UsublVec {
 }
 
 impl UsublVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17118,6 +18369,9 @@ pub struct SsubwVec {
 }
 
 impl SsubwVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17168,6 +18422,9 @@ pub struct UsubwVec {
 }
 
 impl UsubwVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17218,6 +18475,9 @@ pub struct AddhnVec {
 }
 
 impl AddhnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17268,6 +18528,9 @@ pub struct RaddhnVec {
 }
 
 impl RaddhnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17318,6 +18581,9 @@ pub struct SabalVec {
 }
 
 impl SabalVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17368,6 +18634,9 @@ pub struct UabalVec {
 }
 
 impl UabalVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17418,6 +18687,9 @@ pub struct SubhnVec {
 }
 
 impl SubhnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17468,6 +18740,9 @@ pub struct RsubhnVec {
 }
 
 impl RsubhnVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17518,6 +18793,9 @@ pub struct SabdlVec {
 }
 
 impl SabdlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17568,6 +18846,9 @@ pub struct UabdlVec {
 }
 
 impl UabdlVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17618,6 +18899,9 @@ pub struct SmlalVec {
 }
 
 impl SmlalVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17668,6 +18952,9 @@ pub struct UmlalVec {
 }
 
 impl UmlalVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17718,6 +19005,9 @@ pub struct SmlslVec {
 }
 
 impl SmlslVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17768,6 +19058,9 @@ pub struct UmlslVec {
 }
 
 impl UmlslVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17818,6 +19111,9 @@ pub struct SmullVec {
 }
 
 impl SmullVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17868,6 +19164,9 @@ pub struct UmullVec {
 }
 
 impl UmullVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17918,6 +19217,9 @@ pub struct SqdmlalVec {
 }
 
 impl SqdmlalVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -17966,6 +19268,9 @@ pub struct SqdmlalScalar {
 }
 
 impl SqdmlalScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18014,6 +19319,9 @@ pub struct SqdmlslVec {
 }
 
 impl SqdmlslVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18062,6 +19370,9 @@ pub struct SqdmlslScalar {
 }
 
 impl SqdmlslScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18110,6 +19421,9 @@ pub struct SqdmullVec {
 }
 
 impl SqdmullVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18158,6 +19472,9 @@ pub struct SqdmullScalar {
 }
 
 impl SqdmullScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18204,6 +19521,9 @@ pub struct PmullVec {
 }
 
 impl PmullVec {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18246,6 +19566,9 @@ pub struct MlaElem {
 }
 
 impl MlaElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18301,6 +19624,9 @@ pub struct MlsElem {
 }
 
 impl MlsElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18356,6 +19682,9 @@ pub struct MulElem {
 }
 
 impl MulElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18411,6 +19740,9 @@ pub struct SqdmulhElem {
 }
 
 impl SqdmulhElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18464,6 +19796,9 @@ pub struct SqdmulhElemScalar {
 }
 
 impl SqdmulhElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18517,6 +19852,9 @@ pub struct SqrdmulhElem {
 }
 
 impl SqrdmulhElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18570,6 +19908,9 @@ pub struct SqrdmulhElemScalar {
 }
 
 impl SqrdmulhElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18623,6 +19964,9 @@ pub struct SqrdmlahElem {
 }
 
 impl SqrdmlahElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18676,6 +20020,9 @@ pub struct SqrdmlahElemScalar {
 }
 
 impl SqrdmlahElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18729,6 +20076,9 @@ pub struct SqrdmlshElem {
 }
 
 impl SqrdmlshElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18782,6 +20132,9 @@ pub struct SqrdmlshElemScalar {
 }
 
 impl SqrdmlshElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18835,6 +20188,9 @@ pub struct SmlalElem {
 }
 
 impl SmlalElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18890,6 +20246,9 @@ pub struct UmlalElem {
 }
 
 impl UmlalElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -18945,6 +20304,9 @@ pub struct SmlslElem {
 }
 
 impl SmlslElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19000,6 +20362,9 @@ pub struct UmlslElem {
 }
 
 impl UmlslElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19055,6 +20420,9 @@ pub struct SmullElem {
 }
 
 impl SmullElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19110,6 +20478,9 @@ pub struct UmullElem {
 }
 
 impl UmullElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19165,6 +20536,9 @@ pub struct SqdmlalElem {
 }
 
 impl SqdmlalElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19218,6 +20592,9 @@ pub struct SqdmlalElemScalar {
 }
 
 impl SqdmlalElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19271,6 +20648,9 @@ pub struct SqdmlslElem {
 }
 
 impl SqdmlslElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19324,6 +20704,9 @@ pub struct SqdmlslElemScalar {
 }
 
 impl SqdmlslElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19377,6 +20760,9 @@ pub struct SqdmullElem {
 }
 
 impl SqdmullElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19430,6 +20816,9 @@ pub struct SqdmullElemScalar {
 }
 
 impl SqdmullElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19483,6 +20872,9 @@ pub struct FmlaElem {
 }
 
 impl FmlaElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19536,6 +20928,9 @@ pub struct FmlaElemScalar {
 }
 
 impl FmlaElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19587,6 +20982,9 @@ pub struct FmlaElemHalf {
 }
 
 impl FmlaElemHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19628,6 +21026,9 @@ pub struct FmlaElemScalarHalf {
 }
 
 impl FmlaElemScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19671,6 +21072,9 @@ pub struct FmlsElem {
 }
 
 impl FmlsElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19724,6 +21128,9 @@ pub struct FmlsElemScalar {
 }
 
 impl FmlsElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19775,6 +21182,9 @@ pub struct FmlsElemHalf {
 }
 
 impl FmlsElemHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19816,6 +21226,9 @@ pub struct FmlsElemScalarHalf {
 }
 
 impl FmlsElemScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19859,6 +21272,9 @@ pub struct FmulElem {
 }
 
 impl FmulElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19912,6 +21328,9 @@ pub struct FmulElemScalar {
 }
 
 impl FmulElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -19963,6 +21382,9 @@ pub struct FmulElemHalf {
 }
 
 impl FmulElemHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20004,6 +21426,9 @@ pub struct FmulElemScalarHalf {
 }
 
 impl FmulElemScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20047,6 +21472,9 @@ pub struct FmulxElem {
 }
 
 impl FmulxElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20100,6 +21528,9 @@ pub struct FmulxElemScalar {
 }
 
 impl FmulxElemScalar {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20151,6 +21582,9 @@ pub struct FmulxElemHalf {
 }
 
 impl FmulxElemHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20192,6 +21626,9 @@ pub struct FmulxElemScalarHalf {
 }
 
 impl FmulxElemScalarHalf {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20233,6 +21670,9 @@ pub struct FmlalElem {
 }
 
 impl FmlalElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20276,6 +21716,9 @@ pub struct FmlslElem {
 }
 
 impl FmlslElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20319,6 +21762,9 @@ pub struct Fmlal2Elem {
 }
 
 impl Fmlal2Elem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20362,6 +21808,9 @@ pub struct Fmlsl2Elem {
 }
 
 impl Fmlsl2Elem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20405,6 +21854,9 @@ pub struct SdotElem {
 }
 
 impl SdotElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20448,6 +21900,9 @@ pub struct UdotElem {
 }
 
 impl UdotElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20491,6 +21946,9 @@ pub struct UsdotElem {
 }
 
 impl UsdotElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20534,6 +21992,9 @@ pub struct SudotElem {
 }
 
 impl SudotElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20577,6 +22038,9 @@ pub struct BfdotElem {
 }
 
 impl BfdotElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20620,6 +22084,9 @@ pub struct BfmlalElem {
 }
 
 impl BfmlalElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -20667,6 +22134,9 @@ pub struct FcmlaElem {
 }
 
 impl FcmlaElem {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = true;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]

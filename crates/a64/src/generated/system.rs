@@ -5,6 +5,9 @@
 pub struct Nop {}
 
 impl Nop {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -25,6 +28,9 @@ impl Nop {
 pub struct YieldHint {}
 
 impl YieldHint {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -45,6 +51,9 @@ impl YieldHint {
 pub struct Wfe {}
 
 impl Wfe {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -65,6 +74,9 @@ impl Wfe {
 pub struct Wfi {}
 
 impl Wfi {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -85,6 +97,9 @@ impl Wfi {
 pub struct Sev {}
 
 impl Sev {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -105,6 +120,9 @@ impl Sev {
 pub struct Sevl {}
 
 impl Sevl {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -125,6 +143,9 @@ impl Sevl {
 pub struct Csdb {}
 
 impl Csdb {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -148,6 +169,9 @@ pub struct Bti {
 }
 
 impl Bti {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -175,6 +199,9 @@ pub struct Hint {
 }
 
 impl Hint {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -201,6 +228,9 @@ pub struct Wfet {
 }
 
 impl Wfet {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -226,6 +256,9 @@ pub struct Wfit {
 }
 
 impl Wfit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -251,6 +284,9 @@ pub struct Clrex {
 }
 
 impl Clrex {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -276,6 +312,9 @@ pub struct Dsb {
 }
 
 impl Dsb {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -301,6 +340,9 @@ pub struct DsbNxs {
 }
 
 impl DsbNxs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -326,6 +368,9 @@ pub struct Dmb {
 }
 
 impl Dmb {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -351,6 +396,9 @@ pub struct Isb {
 }
 
 impl Isb {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -373,6 +421,9 @@ impl Isb {
 pub struct Sb {}
 
 impl Sb {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -393,6 +444,9 @@ impl Sb {
 pub struct Cfinv {}
 
 impl Cfinv {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -413,6 +467,9 @@ impl Cfinv {
 pub struct Xaflag {}
 
 impl Xaflag {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -433,6 +490,9 @@ impl Xaflag {
 pub struct Axflag {}
 
 impl Axflag {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -460,6 +520,9 @@ pub struct MsrImm {
 }
 
 impl MsrImm {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -508,6 +571,9 @@ pub struct MsrReg {
 }
 
 impl MsrReg {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -554,6 +620,9 @@ pub struct Mrs {
 }
 
 impl Mrs {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -592,6 +661,9 @@ pub struct MrsRndr {
 }
 
 impl MrsRndr {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -618,6 +690,9 @@ pub struct DcZva {
 }
 
 impl DcZva {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -645,6 +720,9 @@ pub struct DcCva {
 }
 
 impl DcCva {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -681,6 +759,9 @@ pub struct DcCvap {
 }
 
 impl DcCvap {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -707,6 +788,9 @@ pub struct IcIvau {
 }
 
 impl IcIvau {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -740,6 +824,9 @@ pub struct Sys {
 }
 
 impl Sys {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]
@@ -782,6 +869,9 @@ pub struct Sysl {
 }
 
 impl Sysl {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
     /// Takes the fields out of an instruction word.
     #[inline]
     #[must_use]

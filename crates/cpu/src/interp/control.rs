@@ -6,7 +6,7 @@ use tuxlet_a64 as a64;
 use tuxlet_mem::KICK_REQUEST;
 
 use super::cache::{KICK_CODE, next_of, pc_of, word_of};
-use super::cpu::{Cpu, NO_ADDR, jump_index};
+use super::cpu::{Cpu, Jump, NO_ADDR, jump_index};
 use super::op::{Op, next};
 use super::pinned::{Pinned, slot};
 use super::rows::row;
@@ -85,7 +85,7 @@ pub(crate) fn enter(cpu: &mut Cpu, pc: u64) -> *const Op {
                 if cpu.code.generation() != generation {
                     continue;
                 }
-                cpu.jumps[index] = super::cpu::Jump { pc, op };
+                cpu.jumps[index] = Jump { pc, op };
                 return op;
             }
             Err(fault) => {
@@ -306,8 +306,10 @@ pub(crate) unsafe extern "C" fn undefined(
 /// `cpu` must be this thread's.
 #[inline(always)]
 pub(crate) unsafe fn is_kicked(cpu: *mut Cpu) -> bool {
-    // SAFETY: the caller's promise; the kick word lives as long as the `Cpu`.
-    unsafe { (*(*cpu).kick).load(Ordering::Relaxed) != 0 }
+    // SAFETY: the caller's promise; the kick word lives as long as the `Cpu`. Other threads write
+    // it atomically; a volatile read is what a relaxed load is in hardware, and LLVM merges it
+    // into the comparison.
+    unsafe { (*cpu).kick.cast::<u32>().read_volatile() != 0 }
 }
 
 /// `B`, and the transition from one block to the next.
@@ -408,14 +410,28 @@ pub(crate) unsafe extern "C" fn indirect<const N: u8, const LINK: bool>(
         if LINK {
             (*cpu).regs[30] = Op::data(ip);
         }
-        let entry = &*(&raw const (*cpu).jumps)
-            .cast::<super::cpu::Jump>()
+        go_to(ip, c, target)
+    }
+}
+
+/// Continues at the translation of `target`.
+///
+/// # Safety
+/// `ip` must be the running op, `c` its registers.
+#[inline(always)]
+pub(crate) unsafe fn go_to(ip: *const Op, c: Pinned, target: u64) -> *const Op {
+    // SAFETY: the caller's promise; the index is masked to the table. The read is volatile for the
+    // same reason as in `Fast::host`.
+    unsafe {
+        let entry = (&raw const (*c.cpu).jumps)
+            .cast::<Jump>()
             .add(jump_index(target));
-        if entry.pc == target {
-            next!(entry.op, c)
+        let (pc, op) = ((*entry).pc, (&raw const (*entry).op).read_volatile());
+        if pc == target {
+            next!(op, c)
         } else {
-            (*cpu).jump_to = target;
-            jump_miss(ip, cpu, p0, p1, p2, p3)
+            (*c.cpu).jump_to = target;
+            jump_miss(ip, c.cpu, c.p0, c.p1, c.p2, c.p3)
         }
     }
 }

@@ -8,13 +8,23 @@ use super::control;
 use super::hot::branch::{
     B_COND, CMP_IMM, CMP_REG, COMPARE_ZERO, SUBS_IMM, TEST_BIT, TST_IMM, TST_REG,
 };
+use super::hot::frame;
 use super::hot::memory::*;
-use super::hot::select::{CompareImm, CompareReg, EVALUATE, KIND_UNKNOWN, Select, Set};
+use super::hot::select::{CompareImm, CompareReg, EVALUATE, KIND_UNKNOWN, SET_SUB, Select, Set};
 use super::hot::{self, alu::*};
-use super::hot::{Hot2, Hot3, Placed1, Placed2, Placed3, place, spilled2, spilled3};
+use super::hot::{
+    Based1, Based2, Based3, Hot2, Hot3, Placed1, Placed2, Placed3, place, place_base, spilled2,
+    spilled3,
+};
 use super::op::{Handler, SLOT_SP, SLOT_TRASH};
+use super::rows::row;
 use super::translate::{Block, Source, Then, in_range};
 use crate::flags::Kind;
+
+/// `RET`.
+const RET: u32 = 0xd65f_03c0;
+/// `MOV X29, SP`.
+const MOV_FP_SP: u32 = 0x9100_03fd;
 
 /// Slot of a source register; 31 is zero, which is its slot.
 #[inline(always)]
@@ -60,6 +70,24 @@ fn h3<T: Placed3>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(T::HANDLERS[place(r[0])][place(r[1])][place(r[2])], r, imm);
 }
 
+/// As [`h1`] with a base register.
+#[inline(always)]
+fn m1<T: Based1>(b: &mut Block, r: [u8; 4], imm: i32) {
+    b.op(T::BASED[place_base(r[0])], r, imm);
+}
+
+/// As [`h2`] with a base register last.
+#[inline(always)]
+fn m2<T: Based2>(b: &mut Block, r: [u8; 4], imm: i32) {
+    b.op(T::BASED[place(r[0])][place_base(r[1])], r, imm);
+}
+
+/// As [`h3`] with a base register last.
+#[inline(always)]
+fn m3<T: Based3>(b: &mut Block, r: [u8; 4], imm: i32) {
+    b.op(T::BASED[place(r[0])][place(r[1])][place_base(r[2])], r, imm);
+}
+
 #[inline(always)]
 fn s2<T: Hot2>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(spilled2::<T>, r, imm);
@@ -93,6 +121,11 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             if !in_range(target) {
                 b.generic(id);
                 return Then::End;
+            }
+            if source.follows(b, target) {
+                // Go on with the code there.
+                b.pc = target.wrapping_sub(4);
+                return Then::Continue;
             }
             b.branch(control::jump, [0; 4], target);
             return Then::End;
@@ -477,18 +510,25 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         OpId::LdpImm | OpId::Ldnp => {
             let i = a64::LdpImm::from_word(word);
             let r = [dst(i.rt), dst(i.rt2), sp(i.rn), 0];
-            sized!(i.sf, h3::<Ldp, OFFSET>(b, r, pair_offset(i.imm7, i.sf)));
+            sized!(i.sf, m3::<Ldp, OFFSET>(b, r, pair_offset(i.imm7, i.sf)));
         }
         OpId::StpImm | OpId::Stnp => {
             let i = a64::StpImm::from_word(word);
             let r = [src(i.rt), src(i.rt2), sp(i.rn), 0];
-            sized!(i.sf, h3::<Stp, OFFSET>(b, r, pair_offset(i.imm7, i.sf)));
+            sized!(i.sf, m3::<Stp, OFFSET>(b, r, pair_offset(i.imm7, i.sf)));
         }
         OpId::LdpPost => {
             let i = a64::LdpPost::from_word(word);
             let r = [dst(i.rt), dst(i.rt2), sp(i.rn), 0];
+            if (i.sf, i.rt, i.rt2, i.rn) == (true, 29, 30, 31)
+                && matches!(source.next(b), Some((_, RET)))
+            {
+                // The pair only; the RET keeps its own op.
+                b.op(frame::epilogue, r, pair_offset(i.imm7, true));
+                return Then::Continue;
+            }
             if i.sf {
-                h3::<Ldp<true, POST>>(b, r, pair_offset(i.imm7, true));
+                m3::<Ldp<true, POST>>(b, r, pair_offset(i.imm7, true));
             } else {
                 s3::<Ldp<false, POST>>(b, r, pair_offset(i.imm7, false));
             }
@@ -496,8 +536,15 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         OpId::StpPre => {
             let i = a64::StpPre::from_word(word);
             let r = [src(i.rt), src(i.rt2), sp(i.rn), 0];
+            if (i.sf, i.rt, i.rt2, i.rn) == (true, 29, 30, 31)
+                && matches!(source.next(b), Some((_, MOV_FP_SP)))
+            {
+                // The store only; the move keeps its own op.
+                b.op(frame::prologue, r, pair_offset(i.imm7, true));
+                return Then::Continue;
+            }
             if i.sf {
-                h3::<Stp<true, PRE>>(b, r, pair_offset(i.imm7, true));
+                m3::<Stp<true, PRE>>(b, r, pair_offset(i.imm7, true));
             } else {
                 s3::<Stp<false, PRE>>(b, r, pair_offset(i.imm7, false));
             }
@@ -545,7 +592,9 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             }
             None => {
                 b.generic(id);
-                b.flags = KIND_UNKNOWN;
+                if !row(id).is_some_and(|row| row.vector) {
+                    b.flags = KIND_UNKNOWN;
+                }
             }
         },
     }
@@ -833,6 +882,10 @@ fn select(b: &mut Block, id: OpId) {
     let i = a64::Csel::from_word(b.word);
     let r = [dst(i.rd), src(i.rn), src(i.rm), 0];
     if i.rn == 31 && i.rm == 31 && i.cond < 14 && matches!(id, OpId::Csinc | OpId::Csinv) {
+        if id == OpId::Csinc && b.flags == Kind::Sub as u8 {
+            b.op(SET_SUB[usize::from(i.cond ^ 1)][place(r[0])], r, 0);
+            return;
+        }
         evaluate(b, i.cond ^ 1);
         if id == OpId::Csinc {
             h1::<Set<true, false>>(b, r, 0);
@@ -845,7 +898,7 @@ fn select(b: &mut Block, id: OpId) {
     match id {
         OpId::Csel => sized!(i.sf, h3::<Select, 0>(b, r, 0)),
         OpId::Csinc => sized!(i.sf, h3::<Select, 1>(b, r, 0)),
-        OpId::Csinv => sized!(i.sf, s3::<Select, 2>(b, r, 0)),
+        OpId::Csinv => sized!(i.sf, h3::<Select, 2>(b, r, 0)),
         _ => sized!(i.sf, s3::<Select, 3>(b, r, 0)),
     }
 }
@@ -859,18 +912,18 @@ fn single<const MODE: u8>(b: &mut Block, load: bool, size: u8, rt: u8, rn: u8, o
     if load {
         let r = [dst(rt), sp(rn), 0, 0];
         match size {
-            0 => h2::<Ldr<0, MODE>>(b, r, offset),
-            1 => h2::<Ldr<1, MODE>>(b, r, offset),
-            2 => h2::<Ldr<2, MODE>>(b, r, offset),
-            _ => h2::<Ldr<3, MODE>>(b, r, offset),
+            0 => m2::<Ldr<0, MODE>>(b, r, offset),
+            1 => m2::<Ldr<1, MODE>>(b, r, offset),
+            2 => m2::<Ldr<2, MODE>>(b, r, offset),
+            _ => m2::<Ldr<3, MODE>>(b, r, offset),
         }
     } else {
         let r = [src(rt), sp(rn), 0, 0];
         match size {
-            0 => h2::<Str<0, MODE>>(b, r, offset),
-            1 => h2::<Str<1, MODE>>(b, r, offset),
-            2 => h2::<Str<2, MODE>>(b, r, offset),
-            _ => h2::<Str<3, MODE>>(b, r, offset),
+            0 => m2::<Str<0, MODE>>(b, r, offset),
+            1 => m2::<Str<1, MODE>>(b, r, offset),
+            2 => m2::<Str<2, MODE>>(b, r, offset),
+            _ => m2::<Str<3, MODE>>(b, r, offset),
         }
     }
 }
@@ -878,11 +931,11 @@ fn single<const MODE: u8>(b: &mut Block, load: bool, size: u8, rt: u8, rn: u8, o
 fn signed(b: &mut Block, size: u8, to32: bool, rt: u8, rn: u8, offset: i32) {
     let r = [dst(rt), sp(rn), 0, 0];
     match (size, to32) {
-        (0, false) => h2::<Ldrs<0, false, OFFSET>>(b, r, offset),
-        (0, true) => h2::<Ldrs<0, true, OFFSET>>(b, r, offset),
-        (1, false) => h2::<Ldrs<1, false, OFFSET>>(b, r, offset),
-        (1, true) => h2::<Ldrs<1, true, OFFSET>>(b, r, offset),
-        _ => h2::<Ldrs<2, false, OFFSET>>(b, r, offset),
+        (0, false) => m2::<Ldrs<0, false, OFFSET>>(b, r, offset),
+        (0, true) => m2::<Ldrs<0, true, OFFSET>>(b, r, offset),
+        (1, false) => m2::<Ldrs<1, false, OFFSET>>(b, r, offset),
+        (1, true) => m2::<Ldrs<1, true, OFFSET>>(b, r, offset),
+        _ => m2::<Ldrs<2, false, OFFSET>>(b, r, offset),
     }
 }
 
@@ -953,16 +1006,16 @@ fn register_store(b: &mut Block) {
 fn vector<const MODE: u8>(b: &mut Block, load: bool, size: u8, rt: u8, rn: u8, offset: i32) {
     let r = [sp(rn), 0, 0, rt];
     match (load, size) {
-        (true, 0) => h1::<LdrVec<0, MODE>>(b, r, offset),
-        (true, 1) => h1::<LdrVec<1, MODE>>(b, r, offset),
-        (true, 2) => h1::<LdrVec<2, MODE>>(b, r, offset),
-        (true, 3) => h1::<LdrVec<3, MODE>>(b, r, offset),
-        (true, _) => h1::<LdrVec<4, MODE>>(b, r, offset),
-        (false, 0) => h1::<StrVec<0, MODE>>(b, r, offset),
-        (false, 1) => h1::<StrVec<1, MODE>>(b, r, offset),
-        (false, 2) => h1::<StrVec<2, MODE>>(b, r, offset),
-        (false, 3) => h1::<StrVec<3, MODE>>(b, r, offset),
-        (false, _) => h1::<StrVec<4, MODE>>(b, r, offset),
+        (true, 0) => m1::<LdrVec<0, MODE>>(b, r, offset),
+        (true, 1) => m1::<LdrVec<1, MODE>>(b, r, offset),
+        (true, 2) => m1::<LdrVec<2, MODE>>(b, r, offset),
+        (true, 3) => m1::<LdrVec<3, MODE>>(b, r, offset),
+        (true, _) => m1::<LdrVec<4, MODE>>(b, r, offset),
+        (false, 0) => m1::<StrVec<0, MODE>>(b, r, offset),
+        (false, 1) => m1::<StrVec<1, MODE>>(b, r, offset),
+        (false, 2) => m1::<StrVec<2, MODE>>(b, r, offset),
+        (false, 3) => m1::<StrVec<3, MODE>>(b, r, offset),
+        (false, _) => m1::<StrVec<4, MODE>>(b, r, offset),
     }
 }
 
@@ -971,12 +1024,12 @@ fn vector_pair<const MODE: u8>(b: &mut Block, load: bool) {
     let r = [sp(i.rn), 0, i.rt2, i.rt];
     let offset = i.imm7 << (i.opc + 2);
     match (load, i.opc) {
-        (true, 0) => h1::<LdpVec<0, MODE>>(b, r, offset),
-        (true, 1) => h1::<LdpVec<1, MODE>>(b, r, offset),
-        (true, _) => h1::<LdpVec<2, MODE>>(b, r, offset),
-        (false, 0) => h1::<StpVec<0, MODE>>(b, r, offset),
-        (false, 1) => h1::<StpVec<1, MODE>>(b, r, offset),
-        (false, _) => h1::<StpVec<2, MODE>>(b, r, offset),
+        (true, 0) => m1::<LdpVec<0, MODE>>(b, r, offset),
+        (true, 1) => m1::<LdpVec<1, MODE>>(b, r, offset),
+        (true, _) => m1::<LdpVec<2, MODE>>(b, r, offset),
+        (false, 0) => m1::<StpVec<0, MODE>>(b, r, offset),
+        (false, 1) => m1::<StpVec<1, MODE>>(b, r, offset),
+        (false, _) => m1::<StpVec<2, MODE>>(b, r, offset),
     }
 }
 

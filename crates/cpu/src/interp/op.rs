@@ -10,6 +10,8 @@ pub(crate) type Handler =
 
 /// Number of guest registers in handler arguments.
 pub(crate) const PINNED: u8 = 4;
+/// Placement of the stack pointer where it has handlers of its own; 4 is "in memory".
+pub(crate) const PLACE_SP: u8 = 5;
 /// Register slot that always reads zero: XZR as a source.
 pub(crate) const SLOT_ZERO: u8 = 31;
 /// Register slot of the stack pointer.

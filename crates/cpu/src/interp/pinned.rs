@@ -1,8 +1,10 @@
 //! The context of fast handlers: X0 to X3 in handler arguments, the rest in memory, guest memory
 //! through the TLB only.
 
+use tuxlet_mem::{TLB_ENTRIES, TlbEntry};
+
 use super::cpu::Cpu;
-use super::op::{PINNED, SLOTS};
+use super::op::{PINNED, PLACE_SP, SLOT_SP, SLOTS};
 use crate::cx::{Cx, Exception, Monitor, Scalar, Step, Trap};
 use crate::flags::{Flags, Kind, place};
 
@@ -19,7 +21,8 @@ pub(crate) struct Fast<const PINS: bool> {
 /// Registers of a handler with X0 to X3 in its arguments.
 pub(crate) type Pinned = Fast<true>;
 
-/// The slot an operand is in, given its placement: 0 to 3 for a pinned register, 4 for memory.
+/// The slot an operand is in, given its placement: 0 to 3 for a pinned register, 4 for memory,
+/// [`PLACE_SP`].
 ///
 /// # Safety
 /// The op must have been emitted for this placement.
@@ -27,6 +30,8 @@ pub(crate) type Pinned = Fast<true>;
 pub(crate) unsafe fn slot<const PLACE: u8>(r: u8) -> u8 {
     if PLACE < PINNED {
         PLACE
+    } else if PLACE == PLACE_SP {
+        SLOT_SP
     } else {
         // SAFETY: the caller's promise.
         unsafe { core::hint::assert_unchecked(r >= PINNED && (r as usize) < SLOTS) };
@@ -105,18 +110,21 @@ impl<const PINS: bool> Fast<PINS> {
     #[inline(always)]
     fn host<const WRITE: bool>(&self, addr: u64, len: u64) -> Step<*mut u8> {
         // SAFETY: `cpu` is this thread's; the index is masked to the table.
-        let e = unsafe {
+        // The volatile read keeps LLVM from sinking it behind the comparison, where the address
+        // would have to be computed again.
+        let (page, host) = unsafe {
             let tlb = &raw const (*self.cpu).tlb;
             let table = if WRITE {
                 &raw const (*tlb).write
             } else {
                 &raw const (*tlb).read
             };
-            &*table.cast::<tuxlet_mem::TlbEntry>().add(tlb_index(addr))
+            let e = table.cast::<TlbEntry>().add(tlb_index(addr));
+            ((*e).page, (&raw const (*e).host).read_volatile())
         };
-        let offset = addr.wrapping_sub(e.page);
+        let offset = addr.wrapping_sub(page);
         if offset <= 4096 - len {
-            Ok(e.host.wrapping_add(offset) as *mut u8)
+            Ok(host.wrapping_add(offset) as *mut u8)
         } else {
             Err(Trap)
         }
@@ -126,7 +134,7 @@ impl<const PINS: bool> Fast<PINS> {
 /// Index of an address in either table of the TLB.
 #[inline(always)]
 pub(crate) fn tlb_index(addr: u64) -> usize {
-    (addr >> 12) as usize & (tuxlet_mem::TLB_ENTRIES - 1)
+    (addr >> 12) as usize & (TLB_ENTRIES - 1)
 }
 
 impl<const PINS: bool> Cx for Fast<PINS> {
@@ -287,6 +295,39 @@ impl<const PINS: bool> Cx for Fast<PINS> {
         unsafe {
             a.write(p);
             b.write(p.add(T::SIZE as usize));
+        }
+        Ok(())
+    }
+    #[inline(always)]
+    fn load_pair_to<T: Scalar>(
+        &mut self,
+        addr: u64,
+        before: impl FnOnce(&mut Self),
+        first: impl FnOnce(&mut Self, T),
+        second: impl FnOnce(&mut Self, T),
+    ) -> Step {
+        // Nothing can trap after the check, so that results need not be held in host registers.
+        let p = self.host::<false>(addr, 2 * T::SIZE)?;
+        before(self);
+        // SAFETY: the TLB vouches for both values, which are within one page.
+        unsafe {
+            first(self, T::read(p));
+            second(self, T::read(p.add(T::SIZE as usize)));
+        }
+        Ok(())
+    }
+    #[inline(always)]
+    fn store_pair_from<T: Scalar>(
+        &mut self,
+        addr: u64,
+        first: impl FnOnce(&Self) -> T,
+        second: impl FnOnce(&Self) -> T,
+    ) -> Step {
+        let p = self.host::<true>(addr, 2 * T::SIZE)?;
+        // SAFETY: the TLB vouches for both values, which are within one page.
+        unsafe {
+            first(self).write(p);
+            second(self).write(p.add(T::SIZE as usize));
         }
         Ok(())
     }

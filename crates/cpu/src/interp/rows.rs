@@ -2,9 +2,9 @@
 
 use tuxlet_a64::{self as a64, Insn, OpId};
 
-use super::control::{go, leave, slow_jump};
+use super::control::{go, leave, slow_entry, slow_jump};
 use super::cpu::{Cpu, NO_ADDR};
-use super::op::{Handler, Op};
+use super::op::{Handler, Op, next};
 use super::pinned::Pinned;
 use crate::cx::{Cx, Step};
 use crate::sem;
@@ -25,6 +25,8 @@ pub(crate) struct Row {
     /// Op handler; the op's immediate is the instruction word.
     pub(crate) handler: Handler,
     pub(crate) body: Body,
+    /// Touches neither general registers nor memory.
+    pub(crate) vector: bool,
 }
 
 // Out of line: what a large body keeps on the stack would stop the handler from ending in a jump.
@@ -65,6 +67,44 @@ unsafe extern "C" fn handler<R: Sem>(
     }
 }
 
+/// As [`handler`] for rows that leave general registers and memory alone: nothing is spilled.
+unsafe extern "C" fn vector_handler<R: Sem>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    // SAFETY: `ip` is the running op and `cpu` this thread's, to which no other reference exists.
+    unsafe {
+        if body::<R>(cpu, (*ip).imm as u32) {
+            let c = Pinned {
+                cpu,
+                p0,
+                p1,
+                p2,
+                p3,
+            };
+            next!(ip.add(1), c)
+        } else {
+            slow_entry(ip, cpu, p0, p1, p2, p3)
+        }
+    }
+}
+
+const fn row_of<R: Sem>() -> Row {
+    Row {
+        handler: if R::VECTOR_ONLY {
+            vector_handler::<R>
+        } else {
+            handler::<R>
+        },
+        body: body::<R>,
+        vector: R::VECTOR_ONLY,
+    }
+}
+
 macro_rules! rows {
     ($(($row:ident, $name:ident))*) => {
         $(
@@ -81,7 +121,7 @@ macro_rules! rows {
             let mut rows = [None; OpId::COUNT];
             $(
                 rows[OpId::$row as usize] =
-                    Some(Row { handler: handler::<a64::$row>, body: body::<a64::$row> });
+                    Some(row_of::<a64::$row>());
             )*
             rows
         };

@@ -151,6 +151,12 @@ impl Source<'_> {
         Some((a64::decode(word)?, word))
     }
 
+    /// Whether a block should go on with the code at `target` where it branches there: forward in
+    /// the page, while the block is short. Needs no kick check, because it goes forward.
+    pub(crate) fn follows(&self, block: &Block, target: u64) -> bool {
+        target > block.pc && target & !PAGE_MASK == self.base && block.ops.len() < FOLLOW_OPS
+    }
+
     /// Whether the code at `pc` surely sets all flags before it looks at any.
     pub(crate) fn flags_dead(&self, pc: u64) -> bool {
         let mut pc = pc;
@@ -167,6 +173,9 @@ impl Source<'_> {
         false
     }
 }
+
+/// Blocks longer than this end at an unconditional branch.
+const FOLLOW_OPS: usize = 48;
 
 /// How far [`Source::flags_dead`] looks.
 const LOOK_AHEAD: usize = 8;

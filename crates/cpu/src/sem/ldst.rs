@@ -301,11 +301,10 @@ pub(crate) fn stp_pair<C: Cx>(
     mode: Mode,
 ) -> Step {
     let (addr, base) = indexed(c, rn, offset, mode);
-    let (a, b) = (c.x(rt), c.x(rt2));
     if sf {
-        c.store_pair::<u64>(addr, a, b)?;
+        c.store_pair_from::<u64>(addr, |c| c.x(rt), |c| c.x(rt2))?;
     } else {
-        c.store_pair::<u32>(addr, a as u32, b as u32)?;
+        c.store_pair_from::<u32>(addr, |c| c.w(rt), |c| c.w(rt2))?;
     }
     write_back(c, rn, base, mode);
     Ok(())
@@ -322,16 +321,12 @@ pub(crate) fn ldp_pair<C: Cx>(
     mode: Mode,
 ) -> Step {
     let (addr, base) = indexed(c, rn, offset, mode);
-    let (a, b) = if sf {
-        c.load_pair::<u64>(addr)?
+    let before = |c: &mut C| write_back(c, rn, base, mode);
+    if sf {
+        c.load_pair_to::<u64>(addr, before, |c, a| c.set_x(rt, a), |c, b| c.set_x(rt2, b))
     } else {
-        let (a, b) = c.load_pair::<u32>(addr)?;
-        (a.into(), b.into())
-    };
-    write_back(c, rn, base, mode);
-    c.set_x(rt, a);
-    c.set_x(rt2, b);
-    Ok(())
+        c.load_pair_to::<u32>(addr, before, |c, a| c.set_w(rt, a), |c, b| c.set_w(rt2, b))
+    }
 }
 
 /// Loads two sign-extended words.
@@ -398,15 +393,14 @@ pub(crate) fn stp_vec<C: Cx>(
     mode: Mode,
 ) -> Step {
     #[inline(always)]
-    fn store<T: Scalar, C: Cx>(c: &mut C, addr: u64, a: u128, b: u128) -> Step {
-        c.store_pair::<T>(addr, T::from_u128(a), T::from_u128(b))
+    fn store<T: Scalar, C: Cx>(c: &mut C, addr: u64, rt: u8, rt2: u8) -> Step {
+        c.store_pair_from::<T>(addr, |c| T::from_u128(c.v(rt)), |c| T::from_u128(c.v(rt2)))
     }
     let (addr, base) = indexed(c, rn, offset, mode);
-    let (a, b) = (c.v(rt), c.v(rt2));
     match opc {
-        0 => store::<u32, C>(c, addr, a, b)?,
-        1 => store::<u64, C>(c, addr, a, b)?,
-        _ => store::<u128, C>(c, addr, a, b)?,
+        0 => store::<u32, C>(c, addr, rt, rt2)?,
+        1 => store::<u64, C>(c, addr, rt, rt2)?,
+        _ => store::<u128, C>(c, addr, rt, rt2)?,
     }
     write_back(c, rn, base, mode);
     Ok(())
@@ -423,20 +417,26 @@ pub(crate) fn ldp_vec<C: Cx>(
     mode: Mode,
 ) -> Step {
     #[inline(always)]
-    fn load<T: Scalar, C: Cx>(c: &mut C, addr: u64) -> Step<(u128, u128)> {
-        let (a, b) = c.load_pair::<T>(addr)?;
-        Ok((a.to_u128(), b.to_u128()))
+    fn load<T: Scalar, C: Cx>(
+        c: &mut C,
+        addr: u64,
+        before: impl FnOnce(&mut C),
+        (rt, rt2): (u8, u8),
+    ) -> Step {
+        c.load_pair_to::<T>(
+            addr,
+            before,
+            |c, a| c.set_v(rt, a.to_u128()),
+            |c, b| c.set_v(rt2, b.to_u128()),
+        )
     }
     let (addr, base) = indexed(c, rn, offset, mode);
-    let (a, b) = match opc {
-        0 => load::<u32, C>(c, addr)?,
-        1 => load::<u64, C>(c, addr)?,
-        _ => load::<u128, C>(c, addr)?,
-    };
-    write_back(c, rn, base, mode);
-    c.set_v(rt, a);
-    c.set_v(rt2, b);
-    Ok(())
+    let before = |c: &mut C| write_back(c, rn, base, mode);
+    match opc {
+        0 => load::<u32, C>(c, addr, before, (rt, rt2)),
+        1 => load::<u64, C>(c, addr, before, (rt, rt2)),
+        _ => load::<u128, C>(c, addr, before, (rt, rt2)),
+    }
 }
 
 macro_rules! pair_vec {

@@ -6,13 +6,14 @@
 
 pub(crate) mod alu;
 pub(crate) mod branch;
+pub(crate) mod frame;
 pub(crate) mod memory;
 pub(crate) mod select;
 pub(crate) mod vector;
 
 use super::control::slow_entry;
 use super::cpu::Cpu;
-use super::op::{Handler, Op, PINNED, next};
+use super::op::{Handler, Op, PINNED, PLACE_SP, SLOT_SP, next};
 use super::pinned::{Fast, Pinned, slot};
 use crate::cx::{Cx, Step, Trap};
 
@@ -294,6 +295,98 @@ pub(crate) trait Placed3: Hot3 + Sized {
     const HANDLERS: &'static [[[Handler; 5]; 5]; 5] = &table3!(Self);
 }
 impl<T: Hot3> Placed3 for T {}
+
+macro_rules! table1sp {
+    ($t:ty) => {
+        [
+            hot1::<$t, 0>,
+            hot1::<$t, 1>,
+            hot1::<$t, 2>,
+            hot1::<$t, 3>,
+            hot1::<$t, 4>,
+            hot1::<$t, 5>,
+        ]
+    };
+}
+macro_rules! table2sp {
+    ($t:ty) => {
+        [
+            table2sp!($t, 0),
+            table2sp!($t, 1),
+            table2sp!($t, 2),
+            table2sp!($t, 3),
+            table2sp!($t, 4),
+        ]
+    };
+    ($t:ty, $a:tt) => {
+        [
+            hot2::<$t, $a, 0>,
+            hot2::<$t, $a, 1>,
+            hot2::<$t, $a, 2>,
+            hot2::<$t, $a, 3>,
+            hot2::<$t, $a, 4>,
+            hot2::<$t, $a, 5>,
+        ]
+    };
+}
+macro_rules! table3sp {
+    ($t:ty) => {
+        [
+            table3sp!($t, 0),
+            table3sp!($t, 1),
+            table3sp!($t, 2),
+            table3sp!($t, 3),
+            table3sp!($t, 4),
+        ]
+    };
+    ($t:ty, $a:tt) => {
+        [
+            table3sp!($t, $a, 0),
+            table3sp!($t, $a, 1),
+            table3sp!($t, $a, 2),
+            table3sp!($t, $a, 3),
+            table3sp!($t, $a, 4),
+        ]
+    };
+    ($t:ty, $a:tt, $b:tt) => {
+        [
+            hot3::<$t, $a, $b, 0>,
+            hot3::<$t, $a, $b, 1>,
+            hot3::<$t, $a, $b, 2>,
+            hot3::<$t, $a, $b, 3>,
+            hot3::<$t, $a, $b, 4>,
+            hot3::<$t, $a, $b, 5>,
+        ]
+    };
+}
+
+/// Handlers of a form whose operand is a base register, often SP.
+pub(crate) trait Based1: Hot1 + Sized {
+    const BASED: &'static [Handler; 6] = &table1sp!(Self);
+}
+impl<T: Hot1> Based1 for T {}
+
+/// Handlers of a form whose last operand is a base register, often SP.
+pub(crate) trait Based2: Hot2 + Sized {
+    const BASED: &'static [[Handler; 6]; 5] = &table2sp!(Self);
+}
+impl<T: Hot2> Based2 for T {}
+
+/// Handlers of a form whose last operand is a base register, often SP.
+pub(crate) trait Based3: Hot3 + Sized {
+    const BASED: &'static [[[Handler; 6]; 5]; 5] = &table3sp!(Self);
+}
+impl<T: Hot3> Based3 for T {}
+
+/// Placement of a base register's slot.
+#[inline(always)]
+pub(crate) fn place_base(slot: u8) -> usize {
+    if slot == SLOT_SP {
+        usize::from(PLACE_SP)
+    } else {
+        place(slot)
+    }
+}
 
 /// Placement of a slot.
 #[inline(always)]

@@ -5,7 +5,7 @@ use crate::cx::{Cx, Step};
 use crate::flags::{Kind, holds};
 use crate::interp::cpu::Cpu;
 use crate::interp::op::{Handler, Op, next};
-use crate::interp::pinned::Pinned;
+use crate::interp::pinned::{Pinned, slot};
 
 /// What is known at translation time of the flags' kind.
 pub(crate) const KIND_UNKNOWN: u8 = 4;
@@ -101,6 +101,45 @@ forms! { Hot1(n)
         Ok(())
     };
 }
+
+/// CSET after a comparison.
+unsafe extern "C" fn set_sub<const COND: u8, const D: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let v = test::<COND, 1>(&c);
+        c.set(slot::<D>((*ip).r[0]), u64::from(v));
+        next!(ip.add(1), c)
+    }
+}
+
+macro_rules! sets {
+    ($($cond:literal)*) => {
+        [$([
+            set_sub::<$cond, 0>,
+            set_sub::<$cond, 1>,
+            set_sub::<$cond, 2>,
+            set_sub::<$cond, 3>,
+            set_sub::<$cond, 4>,
+        ]),*]
+    };
+}
+
+/// Handlers of CSET where the flags are those of a subtraction, by condition and placement.
+pub(crate) static SET_SUB: [[Handler; 5]; 14] = sets!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 
 macro_rules! conditions {
     ($($cond:literal)*) => {

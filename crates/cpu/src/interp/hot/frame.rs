@@ -1,0 +1,72 @@
+//! The first and last two instructions of almost every function, as one op each.
+//!
+//! Only the first op of a pair is replaced; the second keeps its own, so that the slow path and
+//! kicks need no special case.
+
+use crate::cx::{Step, Trap};
+use crate::interp::control::{go_to, is_kicked, slow_entry};
+use crate::interp::cpu::Cpu;
+use crate::interp::op::{Op, SLOT_SP, next};
+use crate::interp::pinned::Pinned;
+use crate::sem::ldst::{self, Mode};
+
+/// `STP X29, X30, [SP, #imm]!` and then `MOV X29, SP`.
+pub(crate) unsafe extern "C" fn prologue(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op and `cpu` this thread's.
+    unsafe {
+        let offset = i64::from((*ip).imm);
+        let step: Step = ldst::stp_pair(&mut c, true, (29, 30), SLOT_SP, offset, Mode::Pre);
+        match step {
+            Ok(()) => {
+                c.set(29, c.get(SLOT_SP));
+                next!(ip.add(2), c)
+            }
+            Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
+        }
+    }
+}
+
+/// `LDP X29, X30, [SP], #imm` and then `RET`.
+pub(crate) unsafe extern "C" fn epilogue(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned {
+        cpu,
+        p0,
+        p1,
+        p2,
+        p3,
+    };
+    // SAFETY: `ip` is the running op and `cpu` this thread's.
+    unsafe {
+        let offset = i64::from((*ip).imm);
+        let step: Step = ldst::ldp_pair(&mut c, true, (29, 30), SLOT_SP, offset, Mode::Post);
+        match step {
+            Ok(()) if is_kicked(cpu) => next!(ip.add(1), c),
+            Ok(()) => {
+                let target = c.get(30);
+                go_to(ip, c, target)
+            }
+            Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
+        }
+    }
+}
