@@ -4,6 +4,7 @@ use crate::{
     clock::Clock,
     config::{Config, EventSink},
     futex::FutexTable,
+    ipc::Ipc,
     memfd::MemFdMount,
     signal::TaskSignals,
     special::DeviceTable,
@@ -75,6 +76,8 @@ pub struct Kernel {
     pub devices: DeviceTable,
     /// Makes file systems for mount(2).
     file_systems: OnceLock<Arc<dyn FileSystemFactory>>,
+    /// System V IPC.
+    pub ipc: Ipc,
     /// Deadlines.
     pub timers: TimerQueue,
     /// Who waits for whose file locks.
@@ -152,6 +155,7 @@ impl Kernel {
             mounts,
             uts: RwLock::new(uts),
             file_systems: OnceLock::new(),
+            ipc: Ipc::default(),
             timers: TimerQueue::default(),
             lock_graph: LockGraph::default(),
             memfds: MemFdMount::default(),

@@ -20,6 +20,7 @@ pub mod fd;
 pub mod futex;
 pub mod host_stream;
 pub mod inotify;
+pub mod ipc;
 pub mod kernel;
 pub mod memfd;
 pub mod pidfd;

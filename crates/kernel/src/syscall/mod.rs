@@ -9,6 +9,7 @@ mod futex;
 mod ids;
 mod inotify;
 mod ioctl;
+mod ipc;
 mod limits;
 mod memory;
 mod misc;

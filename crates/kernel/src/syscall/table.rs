@@ -2,9 +2,9 @@
 //! `docs/generated/SYSCALLS.md` derive from it.
 
 use super::{
-    arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, limits, memory, misc,
-    mount, open, pidfd, pipe, poll, prctl, process, rw, sched, signal, socket, sockmsg, splice,
-    stat, system, time, timer, wait, xattr,
+    arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, ipc, limits, memory,
+    misc, mount, open, pidfd, pipe, poll, prctl, process, rw, sched, signal, socket, sockmsg,
+    splice, stat, system, time, timer, wait, xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -334,4 +334,16 @@ syscalls! {
     ACCT => system::sys_acct, Partial "no accounting: ENOSYS";
     NAME_TO_HANDLE_AT => system::sys_name_to_handle_at, Partial "no file handles: EOPNOTSUPP";
     OPEN_BY_HANDLE_AT => system::sys_open_by_handle_at, Partial "no file handles: EOPNOTSUPP";
+    SHMGET => ipc::sys_shmget, Partial "no huge pages";
+    SHMAT => ipc::sys_shmat, Full;
+    SHMDT => ipc::sys_shmdt, Full;
+    SHMCTL => ipc::sys_shmctl, Partial "no IPC_INFO, SHM_INFO";
+    SEMGET => ipc::sys_semget, Full;
+    SEMOP => ipc::sys_semop, Full;
+    SEMTIMEDOP => ipc::sys_semtimedop, Full;
+    SEMCTL => ipc::sys_semctl, Partial "no IPC_INFO, SEM_INFO";
+    MSGGET => ipc::sys_msgget, Full;
+    MSGSND => ipc::sys_msgsnd, Full;
+    MSGRCV => ipc::sys_msgrcv, Full;
+    MSGCTL => ipc::sys_msgctl, Partial "no IPC_INFO, MSG_INFO";
 }

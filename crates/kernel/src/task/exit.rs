@@ -153,6 +153,7 @@ impl Kernel {
         }
         self.tell_parent_of_death(group, parent_group.as_ref(), exit_signal, status);
         group.timers.clear();
+        self.ipc.process_died(tgid);
         group.thread_exit.wake_all(!0);
         self.events.process_exited(tgid, status);
         self.exit_notify.wake_all(!0);
