@@ -116,6 +116,9 @@ impl Monitor {
 /// * a store made of several accesses starts with [`Cx::probe_write`] over all of them;
 /// * register number 31 means zero for `x`/`w` and the stack pointer for `xsp`.
 pub(crate) trait Cx {
+    /// Rare cases trap, to be done again in a context where they need not be fast.
+    const FAST: bool = false;
+
     /// Reads X`r`; 31 reads zero.
     fn x(&self, r: u8) -> u64;
     /// Writes X`r`; 31 discards.

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::arch::x86_64::__m128i;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::Host;
 use crate::softfloat::{DZC, IOC, IXC, OFC, UFC};
@@ -21,9 +22,13 @@ fn mxcsr() -> u32 {
     v
 }
 
-/// Clears the host's sticky flags.
+/// Clears the host's sticky flags. To be called before the first operation.
 #[inline]
 pub(crate) fn clear() {
+    HAS_FMA.store(
+        std::arch::is_x86_feature_detected!("fma"),
+        Ordering::Relaxed,
+    );
     let v = mxcsr();
     if v & STICKY != 0 {
         let v = v & !STICKY;
@@ -46,10 +51,13 @@ pub(crate) fn raised() -> u32 {
     flags
 }
 
+/// Detected by [`clear`]: the standard library's own test may make a call.
+static HAS_FMA: AtomicBool = AtomicBool::new(false);
+
 /// Whether the host has fused multiply-add.
 #[inline(always)]
 pub(crate) fn has_fma() -> bool {
-    std::arch::is_x86_feature_detected!("fma")
+    HAS_FMA.load(Ordering::Relaxed)
 }
 
 macro_rules! host {

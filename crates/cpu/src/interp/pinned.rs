@@ -138,6 +138,8 @@ pub(crate) fn tlb_index(addr: u64) -> usize {
 }
 
 impl<const PINS: bool> Cx for Fast<PINS> {
+    const FAST: bool = true;
+
     #[inline(always)]
     fn x(&self, r: u8) -> u64 {
         self.get(r)

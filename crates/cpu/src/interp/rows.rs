@@ -29,9 +29,11 @@ pub(crate) struct Row {
     pub(crate) vector: bool,
 }
 
-// Out of line: what a large body keeps on the stack would stop the handler from ending in a jump.
+/// Executes an instruction word of row `R`; see [`Body`].
+///
+/// Out of line: what a large body keeps on the stack would stop the handler from ending in a jump.
 #[inline(never)]
-unsafe extern "C" fn body<R: Sem>(cpu: *mut Cpu, word: u32) -> bool {
+pub(crate) unsafe extern "C" fn body<R: Sem>(cpu: *mut Cpu, word: u32) -> bool {
     // SAFETY: called with this thread's `Cpu`, to which no other reference exists.
     let cpu = unsafe { &mut *cpu };
     R::from_word(word).run(cpu).is_ok()

@@ -4,8 +4,8 @@ use tuxlet_a64 as a64;
 use tuxlet_a64::imm::{fp_imm16, fp_imm32, fp_imm64};
 
 use super::fp_ops::{
-    Flagged, Real, compare, from_int, round_int, round_int_sized, shorten, soft_convert, soft2,
-    to_int, widen,
+    Flagged, Real, compare, control, from_int, raise, round_int, round_int_sized, shorten,
+    soft_convert, soft2, to_int, widen,
 };
 use crate::cx::{Cx, Step};
 use crate::softfloat::{self as soft, Env, Format, Rounding};
@@ -38,21 +38,21 @@ pub(super) fn real<C: Cx, F: Format>(c: &C, r: u8) -> F {
 
 /// Writes a number to V`rd`, clearing the rest, and raises its flags.
 #[inline(always)]
-pub(super) fn finish<C: Cx, F: Format>(c: &mut C, rd: u8, (r, flags): Flagged<F>) {
-    if flags != 0 {
-        c.raise(flags);
-    }
+pub(super) fn finish<C: Cx, F: Format>(c: &mut C, rd: u8, (r, flags): Flagged<F>) -> Step {
+    raise(c, flags)?;
     c.set_v(rd, u128::from(r.bits()));
+    Ok(())
 }
 
 // One source: expressions of the operand and FPCR.
 macro_rules! one_source {
     ($($name:ident $row:ident: |$a:ident, $fpcr:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             with_format!(i.ftype, F => {
                 let $a: F = real(c, i.rn);
-                finish(c, i.rd, $e);
+                finish(c, i.rd, $e)?;
             });
             Ok(())
         }
@@ -74,14 +74,15 @@ one_source! {
 
 macro_rules! round_to_size {
     ($($name:ident $row:ident: $mode:expr, $size:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let fpcr = c.fpcr();
+            let fpcr = control(c);
             if i.sz {
                 let r = round_int_sized(c.d(i.rn), $mode, $size, fpcr);
-                finish(c, i.rd, r);
+                finish(c, i.rd, r)?;
             } else {
                 let r = round_int_sized(c.s(i.rn), $mode, $size, fpcr);
-                finish(c, i.rd, r);
+                finish(c, i.rd, r)?;
             }
             Ok(())
         }
@@ -94,8 +95,9 @@ round_to_size! {
     frint64x_scalar Frint64xScalar: None, 64;
 }
 
+#[inline(always)]
 pub(crate) fn fcvt<C: Cx>(c: &mut C, i: a64::Fcvt) -> Step {
-    let fpcr = c.fpcr();
+    let fpcr = control(c);
     let a = c.d(i.rn);
     let r = match (i.ftype, i.to) {
         (0, 1) => widen(a as u32, fpcr),
@@ -105,7 +107,7 @@ pub(crate) fn fcvt<C: Cx>(c: &mut C, i: a64::Fcvt) -> Step {
         (_, 0) => extend(soft_convert::<u16, u32>(a as u16, fpcr)),
         (_, _) => soft_convert::<u16, u64>(a as u16, fpcr),
     };
-    finish(c, i.rd, r);
+    finish(c, i.rd, r)?;
     Ok(())
 }
 
@@ -113,21 +115,23 @@ fn extend<F: Format>((r, flags): Flagged<F>) -> Flagged<u64> {
     (r.bits(), flags)
 }
 
+#[inline(always)]
 pub(crate) fn bfcvt<C: Cx>(c: &mut C, i: a64::Bfcvt) -> Step {
     let mut env = Env::new(c.fpcr());
     let r = soft::bf16_from_single(c.s(i.rn), &mut env);
-    finish(c, i.rd, (r, env.flags));
+    finish(c, i.rd, (r, env.flags))?;
     Ok(())
 }
 
 // Two sources.
 macro_rules! two_sources {
     ($($name:ident $row:ident: |$a:ident, $b:ident, $fpcr:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             with_format!(i.ftype, F => {
                 let ($a, $b): (F, F) = (real(c, i.rn), real(c, i.rm));
-                finish(c, i.rd, $e);
+                finish(c, i.rd, $e)?;
             });
             Ok(())
         }
@@ -151,11 +155,12 @@ two_sources! {
 // Three sources.
 macro_rules! three_sources {
     ($($name:ident $row:ident: |$a:ident, $n:ident, $m:ident, $fpcr:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             with_format!(i.ftype, F => {
                 let ($a, $n, $m): (F, F, F) = (real(c, i.ra), real(c, i.rn), real(c, i.rm));
-                finish(c, i.rd, $e);
+                finish(c, i.rd, $e)?;
             });
             Ok(())
         }
@@ -170,27 +175,28 @@ three_sources! {
 
 /// Sets the flags from a comparison.
 #[inline(always)]
-fn compare_to_flags<C: Cx, F: Format>(c: &mut C, a: F, b: F, signalling: bool) {
-    let (order, flags) = compare(a, b, signalling, c.fpcr());
-    if flags != 0 {
-        c.raise(flags);
-    }
+fn compare_to_flags<C: Cx, F: Format>(c: &mut C, a: F, b: F, signalling: bool) -> Step {
+    let (order, flags) = compare(a, b, signalling, control(c));
+    raise(c, flags)?;
     c.set_nzcv(order.nzcv() << 28);
+    Ok(())
 }
 
 macro_rules! compares {
     ($($name:ident $row:ident $zero_name:ident $zero_row:ident: $signalling:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             with_format!(i.ftype, F => {
                 let (a, b): (F, F) = (real(c, i.rn), real(c, i.rm));
-                compare_to_flags(c, a, b, $signalling);
+                compare_to_flags(c, a, b, $signalling)?;
             });
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $zero_name<C: Cx>(c: &mut C, i: a64::$zero_row) -> Step {
             with_format!(i.ftype, F => {
                 let a: F = real(c, i.rn);
-                compare_to_flags(c, a, 0, $signalling);
+                compare_to_flags(c, a, 0, $signalling)?;
             });
             Ok(())
         }
@@ -203,6 +209,7 @@ compares! {
 
 macro_rules! conditional_compares {
     ($($name:ident $row:ident: $signalling:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             if !c.cond(i.cond) {
                 c.set_nzcv(u32::from(i.nzcv) << 28);
@@ -210,7 +217,7 @@ macro_rules! conditional_compares {
             }
             with_format!(i.ftype, F => {
                 let (a, b): (F, F) = (real(c, i.rn), real(c, i.rm));
-                compare_to_flags(c, a, b, $signalling);
+                compare_to_flags(c, a, b, $signalling)?;
             });
             Ok(())
         }
@@ -221,15 +228,17 @@ conditional_compares! {
     fccmpe Fccmpe: true;
 }
 
+#[inline(always)]
 pub(crate) fn fcsel<C: Cx>(c: &mut C, i: a64::Fcsel) -> Step {
     let from = if c.cond(i.cond) { i.rn } else { i.rm };
     with_format!(i.ftype, F => {
         let r: F = real(c, from);
-        finish(c, i.rd, (r, 0));
+        finish(c, i.rd, (r, 0))?;
     });
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fmov_imm<C: Cx>(c: &mut C, i: a64::FmovImm) -> Step {
     let r = match i.ftype {
         0 => u64::from(fp_imm32(i.imm8)),
@@ -247,20 +256,22 @@ fn width(sf: bool) -> u32 {
 
 macro_rules! from_general {
     ($($name:ident $row:ident $fixed_name:ident $fixed_row:ident: $unsigned:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let (value, fpcr) = (c.x(i.rn), c.fpcr());
+            let (value, fpcr) = (c.x(i.rn), control(c));
             with_format!(i.ftype, F => {
                 let r = from_int::<F>(value, width(i.sf), 0, $unsigned, fpcr);
-                finish(c, i.rd, r);
+                finish(c, i.rd, r)?;
             });
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $fixed_name<C: Cx>(c: &mut C, i: a64::$fixed_row) -> Step {
-            let (value, fpcr) = (c.x(i.rn), c.fpcr());
+            let (value, fpcr) = (c.x(i.rn), control(c));
             let fbits = 64 - u32::from(i.scale);
             with_format!(i.ftype, F => {
                 let r = from_int::<F>(value, width(i.sf), fbits, $unsigned, fpcr);
-                finish(c, i.rd, r);
+                finish(c, i.rd, r)?;
             });
             Ok(())
         }
@@ -273,15 +284,14 @@ from_general! {
 
 macro_rules! to_general {
     ($($name:ident $row:ident: $unsigned:literal $mode:ident |$i:ident| $fbits:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, $i: a64::$row) -> Step {
-            let fpcr = c.fpcr();
+            let fpcr = control(c);
             let (r, flags) = with_format!($i.ftype, F => {
                 let a: F = real(c, $i.rn);
                 to_int(a, width($i.sf), $fbits, $unsigned, Rounding::$mode, fpcr)
             });
-            if flags != 0 {
-                c.raise(flags);
-            }
+            raise(c, flags)?;
             c.set_x($i.rd, r);
             Ok(())
         }
@@ -302,6 +312,7 @@ to_general! {
     fcvtzu_gpr_fixed FcvtzuGprFixed: true Zero |i| 64 - u32::from(i.scale);
 }
 
+#[inline(always)]
 pub(crate) fn fjcvtzs<C: Cx>(c: &mut C, i: a64::Fjcvtzs) -> Step {
     let mut env = Env::new(c.fpcr());
     let (r, exact) = soft::fp_to_fixed_js(c.d(i.rn), &mut env);
@@ -311,6 +322,7 @@ pub(crate) fn fjcvtzs<C: Cx>(c: &mut C, i: a64::Fjcvtzs) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fmov_to_gpr<C: Cx>(c: &mut C, i: a64::FmovToGpr) -> Step {
     let r = match i.ftype {
         0 => u64::from(c.s(i.rn)),
@@ -321,6 +333,7 @@ pub(crate) fn fmov_to_gpr<C: Cx>(c: &mut C, i: a64::FmovToGpr) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fmov_from_gpr<C: Cx>(c: &mut C, i: a64::FmovFromGpr) -> Step {
     let x = c.x(i.rn);
     match i.ftype {
@@ -331,12 +344,14 @@ pub(crate) fn fmov_from_gpr<C: Cx>(c: &mut C, i: a64::FmovFromGpr) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fmov_top_to_gpr<C: Cx>(c: &mut C, i: a64::FmovTopToGpr) -> Step {
     let r = (c.v(i.rn) >> 64) as u64;
     c.set_x(i.rd, r);
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fmov_top_from_gpr<C: Cx>(c: &mut C, i: a64::FmovTopFromGpr) -> Step {
     let r = u128::from(c.d(i.rd)) | u128::from(c.x(i.rn)) << 64;
     c.set_v(i.rd, r);

@@ -4,45 +4,113 @@
 //! Operations take FPCR and give their result with the FPSR flags to raise; flags that the
 //! host raised stay in the host's status register until they are collected.
 
+use crate::cx::{Cx, Step, Trap};
 use crate::hostfp::{self, Host};
 use crate::lanes::{Lane, active, low, make, map1};
 use crate::softfloat::{self as soft, Env, FPCR_FZ, FPCR_FZ16, Format, Rounding};
 
-/// A result and the flags to raise.
+/// A result and the flags to raise, or [`RARE`] and no result.
 pub(super) type Flagged<T> = (T, u32);
+
+/// Among the flags: the operation was not done, because a fast context leaves it to software.
+pub(super) const RARE: u32 = 1 << 31;
+
+/// In the FPCR value that operations get: the context is a fast one. FPCR has no such bit.
+const FAST: u32 = 1;
+
+/// FPCR as operations want it.
+#[inline(always)]
+pub(super) fn control<C: Cx>(c: &C) -> u32 {
+    if C::FAST {
+        c.fpcr() | FAST
+    } else {
+        c.fpcr() & !FAST
+    }
+}
+
+/// Raises the flags of an operation.
+#[inline(always)]
+pub(super) fn raise<C: Cx>(c: &mut C, flags: u32) -> Step {
+    if flags != 0 {
+        if C::FAST && flags & RARE != 0 {
+            return Err(Trap);
+        }
+        c.raise(flags);
+    }
+    Ok(())
+}
 
 pub(super) type Soft1<F> = fn(F, &mut Env) -> F;
 pub(super) type Soft2<F> = fn(F, F, &mut Env) -> F;
 
 /// One operation in software.
+#[inline(always)]
+pub(super) fn soft1<F: Format>(f: Soft1<F>, a: F, fpcr: u32) -> Flagged<F> {
+    if fpcr & FAST != 0 {
+        return (F::from_bits(0), RARE);
+    }
+    soft1_cold(f, a, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-pub(super) fn soft1<F: Format>(f: Soft1<F>, a: F, fpcr: u32) -> Flagged<F> {
+fn soft1_cold<F: Format>(f: Soft1<F>, a: F, fpcr: u32) -> Flagged<F> {
     let mut env = Env::new(fpcr);
     let r = f(a, &mut env);
     (r, env.flags)
 }
 
 /// One operation in software.
+#[inline(always)]
+pub(super) fn soft2<F: Format>(f: Soft2<F>, a: F, b: F, fpcr: u32) -> Flagged<F> {
+    if fpcr & FAST != 0 {
+        return (F::from_bits(0), RARE);
+    }
+    soft2_cold(f, a, b, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-pub(super) fn soft2<F: Format>(f: Soft2<F>, a: F, b: F, fpcr: u32) -> Flagged<F> {
+fn soft2_cold<F: Format>(f: Soft2<F>, a: F, b: F, fpcr: u32) -> Flagged<F> {
     let mut env = Env::new(fpcr);
     let r = f(a, b, &mut env);
     (r, env.flags)
 }
 
+#[inline(always)]
+fn soft_mul_add<F: Format>(addend: F, a: F, b: F, fpcr: u32) -> Flagged<F> {
+    if fpcr & FAST != 0 {
+        return (F::from_bits(0), RARE);
+    }
+    soft_mul_add_cold(addend, a, b, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-fn soft_mul_add<F: Format>(addend: F, a: F, b: F, fpcr: u32) -> Flagged<F> {
+fn soft_mul_add_cold<F: Format>(addend: F, a: F, b: F, fpcr: u32) -> Flagged<F> {
     let mut env = Env::new(fpcr);
     let r = soft::mul_add(addend, a, b, &mut env);
     (r, env.flags)
 }
 
+#[inline(always)]
+fn soft_to_int<F: Format>(
+    a: F,
+    size: u32,
+    fbits: u32,
+    unsigned: bool,
+    mode: Rounding,
+    fpcr: u32,
+) -> Flagged<u64> {
+    if fpcr & FAST != 0 {
+        return (0, RARE);
+    }
+    soft_to_int_cold(a, size, fbits, unsigned, mode, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-fn soft_to_int<F: Format>(
+fn soft_to_int_cold<F: Format>(
     a: F,
     size: u32,
     fbits: u32,
@@ -55,9 +123,23 @@ fn soft_to_int<F: Format>(
     (r, env.flags)
 }
 
+#[inline(always)]
+fn soft_from_int<F: Format>(
+    value: u64,
+    size: u32,
+    fbits: u32,
+    unsigned: bool,
+    fpcr: u32,
+) -> Flagged<F> {
+    if fpcr & FAST != 0 {
+        return (F::from_bits(0), RARE);
+    }
+    soft_from_int_cold(value, size, fbits, unsigned, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-fn soft_from_int<F: Format>(
+fn soft_from_int_cold<F: Format>(
     value: u64,
     size: u32,
     fbits: u32,
@@ -69,32 +151,66 @@ fn soft_from_int<F: Format>(
     (r, env.flags)
 }
 
+#[inline(always)]
+fn soft_compare<F: Format>(a: F, b: F, signalling: bool, fpcr: u32) -> Flagged<soft::Ordering> {
+    if fpcr & FAST != 0 {
+        return (soft::Ordering::Unordered, RARE);
+    }
+    soft_compare_cold(a, b, signalling, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-fn soft_compare<F: Format>(a: F, b: F, signalling: bool, fpcr: u32) -> Flagged<soft::Ordering> {
+fn soft_compare_cold<F: Format>(
+    a: F,
+    b: F,
+    signalling: bool,
+    fpcr: u32,
+) -> Flagged<soft::Ordering> {
     let mut env = Env::new(fpcr);
     let r = soft::compare(a, b, signalling, &mut env);
     (r, env.flags)
 }
 
 /// FPRoundInt; `mode` none means FPCR's.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 pub(super) fn round_int<F: Format>(
     a: F,
     mode: Option<Rounding>,
     exact: bool,
     fpcr: u32,
 ) -> Flagged<F> {
+    if fpcr & FAST != 0 {
+        return (F::from_bits(0), RARE);
+    }
+    round_int_cold(a, mode, exact, fpcr)
+}
+
+#[cold]
+#[inline(never)]
+fn round_int_cold<F: Format>(a: F, mode: Option<Rounding>, exact: bool, fpcr: u32) -> Flagged<F> {
     let mut env = Env::new(fpcr);
     let r = soft::round_int(a, mode.unwrap_or(env.rounding()), exact, &mut env);
     (r, env.flags)
 }
 
 /// FPRoundIntN; `mode` none means FPCR's.
+#[inline(always)]
+pub(super) fn round_int_sized<F: Format>(
+    a: F,
+    mode: Option<Rounding>,
+    size: u32,
+    fpcr: u32,
+) -> Flagged<F> {
+    if fpcr & FAST != 0 {
+        return (F::from_bits(0), RARE);
+    }
+    round_int_sized_cold(a, mode, size, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-pub(super) fn round_int_sized<F: Format>(
+fn round_int_sized_cold<F: Format>(
     a: F,
     mode: Option<Rounding>,
     size: u32,
@@ -106,9 +222,17 @@ pub(super) fn round_int_sized<F: Format>(
 }
 
 /// A format conversion in software.
+#[inline(always)]
+pub(super) fn soft_convert<F: Format, T: Format>(a: F, fpcr: u32) -> Flagged<T> {
+    if fpcr & FAST != 0 {
+        return (T::from_bits(0), RARE);
+    }
+    soft_convert_cold::<F, T>(a, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-pub(super) fn soft_convert<F: Format, T: Format>(a: F, fpcr: u32) -> Flagged<T> {
+fn soft_convert_cold<F: Format, T: Format>(a: F, fpcr: u32) -> Flagged<T> {
     let mut env = Env::new(fpcr);
     let r = soft::convert(a, &mut env);
     (r, env.flags)
@@ -283,17 +407,39 @@ pub(super) fn lanes<R: Lane>(
     (r, flags)
 }
 
+#[inline(always)]
+fn soft_lanes1<F: Format + Lane>(f: Soft1<F>, q: bool, a: u128, fpcr: u32) -> Flagged<u128> {
+    if fpcr & FAST != 0 {
+        return (0, RARE);
+    }
+    soft_lanes1_cold::<F>(f, q, a, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-fn soft_lanes1<F: Format + Lane>(f: Soft1<F>, q: bool, a: u128, fpcr: u32) -> Flagged<u128> {
+fn soft_lanes1_cold<F: Format + Lane>(f: Soft1<F>, q: bool, a: u128, fpcr: u32) -> Flagged<u128> {
     let mut env = Env::new(fpcr);
     let r = map1(active(q, a), |a: F| f(a, &mut env));
     (r, env.flags)
 }
 
+#[inline(always)]
+fn soft_lanes2<F: Format + Lane>(
+    f: Soft2<F>,
+    q: bool,
+    a: u128,
+    b: u128,
+    fpcr: u32,
+) -> Flagged<u128> {
+    if fpcr & FAST != 0 {
+        return (0, RARE);
+    }
+    soft_lanes2_cold::<F>(f, q, a, b, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-fn soft_lanes2<F: Format + Lane>(
+fn soft_lanes2_cold<F: Format + Lane>(
     f: Soft2<F>,
     q: bool,
     a: u128,
@@ -307,9 +453,23 @@ fn soft_lanes2<F: Format + Lane>(
     })
 }
 
+#[inline(always)]
+fn soft_mul_add_lanes<F: Format + Lane>(
+    q: bool,
+    addend: u128,
+    a: u128,
+    b: u128,
+    fpcr: u32,
+) -> Flagged<u128> {
+    if fpcr & FAST != 0 {
+        return (0, RARE);
+    }
+    soft_mul_add_lanes_cold::<F>(q, addend, a, b, fpcr)
+}
+
 #[cold]
 #[inline(never)]
-fn soft_mul_add_lanes<F: Format + Lane>(
+fn soft_mul_add_lanes_cold<F: Format + Lane>(
     q: bool,
     addend: u128,
     a: u128,

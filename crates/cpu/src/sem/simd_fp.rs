@@ -6,8 +6,8 @@ use tuxlet_a64::imm::{elem_index, elem_reg, right_amount, shift_size};
 
 use super::fp::{finish, real};
 use super::fp_ops::{
-    Flagged, Real, compare, from_int, lanes, lanes1, lanes2, round_int, round_int_sized, shorten,
-    soft_convert, soft1, soft2, to_int, widen,
+    Flagged, Real, compare, control, from_int, lanes, lanes1, lanes2, raise, round_int,
+    round_int_sized, shorten, soft_convert, soft1, soft2, to_int, widen,
 };
 use super::simd::{set_narrow, set_vec};
 use crate::cx::{Cx, Step};
@@ -29,11 +29,10 @@ macro_rules! with_sz {
 
 /// Writes a vector and raises its flags.
 #[inline(always)]
-fn finish_vec<C: Cx>(c: &mut C, rd: u8, (r, flags): Flagged<u128>) {
-    if flags != 0 {
-        c.raise(flags);
-    }
+fn finish_vec<C: Cx>(c: &mut C, rd: u8, (r, flags): Flagged<u128>) -> Step {
+    raise(c, flags)?;
     c.set_v(rd, r);
+    Ok(())
 }
 
 /// A comparison's outcome as an element.
@@ -76,33 +75,37 @@ macro_rules! three_same {
     ($($name:ident $row:ident $half:ident $half_row:ident
         $(, $scalar:ident $scalar_row:ident $scalar_half:ident $scalar_half_row:ident)?:
         |$a:ident, $b:ident, $fpcr:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let (a, b, $fpcr) = (c.v(i.rn), c.v(i.rm), c.fpcr());
+            let (a, b, $fpcr) = (c.v(i.rn), c.v(i.rm), control(c));
             let r = with_sz!(i.sz, F => lanes2(i.q, a, b, |$a: F, $b: F| -> Flagged<F> { $e }));
-            finish_vec(c, i.rd, r);
+            finish_vec(c, i.rd, r)?;
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $half<C: Cx>(c: &mut C, i: a64::$half_row) -> Step {
-            let (a, b, $fpcr) = (c.v(i.rn), c.v(i.rm), c.fpcr());
+            let (a, b, $fpcr) = (c.v(i.rn), c.v(i.rm), control(c));
             let r = lanes2(i.q, a, b, |$a: u16, $b: u16| -> Flagged<u16> { $e });
-            finish_vec(c, i.rd, r);
+            finish_vec(c, i.rd, r)?;
             Ok(())
         }
         $(
+        #[inline(always)]
         pub(crate) fn $scalar<C: Cx>(c: &mut C, i: a64::$scalar_row) -> Step {
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             with_sz!(i.sz, F => {
                 let ($a, $b): (F, F) = (real(c, i.rn), real(c, i.rm));
                 let r: Flagged<F> = $e;
-                finish(c, i.rd, r);
+                finish(c, i.rd, r)?;
             });
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $scalar_half<C: Cx>(c: &mut C, i: a64::$scalar_half_row) -> Step {
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             let ($a, $b): (u16, u16) = (real(c, i.rn), real(c, i.rm));
             let r: Flagged<u16> = $e;
-            finish(c, i.rd, r);
+            finish(c, i.rd, r)?;
             Ok(())
         }
         )?
@@ -143,16 +146,18 @@ three_same! {
 macro_rules! three_same_whole {
     ($($name:ident $row:ident $half:ident $half_row:ident:
         |$d:ident, $a:ident, $b:ident, $q:ident, $fpcr:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let ($d, $a, $b, $q, $fpcr) = (c.v(i.rd), c.v(i.rn), c.v(i.rm), i.q, c.fpcr());
+            let ($d, $a, $b, $q, $fpcr) = (c.v(i.rd), c.v(i.rn), c.v(i.rm), i.q, control(c));
             let r = with_sz!(i.sz, F => $e);
-            finish_vec(c, i.rd, r);
+            finish_vec(c, i.rd, r)?;
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $half<C: Cx>(c: &mut C, i: a64::$half_row) -> Step {
             type F = u16;
-            let ($d, $a, $b, $q, $fpcr) = (c.v(i.rd), c.v(i.rn), c.v(i.rm), i.q, c.fpcr());
-            finish_vec(c, i.rd, $e);
+            let ($d, $a, $b, $q, $fpcr) = (c.v(i.rd), c.v(i.rn), c.v(i.rm), i.q, control(c));
+            finish_vec(c, i.rd, $e)?;
             Ok(())
         }
     )*};
@@ -211,18 +216,20 @@ fn pairs<F: Real>(
 
 macro_rules! scalar_pairs {
     ($($name:ident $row:ident $half:ident $half_row:ident: |$a:ident, $b:ident, $fpcr:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             with_sz!(i.sz, F => {
                 let ($a, $b): (F, F) = (lane(c.v(i.rn), 0), lane(c.v(i.rn), 1));
-                finish(c, i.rd, $e);
+                finish(c, i.rd, $e)?;
             });
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $half<C: Cx>(c: &mut C, i: a64::$half_row) -> Step {
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             let ($a, $b): (u16, u16) = (lane(c.v(i.rn), 0), lane(c.v(i.rn), 1));
-            finish(c, i.rd, $e);
+            finish(c, i.rd, $e)?;
             Ok(())
         }
     )*};
@@ -250,16 +257,18 @@ fn reduce<F: Real>(a: u128, count: usize, f: fn(F, F, &mut Env) -> F, env: &mut 
 
 macro_rules! across {
     ($($name:ident $row:ident $half:ident $half_row:ident: $f:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let mut env = Env::new(c.fpcr());
             let r: u32 = reduce(c.v(i.rn), 4, soft::$f, &mut env);
-            finish(c, i.rd, (r, env.flags));
+            finish(c, i.rd, (r, env.flags))?;
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $half<C: Cx>(c: &mut C, i: a64::$half_row) -> Step {
             let mut env = Env::new(c.fpcr());
             let r: u16 = reduce(c.v(i.rn), if i.q { 8 } else { 4 }, soft::$f, &mut env);
-            finish(c, i.rd, (r, env.flags));
+            finish(c, i.rd, (r, env.flags))?;
             Ok(())
         }
     )*};
@@ -277,36 +286,40 @@ macro_rules! two_misc {
         $(, scalar $scalar:ident $scalar_row:ident $scalar_half:ident $scalar_half_row:ident)?:
         |$a:ident, $fpcr:ident| $e:expr;)*) => {$(
         $(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let (a, $fpcr) = (c.v(i.rn), c.fpcr());
+            let (a, $fpcr) = (c.v(i.rn), control(c));
             let r = with_sz!(i.sz, F => lanes1(i.q, a, |$a: F| -> Flagged<F> { $e }));
-            finish_vec(c, i.rd, r);
+            finish_vec(c, i.rd, r)?;
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $half<C: Cx>(c: &mut C, i: a64::$half_row) -> Step {
             type F = u16;
-            let (a, $fpcr) = (c.v(i.rn), c.fpcr());
+            let (a, $fpcr) = (c.v(i.rn), control(c));
             let r = lanes1(i.q, a, |$a: F| -> Flagged<F> { $e });
-            finish_vec(c, i.rd, r);
+            finish_vec(c, i.rd, r)?;
             Ok(())
         }
         )?
         $(
+        #[inline(always)]
         pub(crate) fn $scalar<C: Cx>(c: &mut C, i: a64::$scalar_row) -> Step {
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             with_sz!(i.sz, F => {
                 let $a: F = real(c, i.rn);
                 let r: Flagged<F> = $e;
-                finish(c, i.rd, r);
+                finish(c, i.rd, r)?;
             });
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $scalar_half<C: Cx>(c: &mut C, i: a64::$scalar_half_row) -> Step {
             type F = u16;
-            let $fpcr = c.fpcr();
+            let $fpcr = control(c);
             let $a: F = real(c, i.rn);
             let r: Flagged<F> = $e;
-            finish(c, i.rd, r);
+            finish(c, i.rd, r)?;
             Ok(())
         }
         )?
@@ -402,27 +415,30 @@ two_misc! {
         |a, fpcr| soft1(soft::recip_exponent, a, fpcr);
 }
 
+#[inline(always)]
 pub(crate) fn fsqrt_vec<C: Cx>(c: &mut C, i: a64::FsqrtVec) -> Step {
-    let (a, fpcr) = (c.v(i.rn), c.fpcr());
+    let (a, fpcr) = (c.v(i.rn), control(c));
     let r = with_sz!(i.sz, F => F::sqrt_lanes(i.q, a, fpcr));
-    finish_vec(c, i.rd, r);
+    finish_vec(c, i.rd, r)?;
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fsqrt_vec_half<C: Cx>(c: &mut C, i: a64::FsqrtVecHalf) -> Step {
-    let r = u16::sqrt_lanes(i.q, c.v(i.rn), c.fpcr());
-    finish_vec(c, i.rd, r);
+    let r = u16::sqrt_lanes(i.q, c.v(i.rn), control(c));
+    finish_vec(c, i.rd, r)?;
     Ok(())
 }
 
 macro_rules! round_to_size {
     ($($name:ident $row:ident: $mode:expr, $size:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let (a, fpcr) = (c.v(i.rn), c.fpcr());
+            let (a, fpcr) = (c.v(i.rn), control(c));
             let r = with_sz!(i.sz, F => {
                 lanes1(i.q, a, |a: F| round_int_sized(a, $mode, $size, fpcr))
             });
-            finish_vec(c, i.rd, r);
+            finish_vec(c, i.rd, r)?;
             Ok(())
         }
     )*};
@@ -456,18 +472,20 @@ macro_rules! with_fixed {
 
 macro_rules! fixed {
     ($($name:ident $row:ident $scalar:ident $scalar_row:ident: |$a:ident, $n:ident, $fpcr:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
-            let (a, $fpcr, $n) = (c.v(i.rn), c.fpcr(), u32::from(right_amount(i.immhb)));
+            let (a, $fpcr, $n) = (c.v(i.rn), control(c), u32::from(right_amount(i.immhb)));
             let r = with_fixed!(i.immhb, F => lanes1(i.q, a, |$a: F| -> Flagged<F> { $e }));
-            finish_vec(c, i.rd, r);
+            finish_vec(c, i.rd, r)?;
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $scalar<C: Cx>(c: &mut C, i: a64::$scalar_row) -> Step {
-            let ($fpcr, $n) = (c.fpcr(), u32::from(right_amount(i.immhb)));
+            let ($fpcr, $n) = (control(c), u32::from(right_amount(i.immhb)));
             with_fixed!(i.immhb, F => {
                 let $a: F = real(c, i.rn);
                 let r: Flagged<F> = $e;
-                finish(c, i.rd, r);
+                finish(c, i.rd, r)?;
             });
             Ok(())
         }
@@ -492,24 +510,27 @@ fn shorten_lanes<F: Lane, R: Lane>(a: u128, f: impl Fn(F) -> Flagged<R>) -> Flag
     (r as u64, flags)
 }
 
-fn finish_narrow<C: Cx>(c: &mut C, q: bool, rd: u8, (r, flags): Flagged<u64>) {
-    c.raise(flags);
+fn finish_narrow<C: Cx>(c: &mut C, q: bool, rd: u8, (r, flags): Flagged<u64>) -> Step {
+    raise(c, flags)?;
     set_narrow(c, q, rd, r);
+    Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fcvtn_vec<C: Cx>(c: &mut C, i: a64::FcvtnVec) -> Step {
-    let (a, fpcr) = (c.v(i.rn), c.fpcr());
+    let (a, fpcr) = (c.v(i.rn), control(c));
     let r = if i.sz {
         shorten_lanes(a, |x: u64| shorten(x, fpcr))
     } else {
         shorten_lanes(a, |x: u32| soft_convert::<u32, u16>(x, fpcr))
     };
-    finish_narrow(c, i.q, i.rd, r);
+    finish_narrow(c, i.q, i.rd, r)?;
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fcvtl_vec<C: Cx>(c: &mut C, i: a64::FcvtlVec) -> Step {
-    let (a, fpcr) = (half(i.q, c.v(i.rn)), c.fpcr());
+    let (a, fpcr) = (half(i.q, c.v(i.rn)), control(c));
     let r = if i.sz {
         let a = u32::split(a);
         lanes(true, 2, |k| widen(a[k], fpcr))
@@ -517,7 +538,7 @@ pub(crate) fn fcvtl_vec<C: Cx>(c: &mut C, i: a64::FcvtlVec) -> Step {
         let a = u16::split(a);
         lanes(true, 4, |k| soft_convert::<u16, u32>(a[k], fpcr))
     };
-    finish_vec(c, i.rd, r);
+    finish_vec(c, i.rd, r)?;
     Ok(())
 }
 
@@ -527,27 +548,30 @@ fn shorten_to_odd(a: u64, fpcr: u32) -> Flagged<u32> {
     (r, env.flags)
 }
 
+#[inline(always)]
 pub(crate) fn fcvtxn_vec<C: Cx>(c: &mut C, i: a64::FcvtxnVec) -> Step {
-    let (a, fpcr) = (c.v(i.rn), c.fpcr());
+    let (a, fpcr) = (c.v(i.rn), control(c));
     let r = shorten_lanes(a, |x: u64| shorten_to_odd(x, fpcr));
-    finish_narrow(c, i.q, i.rd, r);
+    finish_narrow(c, i.q, i.rd, r)?;
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fcvtxn_scalar<C: Cx>(c: &mut C, i: a64::FcvtxnScalar) -> Step {
-    let r = shorten_to_odd(c.d(i.rn), c.fpcr());
-    finish(c, i.rd, r);
+    let r = shorten_to_odd(c.d(i.rn), control(c));
+    finish(c, i.rd, r)?;
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn bfcvtn_vec<C: Cx>(c: &mut C, i: a64::BfcvtnVec) -> Step {
-    let (a, fpcr) = (c.v(i.rn), c.fpcr());
+    let (a, fpcr) = (c.v(i.rn), control(c));
     let r = shorten_lanes(a, |x: u32| {
         let mut env = Env::new(fpcr);
         let r = soft::bf16_from_single(x, &mut env);
         (r, env.flags)
     });
-    finish_narrow(c, i.q, i.rd, r);
+    finish_narrow(c, i.q, i.rd, r)?;
     Ok(())
 }
 
@@ -575,32 +599,36 @@ macro_rules! by_element {
         $half:ident $half_row:ident $scalar_half:ident $scalar_half_row:ident:
         |$d:ident, $a:ident, $b:ident, $q:ident, $fpcr:ident| $e:expr,
         |$sd:ident, $sa:ident, $sb:ident| $se:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let ($d, $a, $b) = (c.v(i.rd), c.v(i.rn), second!(c, i, single));
-            let ($q, $fpcr) = (i.q, c.fpcr());
+            let ($q, $fpcr) = (i.q, control(c));
             let r = with_sz!(i.sz, F => $e);
-            finish_vec(c, i.rd, r);
+            finish_vec(c, i.rd, r)?;
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $half<C: Cx>(c: &mut C, i: a64::$half_row) -> Step {
             type F = u16;
             let ($d, $a, $b) = (c.v(i.rd), c.v(i.rn), second!(c, i, half));
-            let ($q, $fpcr) = (i.q, c.fpcr());
-            finish_vec(c, i.rd, $e);
+            let ($q, $fpcr) = (i.q, control(c));
+            finish_vec(c, i.rd, $e)?;
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $scalar<C: Cx>(c: &mut C, i: a64::$scalar_row) -> Step {
-            let (b, $fpcr) = (second!(c, i, single), c.fpcr());
+            let (b, $fpcr) = (second!(c, i, single), control(c));
             with_sz!(i.sz, F => {
                 let ($sd, $sa, $sb): (F, F, F) = (real(c, i.rd), real(c, i.rn), b as F);
-                finish(c, i.rd, $se);
+                finish(c, i.rd, $se)?;
             });
             Ok(())
         }
+        #[inline(always)]
         pub(crate) fn $scalar_half<C: Cx>(c: &mut C, i: a64::$scalar_half_row) -> Step {
-            let (b, $fpcr) = (second!(c, i, half), c.fpcr());
+            let (b, $fpcr) = (second!(c, i, half), control(c));
             let ($sd, $sa, $sb): (u16, u16, u16) = (real(c, i.rd), real(c, i.rn), b as u16);
-            finish(c, i.rd, $se);
+            finish(c, i.rd, $se)?;
             Ok(())
         }
     )*};
@@ -627,10 +655,18 @@ by_element! {
 /// FMLAL and its relatives: half precision products added to single precision elements.
 /// `upper` picks the upper half of the sources, `negate` flips the first factor.
 #[inline(always)]
-fn long_products<C: Cx>(c: &mut C, q: bool, rd: u8, rn: u8, b: u128, upper: bool, negate: bool) {
+fn long_products<C: Cx>(
+    c: &mut C,
+    q: bool,
+    rd: u8,
+    rn: u8,
+    b: u128,
+    upper: bool,
+    negate: bool,
+) -> Step {
     let from = if upper { 2 << u32::from(q) } else { 0 };
     let (d, a, b) = (u32::split(c.v(rd)), u16::split(c.v(rn)), u16::split(b));
-    let fpcr = c.fpcr();
+    let fpcr = control(c);
     let r = lanes(q, 4, |k| {
         let mut env = Env::new(fpcr);
         let x = if negate {
@@ -641,20 +677,20 @@ fn long_products<C: Cx>(c: &mut C, q: bool, rd: u8, rn: u8, b: u128, upper: bool
         let r = soft::mul_add_widening(d[k], x, b[from + k], &mut env);
         (r, env.flags)
     });
-    finish_vec(c, rd, r);
+    finish_vec(c, rd, r)
 }
 
 macro_rules! long {
     ($($name:ident $row:ident $elem:ident $elem_row:ident: $upper:literal $negate:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let b = c.v(i.rm);
-            long_products(c, i.q, i.rd, i.rn, b, $upper, $negate);
-            Ok(())
+            long_products(c, i.q, i.rd, i.rn, b, $upper, $negate)
         }
+        #[inline(always)]
         pub(crate) fn $elem<C: Cx>(c: &mut C, i: a64::$elem_row) -> Step {
             let b = second!(c, i, half);
-            long_products(c, i.q, i.rd, i.rn, b, $upper, $negate);
-            Ok(())
+            long_products(c, i.q, i.rd, i.rn, b, $upper, $negate)
         }
     )*};
 }
@@ -685,8 +721,9 @@ macro_rules! with_complex {
     };
 }
 
+#[inline(always)]
 pub(crate) fn fcadd_vec<C: Cx>(c: &mut C, i: a64::FcaddVec) -> Step {
-    let (a, b, fpcr) = (c.v(i.rn), c.v(i.rm), c.fpcr());
+    let (a, b, fpcr) = (c.v(i.rn), c.v(i.rm), control(c));
     let r = with_complex!(i.size, F => {
         let (a, b) = (F::split(a), F::split(b));
         lanes(i.q, F::COUNT, |k| {
@@ -696,7 +733,7 @@ pub(crate) fn fcadd_vec<C: Cx>(c: &mut C, i: a64::FcaddVec) -> Step {
             Real::add(a[k], if negate { soft::neg(other) } else { other }, fpcr)
         })
     });
-    finish_vec(c, i.rd, r);
+    finish_vec(c, i.rd, r)?;
     Ok(())
 }
 
@@ -727,24 +764,26 @@ fn complex_products<F: Real>(
     })
 }
 
+#[inline(always)]
 pub(crate) fn fcmla_vec<C: Cx>(c: &mut C, i: a64::FcmlaVec) -> Step {
-    let (d, a, b, fpcr) = (c.v(i.rd), c.v(i.rn), c.v(i.rm), c.fpcr());
+    let (d, a, b, fpcr) = (c.v(i.rd), c.v(i.rn), c.v(i.rm), control(c));
     let r = with_complex!(i.size, F => {
         let b = F::split(b);
         complex_products::<F>(i.q, d, a, i.rot, fpcr, |pair, part| b[pair + part])
     });
-    finish_vec(c, i.rd, r);
+    finish_vec(c, i.rd, r)?;
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fcmla_elem<C: Cx>(c: &mut C, i: a64::FcmlaElem) -> Step {
-    let (d, a, b, fpcr) = (c.v(i.rd), c.v(i.rn), c.v(i.rm), c.fpcr());
+    let (d, a, b, fpcr) = (c.v(i.rd), c.v(i.rn), c.v(i.rm), control(c));
     // For single precision the low bit of the index is fixed.
     let index = usize::from(i.index) >> u32::from(i.size == 2);
     let r = with_complex!(i.size, F => {
         complex_products::<F>(i.q, d, a, i.rot, fpcr, |_, part| lane(b, 2 * index + part))
     });
-    finish_vec(c, i.rd, r);
+    finish_vec(c, i.rd, r)?;
     Ok(())
 }
 
@@ -758,12 +797,14 @@ fn bf16_dots(q: bool, d: u128, a: u128, b: u128) -> u128 {
     r
 }
 
+#[inline(always)]
 pub(crate) fn bfdot_vec<C: Cx>(c: &mut C, i: a64::BfdotVec) -> Step {
     let r = bf16_dots(i.q, c.v(i.rd), c.v(i.rn), c.v(i.rm));
     set_vec(c, i.q, i.rd, r);
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn bfdot_elem<C: Cx>(c: &mut C, i: a64::BfdotElem) -> Step {
     let b = splat(lane::<u32>(c.v(i.rm), usize::from(i.index)));
     let r = bf16_dots(i.q, c.v(i.rd), c.v(i.rn), b);
@@ -771,6 +812,7 @@ pub(crate) fn bfdot_elem<C: Cx>(c: &mut C, i: a64::BfdotElem) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn bfmmla<C: Cx>(c: &mut C, i: a64::Bfmmla) -> Step {
     let (a, b) = (u16::split(c.v(i.rn)), u16::split(c.v(i.rm)));
     let d = u32::split(c.v(i.rd));
@@ -786,26 +828,26 @@ pub(crate) fn bfmmla<C: Cx>(c: &mut C, i: a64::Bfmmla) -> Step {
 }
 
 /// BFMLALB and BFMLALT: the even or the odd BFloat16 elements.
-fn bf16_products<C: Cx>(c: &mut C, rd: u8, rn: u8, b: u128, top: bool) {
+fn bf16_products<C: Cx>(c: &mut C, rd: u8, rn: u8, b: u128, top: bool) -> Step {
     let (d, a, b) = (u32::split(c.v(rd)), u16::split(c.v(rn)), u16::split(b));
-    let fpcr = c.fpcr();
+    let fpcr = control(c);
     let r = lanes(true, 4, |k| {
         let mut env = Env::new(fpcr);
         let k2 = 2 * k + usize::from(top);
         let r = soft::bf16_mul_add(d[k], a[k2], b[k2], &mut env);
         (r, env.flags)
     });
-    finish_vec(c, rd, r);
+    finish_vec(c, rd, r)
 }
 
+#[inline(always)]
 pub(crate) fn bfmlal_vec<C: Cx>(c: &mut C, i: a64::BfmlalVec) -> Step {
     let b = c.v(i.rm);
-    bf16_products(c, i.rd, i.rn, b, i.top);
-    Ok(())
+    bf16_products(c, i.rd, i.rn, b, i.top)
 }
 
+#[inline(always)]
 pub(crate) fn bfmlal_elem<C: Cx>(c: &mut C, i: a64::BfmlalElem) -> Step {
     let b = second!(c, i, half);
-    bf16_products(c, i.rd, i.rn, b, i.top);
-    Ok(())
+    bf16_products(c, i.rd, i.rn, b, i.top)
 }

@@ -9,6 +9,7 @@ use crate::lanes::{Lane, fold, make, map1, map2, map3, pairwise, with_lane};
 // Two operands, no flag.
 macro_rules! three_same {
     ($($kind:ident $name:ident $row:ident: $sign:ident |$x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (c.v(i.rn), c.v(i.rm));
             let r = with_lane!(size!($kind, i), $sign T => map2(a, b, |$x: T, $y: T| -> T { $e }));
@@ -54,6 +55,7 @@ three_same! {
 // Two operands and the destination.
 macro_rules! three_same_accumulate {
     ($($name:ident $row:ident: $sign:ident |$d:ident, $x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (d, a, b) = (c.v(i.rd), c.v(i.rn), c.v(i.rm));
             let r = with_lane!(i.size, $sign T => {
@@ -74,6 +76,7 @@ three_same_accumulate! {
 // Saturation shows as a difference from the wrapped result.
 macro_rules! saturating {
     ($($kind:ident $name:ident $row:ident: $sign:ident $sat:ident $wrap:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (keep!($kind, i, c.v(i.rn)), keep!($kind, i, c.v(i.rm)));
             let (r, wrapped) = with_lane!(i.size, $sign T => (
@@ -100,6 +103,7 @@ saturating! {
 // The destination plus a source of the other signedness.
 macro_rules! saturating_mixed {
     ($($kind:ident $name:ident $row:ident: $to:ident $from:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (d, a) = (keep!($kind, i, c.v(i.rd)), keep!($kind, i, c.v(i.rn)));
             let mut sat = false;
@@ -125,6 +129,7 @@ saturating_mixed! {
 
 macro_rules! pairs {
     ($($name:ident $row:ident: $sign:ident |$x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (c.v(i.rn), c.v(i.rm));
             let r = with_lane!(i.size, $sign T => pairwise(i.q, a, b, |$x: T, $y: T| -> T { $e }));
@@ -141,6 +146,7 @@ pairs! {
     uminp_vec UminpVec: unsigned |x, y| x.min(y);
 }
 
+#[inline(always)]
 pub(crate) fn addp_scalar<C: Cx>(c: &mut C, i: a64::AddpScalar) -> Step {
     let a = c.v(i.rn);
     c.set_d(i.rd, (a as u64).wrapping_add((a >> 64) as u64));
@@ -150,6 +156,7 @@ pub(crate) fn addp_scalar<C: Cx>(c: &mut C, i: a64::AddpScalar) -> Step {
 // One operand.
 macro_rules! two_misc {
     ($($kind:ident $name:ident $row:ident: $sign:ident |$x:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = c.v(i.rn);
             let r = with_lane!(size!($kind, i), $sign T => map1(a, |$x: T| -> T { $e }));
@@ -179,6 +186,7 @@ two_misc! {
 
 macro_rules! saturating_misc {
     ($($kind:ident $name:ident $row:ident: $sat:ident $wrap:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = keep!($kind, i, c.v(i.rn));
             let (r, wrapped) = with_lane!(i.size, signed T => (
@@ -200,6 +208,7 @@ saturating_misc! {
 
 macro_rules! bytes {
     ($($name:ident $row:ident: |$x:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let r = map1(c.v(i.rn), |$x: u8| -> u8 { $e });
             set_vec(c, i.q, i.rd, r);
@@ -212,6 +221,7 @@ bytes! {
     rbit_vec RbitVec: |x| x.reverse_bits();
 }
 
+#[inline(always)]
 pub(crate) fn pmul_vec<C: Cx>(c: &mut C, i: a64::PmulVec) -> Step {
     let product =
         |x: u8, y: u8| (0..8).fold(0, |r, k| r ^ if y >> k & 1 != 0 { x << k } else { 0 });
@@ -222,6 +232,7 @@ pub(crate) fn pmul_vec<C: Cx>(c: &mut C, i: a64::PmulVec) -> Step {
 
 macro_rules! logical {
     ($($name:ident $row:ident: |$d:ident, $x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let ($d, $x, $y) = (c.v(i.rd), c.v(i.rn), c.v(i.rm));
             set_vec(c, i.q, i.rd, $e);
@@ -240,6 +251,7 @@ logical! {
     bif_vec BifVec: |d, x, y| x & !y | d & y;
 }
 
+#[inline(always)]
 pub(crate) fn not_vec<C: Cx>(c: &mut C, i: a64::NotVec) -> Step {
     let r = !c.v(i.rn);
     set_vec(c, i.q, i.rd, r);
@@ -249,6 +261,7 @@ pub(crate) fn not_vec<C: Cx>(c: &mut C, i: a64::NotVec) -> Step {
 // Reductions to one element.
 macro_rules! across {
     ($($name:ident $row:ident: $sign:ident |$x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = c.v(i.rn);
             let r = with_lane!(i.size, $sign T => {
@@ -276,6 +289,7 @@ across! {
 
 macro_rules! across_long {
     ($($name:ident $row:ident: $sign:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = c.v(i.rn);
             let r = with_lane!(i.size, $sign T => fold(i.q, a, 0, |r: i64, x: T| r + x as i64));
@@ -292,6 +306,7 @@ across_long! {
 // Sums of neighbouring elements, twice as wide.
 macro_rules! add_long_pairs {
     ($($name:ident $row:ident: $sign:ident $accumulate:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, d) = (c.v(i.rn), if $accumulate { c.v(i.rd) } else { 0 });
             let r = with_lane!(i.size, $sign T => {
@@ -316,6 +331,7 @@ add_long_pairs! {
 // Estimates on integers.
 macro_rules! estimates {
     ($($name:ident $row:ident: $f:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let r = map1(c.v(i.rn), crate::softfloat::$f);
             set_vec(c, i.q, i.rd, r);

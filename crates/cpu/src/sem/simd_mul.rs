@@ -13,6 +13,7 @@ type Wide<T> = <T as Lane>::Wide;
 // Both operands are extended.
 macro_rules! long {
     ($($name:ident $row:ident: $sign:ident |$x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (half(i.q, c.v(i.rn)), half(i.q, c.v(i.rm)));
             let r = with_lane!(i.size, $sign T => map2(a, b, |x: T, y: T| -> Wide<T> {
@@ -38,6 +39,7 @@ long! {
 // Both operands are extended and combined with the destination.
 macro_rules! long_accumulate {
     ($($name:ident $row:ident: $sign:ident |$d:ident, $x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (d, a, b) = (c.v(i.rd), half(i.q, c.v(i.rn)), half(i.q, c.v(i.rm)));
             let r = with_lane!(i.size, $sign T => {
@@ -63,6 +65,7 @@ long_accumulate! {
 // The second operand is extended.
 macro_rules! wide {
     ($($name:ident $row:ident: $sign:ident $op:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (c.v(i.rn), half(i.q, c.v(i.rm)));
             let r = with_lane!(i.size, $sign T => {
@@ -83,6 +86,7 @@ wide! {
 // The upper half of a sum or difference.
 macro_rules! high_narrow {
     ($($name:ident $row:ident: $op:ident $round:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (c.v(i.rn), c.v(i.rm));
             let r = with_lane!(i.size, unsigned T => {
@@ -104,6 +108,7 @@ high_narrow! {
     rsubhn_vec RsubhnVec: wrapping_sub true;
 }
 
+#[inline(always)]
 pub(crate) fn pmull_vec<C: Cx>(c: &mut C, i: a64::PmullVec) -> Step {
     let (a, b) = (half(i.q, c.v(i.rn)), half(i.q, c.v(i.rm)));
     let r = map2(a, b, |x: u8, y: u8| {
@@ -122,6 +127,7 @@ pub(crate) fn pmull_vec<C: Cx>(c: &mut C, i: a64::PmullVec) -> Step {
 // Sums of four products of bytes.
 macro_rules! dot {
     ($($name:ident $row:ident: $elem:ident $a:ident $b:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (d, a) = (c.v(i.rd), <$a>::split(c.v(i.rn)));
             let b = <$b>::split(dot!(@second $elem, c, i));
@@ -153,6 +159,7 @@ dot! {
 // The product of a 2x8 and an 8x2 matrix of bytes, added to a 2x2 matrix.
 macro_rules! matrix {
     ($($name:ident $row:ident: $a:ident $b:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (<$a>::split(c.v(i.rn)), <$b>::split(c.v(i.rm)));
             let d = u32::split(c.v(i.rd));
@@ -176,6 +183,7 @@ matrix! {
 // Narrowing moves.
 macro_rules! extract_narrow {
     ($($kind:ident $name:ident $row:ident: $from:ident $to:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = extract_narrow!(@source $kind, c, i);
             let mut sat = false;
@@ -205,6 +213,7 @@ extract_narrow! {
     scalar sqxtun_scalar SqxtunScalar: signed unsigned;
 }
 
+#[inline(always)]
 pub(crate) fn xtn_vec<C: Cx>(c: &mut C, i: a64::XtnVec) -> Step {
     let a = c.v(i.rn);
     let r = with_lane!(i.size, unsigned T => narrow(a, |x: Wide<T>| T::narrow(x)));
@@ -212,6 +221,7 @@ pub(crate) fn xtn_vec<C: Cx>(c: &mut C, i: a64::XtnVec) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn shll_vec<C: Cx>(c: &mut C, i: a64::ShllVec) -> Step {
     let a = half(i.q, c.v(i.rn));
     let r = with_lane!(i.size, unsigned T => map1(a, |x: T| x.extend() << T::BITS));
@@ -309,6 +319,7 @@ macro_rules! wide_source {
 
 macro_rules! doubling_long {
     ($($kind:ident $name:ident $row:ident: |$d:ident, $x:ident, $y:ident, $sat:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = wide_source!($kind, i, c.v(i.rn));
             let b = doubling_long!(@second $kind, c, i);
@@ -347,6 +358,7 @@ doubling_long! {
 
 macro_rules! doubling_high {
     ($($kind:ident $name:ident $row:ident: |$d:ident, $x:ident, $y:ident, $sat:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = doubling_high!(@keep $kind, i, c.v(i.rn));
             let b = second!($kind, c, i);
@@ -388,6 +400,7 @@ doubling_high! {
 // By element, same width.
 macro_rules! by_element {
     ($($name:ident $row:ident: |$d:ident, $x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (d, a, b) = (c.v(i.rd), c.v(i.rn), second!(elem, c, i));
             let r = with_lane!(i.size, unsigned T => {
@@ -407,6 +420,7 @@ by_element! {
 // By element, widening.
 macro_rules! by_element_long {
     ($($name:ident $row:ident: $sign:ident |$d:ident, $x:ident, $y:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (d, a, b) = (c.v(i.rd), half(i.q, c.v(i.rn)), second!(elem, c, i));
             let r = with_lane!(i.size, $sign T => {

@@ -20,24 +20,28 @@ fn replicate(size: u8, value: u64) -> u128 {
     with_lane!(size, unsigned T => splat(value as T))
 }
 
+#[inline(always)]
 pub(crate) fn dup_elem_vec<C: Cx>(c: &mut C, i: a64::DupElemVec) -> Step {
     let value = named_element(i.imm5, c.v(i.rn));
     set_vec(c, i.q, i.rd, replicate(imm5_size(i.imm5), value));
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn dup_elem_scalar<C: Cx>(c: &mut C, i: a64::DupElemScalar) -> Step {
     let value = named_element(i.imm5, c.v(i.rn));
     c.set_d(i.rd, value);
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn dup_gpr<C: Cx>(c: &mut C, i: a64::DupGpr) -> Step {
     let value = c.x(i.rn);
     set_vec(c, i.q, i.rd, replicate(imm5_size(i.imm5), value));
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn smov<C: Cx>(c: &mut C, i: a64::Smov) -> Step {
     let up = 64 - (8u32 << imm5_size(i.imm5));
     let value = (named_element(i.imm5, c.v(i.rn)) << up) as i64 >> up;
@@ -45,6 +49,7 @@ pub(crate) fn smov<C: Cx>(c: &mut C, i: a64::Smov) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn umov<C: Cx>(c: &mut C, i: a64::Umov) -> Step {
     let value = named_element(i.imm5, c.v(i.rn));
     c.set_x(i.rd, value);
@@ -61,12 +66,14 @@ fn insert<C: Cx>(c: &mut C, rd: u8, imm5: u8, value: u64) {
     c.set_v(rd, old & !mask | u128::from(value) << at & mask);
 }
 
+#[inline(always)]
 pub(crate) fn ins_gpr<C: Cx>(c: &mut C, i: a64::InsGpr) -> Step {
     let value = c.x(i.rn);
     insert(c, i.rd, i.imm5, value);
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn ins_elem<C: Cx>(c: &mut C, i: a64::InsElem) -> Step {
     let size = imm5_size(i.imm5);
     // The bits of imm4 below the source index are ignored.
@@ -79,6 +86,7 @@ pub(crate) fn ins_elem<C: Cx>(c: &mut C, i: a64::InsElem) -> Step {
 // Elements picked from two registers; `n` is the number of elements that take part.
 macro_rules! permute {
     ($($name:ident $row:ident: |$a:ident, $b:ident, $n:ident, $k:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (c.v(i.rn), c.v(i.rm));
             let r = with_lane!(i.size, unsigned T => {
@@ -108,6 +116,7 @@ permute! {
     trn2 Trn2: |a, b, N, k| if k % 2 == 0 { a[k + 1] } else { b[k] };
 }
 
+#[inline(always)]
 pub(crate) fn ext<C: Cx>(c: &mut C, i: a64::Ext) -> Step {
     let (a, b, by) = (c.v(i.rn), c.v(i.rm), u32::from(i.imm4) * 8);
     let r = if !i.q {
@@ -145,18 +154,21 @@ fn lookup<C: Cx>(c: &C, rn: u8, len: u8, indices: u128, other: u128) -> u128 {
     u128::from_le_bytes(r)
 }
 
+#[inline(always)]
 pub(crate) fn tbl<C: Cx>(c: &mut C, i: a64::Tbl) -> Step {
     let r = lookup(c, i.rn, i.len, c.v(i.rm), 0);
     set_vec(c, i.q, i.rd, r);
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn tbx<C: Cx>(c: &mut C, i: a64::Tbx) -> Step {
     let r = lookup(c, i.rn, i.len, c.v(i.rm), c.v(i.rd));
     set_vec(c, i.q, i.rd, r);
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn rev64_vec<C: Cx>(c: &mut C, i: a64::Rev64Vec) -> Step {
     let a = c.v(i.rn);
     let r = match i.size {
@@ -171,6 +183,7 @@ pub(crate) fn rev64_vec<C: Cx>(c: &mut C, i: a64::Rev64Vec) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn rev32_vec<C: Cx>(c: &mut C, i: a64::Rev32Vec) -> Step {
     let a = c.v(i.rn);
     let r = match i.size {
@@ -181,6 +194,7 @@ pub(crate) fn rev32_vec<C: Cx>(c: &mut C, i: a64::Rev32Vec) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn rev16_vec<C: Cx>(c: &mut C, i: a64::Rev16Vec) -> Step {
     let r = map1(c.v(i.rn), u16::swap_bytes);
     set_vec(c, i.q, i.rd, r);
@@ -193,28 +207,33 @@ fn both(imm: u64) -> u128 {
     u128::from(imm) << 64 | u128::from(imm)
 }
 
+#[inline(always)]
 pub(crate) fn movi<C: Cx>(c: &mut C, i: a64::Movi) -> Step {
     set_vec(c, i.q, i.rd, both(simd_imm(i.op, i.cmode, i.imm8)));
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn mvni<C: Cx>(c: &mut C, i: a64::Mvni) -> Step {
     set_vec(c, i.q, i.rd, both(!simd_imm(true, i.cmode, i.imm8)));
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn orr_vec_imm<C: Cx>(c: &mut C, i: a64::OrrVecImm) -> Step {
     let r = c.v(i.rd) | both(simd_imm(false, i.cmode, i.imm8));
     set_vec(c, i.q, i.rd, r);
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn bic_vec_imm<C: Cx>(c: &mut C, i: a64::BicVecImm) -> Step {
     let r = c.v(i.rd) & !both(simd_imm(true, i.cmode, i.imm8));
     set_vec(c, i.q, i.rd, r);
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fmov_vec_imm<C: Cx>(c: &mut C, i: a64::FmovVecImm) -> Step {
     let r = if i.sz {
         both(fp_imm64(i.imm8))
@@ -225,6 +244,7 @@ pub(crate) fn fmov_vec_imm<C: Cx>(c: &mut C, i: a64::FmovVecImm) -> Step {
     Ok(())
 }
 
+#[inline(always)]
 pub(crate) fn fmov_vec_imm_half<C: Cx>(c: &mut C, i: a64::FmovVecImmHalf) -> Step {
     set_vec(c, i.q, i.rd, splat(fp_imm16(i.imm8)));
     Ok(())

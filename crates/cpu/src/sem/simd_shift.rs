@@ -10,6 +10,7 @@ use crate::lanes::{Lane, active, half, low, map1, map2, narrow, shift, with_lane
 // By the signed low byte of each element of the second register, without saturation.
 macro_rules! by_register {
     ($($kind:ident $name:ident $row:ident: $sign:ident |$x:ident, $s:ident| $e:expr;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (c.v(i.rn), c.v(i.rm));
             let r = with_lane!(size!($kind, i), $sign T => map2(a, b, |$x: T, y: T| -> T {
@@ -42,6 +43,7 @@ by_register! {
 
 macro_rules! saturating_by_register {
     ($($kind:ident $name:ident $row:ident: $sign:ident $round:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (keep!($kind, i, c.v(i.rn)), c.v(i.rm));
             let mut sat = false;
@@ -83,6 +85,7 @@ macro_rules! keep_imm {
 // Right by an immediate of 1 to the element width.
 macro_rules! right {
     ($($kind:ident $name:ident $row:ident: $sign:ident $round:literal $accumulate:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, d) = (c.v(i.rn), if $accumulate { c.v(i.rd) } else { 0 });
             let n = u32::from(right_amount(i.immhb));
@@ -118,6 +121,7 @@ right! {
 
 macro_rules! insert_right {
     ($($kind:ident $name:ident $row:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, d) = (c.v(i.rn), c.v(i.rd));
             let n = u32::from(right_amount(i.immhb)) - 1;
@@ -137,6 +141,7 @@ insert_right! {
 
 macro_rules! left {
     ($($kind:ident $name:ident $row:ident: $insert:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, d) = (c.v(i.rn), if $insert { c.v(i.rd) } else { 0 });
             let n = u32::from(left_amount(i.immhb));
@@ -157,6 +162,7 @@ left! {
 
 macro_rules! saturating_left {
     ($($kind:ident $name:ident $row:ident: $from:ident $to:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = keep_imm!($kind, i, c.v(i.rn));
             let n = u32::from(left_amount(i.immhb));
@@ -187,6 +193,7 @@ type Wide<T> = <T as Lane>::Wide;
 // Right by an immediate into elements half as wide, truncated.
 macro_rules! right_narrow {
     ($($name:ident $row:ident: $round:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = c.v(i.rn);
             let n = u32::from(right_amount(i.immhb));
@@ -207,6 +214,7 @@ right_narrow! {
 // Right by an immediate into elements half as wide, saturated.
 macro_rules! saturating_right_narrow {
     ($($kind:ident $name:ident $row:ident: $from:ident $to:ident $round:literal;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = saturating_right_narrow!(@source $kind, i, c.v(i.rn));
             let n = u32::from(right_amount(i.immhb));
@@ -247,6 +255,7 @@ saturating_right_narrow! {
 
 macro_rules! left_long {
     ($($name:ident $row:ident: $sign:ident;)*) => {$(
+        #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let a = half(i.q, c.v(i.rn));
             let n = u32::from(left_amount(i.immhb));

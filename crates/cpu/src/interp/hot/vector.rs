@@ -12,7 +12,7 @@ use crate::interp::control::slow_entry;
 use crate::interp::cpu::Cpu;
 use crate::interp::op::{Handler, Op, next};
 use crate::interp::pinned::{Fast, Pinned};
-use crate::interp::rows::Sem;
+use crate::interp::rows::{Sem, body};
 
 /// Fields rd and rn.
 const TWO_REGISTERS: u32 = 0x0000_03ff;
@@ -59,21 +59,41 @@ pub(crate) fn sets_flags(id: OpId) -> bool {
     )
 }
 
-/// Runs a row that touches V registers only out of line: what a large body keeps on the stack
-/// would stop its handler from ending in a jump.
-#[inline(never)]
-unsafe fn apply<R: Sem>(cpu: *mut Cpu, word: u32) {
-    let mut c = Fast::<false> {
+/// [`run`] for a row with an X register: X0 to X3 go by way of their slots, which is cheaper
+/// than to look at which of them it is.
+unsafe extern "C" fn run_general<R: Sem, const FIXED: u32, const FIELDS: u32>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let c = Pinned {
         cpu,
-        p0: 0,
-        p1: 0,
-        p2: 0,
-        p3: 0,
+        p0,
+        p1,
+        p2,
+        p3,
     };
-    // These rows cannot trap.
-    let _ = R::from_word(word).run(&mut c);
+    // SAFETY: `ip` is the running op and `cpu` this thread's.
+    unsafe {
+        let word = (*ip).imm as u32 & FIELDS | FIXED;
+        c.spill();
+        let step = R::from_word(word).run(&mut Fast::<false> {
+            cpu,
+            p0,
+            p1,
+            p2,
+            p3,
+        });
+        let c = Pinned::reload(cpu);
+        finish!(step, ip, 0, c)
+    }
 }
 
+/// Runs a row that touches V registers only out of line: what a large body keeps on the stack
+/// would stop its handler from ending in a jump.
 unsafe extern "C" fn call<R: Sem>(
     ip: *const Op,
     cpu: *mut Cpu,
@@ -91,7 +111,8 @@ unsafe extern "C" fn call<R: Sem>(
     };
     // SAFETY: `ip` is the running op and `cpu` this thread's.
     unsafe {
-        apply::<R>(cpu, (*ip).imm as u32);
+        // These rows cannot trap.
+        let _ = body::<R>(cpu, (*ip).imm as u32);
         next!(ip.add(1), c)
     }
 }
@@ -133,21 +154,21 @@ macro_rules! handlers {
                 // The slot of register 31 as a destination is another one.
                 $(OpId::$grow)|* if word & 31 == 31 => None,
                 $(OpId::$row => {
-                    $(handlers!(@try word, $row, $fields, { $($field: $value,)* });)*
+                    $(handlers!(@try run, word, $row, $fields, { $($field: $value,)* });)*
                     Some(call::<a64::$row>)
                 })*
                 $(OpId::$grow => {
-                    $(handlers!(@try word, $grow, $gfields, { $($gfield: $gvalue,)* });)*
+                    $(handlers!(@try run_general, word, $grow, $gfields, { $($gfield: $gvalue,)* });)*
                     None
                 })*
                 $(OpId::$srow => {
-                    handlers!(@try word, $srow, SHIFT_BYTES, { q: true, immhb: 8, });
-                    handlers!(@try word, $srow, SHIFT_BYTES, { q: false, immhb: 8, });
-                    handlers!(@try word, $srow, SHIFT_HALVES, { q: true, immhb: 16, });
-                    handlers!(@try word, $srow, SHIFT_HALVES, { q: false, immhb: 16, });
-                    handlers!(@try word, $srow, SHIFT_WORDS, { q: true, immhb: 32, });
-                    handlers!(@try word, $srow, SHIFT_WORDS, { q: false, immhb: 32, });
-                    handlers!(@try word, $srow, SHIFT_DOUBLES, { q: true, immhb: 64, });
+                    handlers!(@try run, word, $srow, SHIFT_BYTES, { q: true, immhb: 8, });
+                    handlers!(@try run, word, $srow, SHIFT_BYTES, { q: false, immhb: 8, });
+                    handlers!(@try run, word, $srow, SHIFT_HALVES, { q: true, immhb: 16, });
+                    handlers!(@try run, word, $srow, SHIFT_HALVES, { q: false, immhb: 16, });
+                    handlers!(@try run, word, $srow, SHIFT_WORDS, { q: true, immhb: 32, });
+                    handlers!(@try run, word, $srow, SHIFT_WORDS, { q: false, immhb: 32, });
+                    handlers!(@try run, word, $srow, SHIFT_DOUBLES, { q: true, immhb: 64, });
                     Some(call::<a64::$srow>)
                 })*
                 $(OpId::$plain => Some(call::<a64::$plain>),)*
@@ -155,12 +176,12 @@ macro_rules! handlers {
             }
         }
     };
-    (@try $word:ident, $row:ident, $fields:ident, { $($field:ident: $value:expr,)* }) => {{
+    (@try $run:ident, $word:ident, $row:ident, $fields:ident, { $($field:ident: $value:expr,)* }) => {{
         #[allow(clippy::needless_update, reason = "some variants give every field")]
         const FIXED: u32 =
             a64::$row { $($field: $value,)* ..a64::$row::from_word(0) }.to_word() & !$fields;
         if $word & !$fields == FIXED {
-            return Some(run::<a64::$row, FIXED, $fields>);
+            return Some($run::<a64::$row, FIXED, $fields>);
         }
     }};
 }
