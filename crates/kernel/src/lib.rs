@@ -25,6 +25,7 @@ pub mod kernel;
 pub mod memfd;
 pub mod pidfd;
 pub mod pipe;
+pub mod procfs;
 pub mod signal;
 pub mod signalfd;
 pub mod special;

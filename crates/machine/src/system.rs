@@ -18,6 +18,11 @@ pub(crate) fn mounts(
     let shm = tuxlet_tmpfs::Options::default();
     vec![
         (
+            "/proc",
+            tuxlet_kernel::procfs::new(kernel),
+            plain | MountFlags::NOEXEC,
+        ),
+        (
             "/dev",
             Tmpfs::new(cx, &kernel.budget, dev),
             MountFlags::NOSUID | MountFlags::RELATIME,

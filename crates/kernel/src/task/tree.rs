@@ -132,6 +132,12 @@ impl Tree {
         self.tasks.values().filter(|t| t.cred().uid == uid).count()
     }
 
+    /// The id that was handed out last.
+    #[must_use]
+    pub fn last_pid(&self) -> u32 {
+        self.last_pid
+    }
+
     /// Gives back an id that was allocated but never inserted.
     pub fn release_pid(&mut self, id: u32) {
         self.pending.retain(|p| *p != id);

@@ -111,6 +111,11 @@ impl Inode for Root {
 }
 
 impl super::Terminals {
+    /// How many pseudo-terminals there are.
+    pub(crate) fn count(&self) -> usize {
+        self.ptys.lock().len()
+    }
+
     /// A pseudo-terminal whose master is open.
     fn pty(&self, number: u32) -> Option<Arc<Tty>> {
         let tty = self.ptys.lock().get(&number)?.upgrade()?;

@@ -1,0 +1,62 @@
+//! Directories that compute their entries.
+
+use std::{fmt::Debug, sync::Arc};
+use tuxlet_uapi::errno::{Errno, Result};
+use tuxlet_vfs::{
+    Attr, Cx, FileOps, FileType, Inode, InodeRef, node_inode,
+    pseudo::{Node, SnapshotDir},
+};
+
+/// Names, inode numbers and types.
+pub(crate) type Entries = Vec<(Vec<u8>, u64, FileType)>;
+
+/// What a computed directory holds.
+pub(crate) trait Listing: Send + Sync + Debug + 'static {
+    /// One entry. `ENOENT`.
+    fn lookup(&self, cx: &Cx, name: &[u8]) -> Result<InodeRef>;
+    /// All entries.
+    fn list(&self, cx: &Cx) -> Result<Entries>;
+    /// Whether the caller may use the directory whatever its mode says.
+    fn allows(&self, cx: &Cx) -> bool {
+        let _ = cx;
+        false
+    }
+}
+
+/// A directory with computed entries.
+#[derive(Debug)]
+pub(crate) struct DynDir<L> {
+    node: Node,
+    listing: L,
+}
+
+impl<L: Listing> DynDir<L> {
+    pub(crate) fn new(node: Node, listing: L) -> InodeRef {
+        Arc::new(Self { node, listing })
+    }
+}
+
+impl<L: Listing> Inode for DynDir<L> {
+    node_inode!();
+
+    fn attr(&self, _cx: &Cx) -> Result<Attr> {
+        Ok(self.node.attr())
+    }
+
+    fn lookup(&self, cx: &Cx, name: &[u8]) -> Result<InodeRef> {
+        self.listing.lookup(cx, name)
+    }
+
+    fn permission(&self, cx: &Cx, mask: u32) -> Option<Result<()>> {
+        const WRITE: u32 = 2;
+        if mask & WRITE != 0 && !cx.cred.has_cap(tuxlet_vfs::cx::cap::DAC_OVERRIDE) {
+            return Some(Err(Errno::EACCES));
+        }
+        self.listing.allows(cx).then_some(Ok(()))
+    }
+
+    fn open(&self, cx: &Cx, _flags: u32) -> Result<Arc<dyn FileOps>> {
+        let entries = self.listing.list(cx)?;
+        Ok(Arc::new(SnapshotDir::new(self.node.attr(), entries)))
+    }
+}

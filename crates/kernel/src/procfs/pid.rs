@@ -1,0 +1,375 @@
+//! `/proc/PID` and `/proc/PID/task/TID`: the table of entries.
+
+use super::{DynDir, Entries, Listing, Shared, Snapshot, Target, fd, memory, mounts, net, status};
+use std::sync::{Arc, atomic::Ordering};
+use tuxlet_uapi::errno::{Errno, Result};
+use tuxlet_vfs::{Cx, FileType, InodeRef, Link, cx::cap, pseudo::GeneratedFile};
+
+/// Inode numbers of a process are told apart by these.
+pub(super) const TAG_ENTRY: u64 = 0;
+pub(super) const TAG_FD: u64 = 1;
+pub(super) const TAG_FDINFO: u64 = 2;
+pub(super) const TAG_NS: u64 = 3;
+pub(super) const TAG_NET: u64 = 4;
+
+/// Makes a file's content.
+type Make = fn(&Snapshot, &Cx) -> Result<Vec<u8>>;
+/// Takes what is written to a file.
+type Store = fn(&Snapshot, &Cx, &[u8]) -> Result<()>;
+
+/// What an entry is.
+#[derive(Clone, Copy)]
+enum Kind {
+    File(Make),
+    Writable(Make, Store),
+    /// A magic link.
+    Link(fn(&Snapshot, &Cx) -> Result<Link>),
+    Dir(fn(&Target, u64, u32, (u32, u32)) -> Result<InodeRef>),
+    Mem,
+}
+
+/// Name, mode, what it is, whether threads have it too.
+const ENTRIES: &[(&str, u32, Kind, bool)] = &[
+    ("auxv", 0o400, Kind::File(memory::auxv), true),
+    ("cgroup", 0o444, Kind::File(cgroup), true),
+    ("children", 0o444, Kind::File(children), true),
+    ("cmdline", 0o444, Kind::File(memory::cmdline), true),
+    ("comm", 0o644, Kind::Writable(comm, set_comm), true),
+    ("cwd", 0o777, Kind::Link(cwd), true),
+    ("environ", 0o400, Kind::File(memory::environ), true),
+    ("exe", 0o777, Kind::Link(exe), true),
+    ("fd", 0o500, Kind::Dir(fd::directory), true),
+    ("fdinfo", 0o555, Kind::Dir(fd::info_directory), true),
+    ("gid_map", 0o444, Kind::File(id_map), true),
+    ("limits", 0o444, Kind::File(status::limits), true),
+    ("maps", 0o444, Kind::File(memory::maps), true),
+    ("mem", 0o600, Kind::Mem, true),
+    ("mountinfo", 0o444, Kind::File(mounts::mountinfo), true),
+    ("mounts", 0o444, Kind::File(mounts::mounts), true),
+    ("mountstats", 0o400, Kind::File(mounts::mountstats), false),
+    ("net", 0o555, Kind::Dir(net::directory), true),
+    ("ns", 0o511, Kind::Dir(namespaces), true),
+    (
+        "oom_adj",
+        0o644,
+        Kind::Writable(status::oom_adj, status::set_oom_adj),
+        true,
+    ),
+    ("oom_score", 0o444, Kind::File(status::oom_score), true),
+    (
+        "oom_score_adj",
+        0o644,
+        Kind::Writable(status::oom_score_adj, status::set_oom_score_adj),
+        true,
+    ),
+    ("personality", 0o400, Kind::File(personality), true),
+    ("root", 0o777, Kind::Link(root), true),
+    ("setgroups", 0o444, Kind::File(setgroups), false),
+    ("smaps", 0o444, Kind::File(memory::smaps), true),
+    (
+        "smaps_rollup",
+        0o444,
+        Kind::File(memory::smaps_rollup),
+        false,
+    ),
+    ("stat", 0o444, Kind::File(status::stat), true),
+    ("statm", 0o444, Kind::File(status::statm), true),
+    ("status", 0o444, Kind::File(status::status), true),
+    ("task", 0o555, Kind::Dir(tasks), false),
+    (
+        "timerslack_ns",
+        0o666,
+        Kind::Writable(timer_slack, set_timer_slack),
+        false,
+    ),
+    ("uid_map", 0o444, Kind::File(id_map), true),
+    ("wchan", 0o444, Kind::File(wchan), true),
+];
+
+impl Kind {
+    fn file_type(self) -> FileType {
+        match self {
+            Self::File(_) | Self::Writable(..) | Self::Mem => FileType::Regular,
+            Self::Link(_) => FileType::Symlink,
+            Self::Dir(_) => FileType::Directory,
+        }
+    }
+}
+
+impl Target {
+    /// The directory of the process or thread. `ENOENT` if there is none.
+    pub(super) fn directory(self) -> Result<InodeRef> {
+        let snapshot = self.snapshot().map_err(|_| Errno::ENOENT)?;
+        let (uid, gid) = snapshot.owner();
+        let ino = self.ino(TAG_ENTRY, 0);
+        let node = self
+            .shared
+            .fs()?
+            .node_with_ino(ino, FileType::Directory, 0o555)
+            .owned(uid, gid);
+        Ok(DynDir::new(node, PidDir(self)))
+    }
+
+    fn entry(&self, index: usize, mode: u32, kind: Kind) -> Result<InodeRef> {
+        let snapshot = self.snapshot().map_err(|_| Errno::ENOENT)?;
+        let owner = snapshot.owner();
+        let ino = self.ino(TAG_ENTRY, index as u64 + 1);
+        let fs = self.shared.fs()?;
+        let node = fs
+            .node_with_ino(ino, kind.file_type(), mode)
+            .owned(owner.0, owner.1);
+        let target = self.clone();
+        Ok(match kind {
+            Kind::File(make) => {
+                GeneratedFile::read_only(node, move |cx| make(&target.snapshot()?, cx))
+            }
+            Kind::Writable(make, store) => {
+                let writer = self.clone();
+                GeneratedFile::writable(
+                    node,
+                    move |cx| make(&target.snapshot()?, cx),
+                    move |cx, data| store(&writer.snapshot()?, cx, data),
+                )
+            }
+            Kind::Link(lead) => fd::magic_link(node, move |cx| {
+                let snapshot = target.snapshot().map_err(|_| Errno::ENOENT)?;
+                snapshot.may_inspect(cx)?;
+                lead(&snapshot, cx)
+            }),
+            Kind::Dir(make) => make(&target, ino, mode, owner)?,
+            Kind::Mem => memory::mem(node, target),
+        })
+    }
+}
+
+/// The entries of a process or thread.
+#[derive(Debug)]
+struct PidDir(Target);
+
+fn wanted(
+    target: &Target,
+) -> impl Iterator<Item = (usize, &'static (&'static str, u32, Kind, bool))> {
+    let thread = target.thread;
+    ENTRIES
+        .iter()
+        .enumerate()
+        .filter(move |(_, e)| e.3 || !thread)
+}
+
+impl Listing for PidDir {
+    fn lookup(&self, _cx: &Cx, name: &[u8]) -> Result<InodeRef> {
+        let found = wanted(&self.0).find(|(_, e)| e.0.as_bytes() == name);
+        let (index, (_, mode, kind, _)) = found.ok_or(Errno::ENOENT)?;
+        self.0.entry(index, *mode, *kind)
+    }
+
+    fn list(&self, _cx: &Cx) -> Result<Entries> {
+        self.0.snapshot().map_err(|_| Errno::ENOENT)?;
+        Ok(wanted(&self.0)
+            .map(|(index, (name, _, kind, _))| {
+                let ino = self.0.ino(TAG_ENTRY, index as u64 + 1);
+                (name.as_bytes().to_vec(), ino, kind.file_type())
+            })
+            .collect())
+    }
+}
+
+/// The threads of a process.
+#[derive(Debug)]
+struct TaskDir(Target);
+
+fn tasks(target: &Target, ino: u64, mode: u32, owner: (u32, u32)) -> Result<InodeRef> {
+    let fs = target.shared.fs()?;
+    let node = fs
+        .node_with_ino(ino, FileType::Directory, mode)
+        .owned(owner.0, owner.1);
+    Ok(DynDir::new(node, TaskDir(target.clone())))
+}
+
+fn thread(shared: &Arc<Shared>, tid: u32) -> Target {
+    Target {
+        shared: Arc::clone(shared),
+        id: tid,
+        thread: true,
+    }
+}
+
+impl Listing for TaskDir {
+    fn lookup(&self, _cx: &Cx, name: &[u8]) -> Result<InodeRef> {
+        let tid = super::number(name).ok_or(Errno::ENOENT)?;
+        let process = self.0.snapshot().map_err(|_| Errno::ENOENT)?;
+        let thread = thread(&self.0.shared, tid);
+        let found = thread.snapshot().map_err(|_| Errno::ENOENT)?;
+        if found.group.tgid() != process.group.tgid() {
+            return Err(Errno::ENOENT);
+        }
+        thread.directory()
+    }
+
+    fn list(&self, _cx: &Cx) -> Result<Entries> {
+        let process = self.0.snapshot().map_err(|_| Errno::ENOENT)?;
+        let mut ids: Vec<u32> = process.threads.iter().map(|t| t.tid()).collect();
+        if ids.is_empty() {
+            ids.push(process.group.tgid());
+        }
+        ids.sort_unstable();
+        Ok(ids
+            .into_iter()
+            .map(|tid| {
+                let ino = thread(&self.0.shared, tid).ino(TAG_ENTRY, 0);
+                (tid.to_string().into_bytes(), ino, FileType::Directory)
+            })
+            .collect())
+    }
+}
+
+/// Namespaces, with the numbers of Linux' first ones: every process is in those.
+const NAMESPACES: &[(&str, &str, u32)] = &[
+    ("cgroup", "cgroup", 4_026_531_835),
+    ("ipc", "ipc", 4_026_531_839),
+    ("mnt", "mnt", 4_026_531_841),
+    ("net", "net", 4_026_531_840),
+    ("pid", "pid", 4_026_531_836),
+    ("pid_for_children", "pid", 4_026_531_836),
+    ("time", "time", 4_026_531_834),
+    ("time_for_children", "time", 4_026_531_834),
+    ("user", "user", 4_026_531_837),
+    ("uts", "uts", 4_026_531_838),
+];
+
+#[derive(Debug)]
+struct NsDir(Target);
+
+fn namespaces(target: &Target, ino: u64, mode: u32, owner: (u32, u32)) -> Result<InodeRef> {
+    let fs = target.shared.fs()?;
+    let node = fs
+        .node_with_ino(ino, FileType::Directory, mode)
+        .owned(owner.0, owner.1);
+    Ok(DynDir::new(node, NsDir(target.clone())))
+}
+
+impl Listing for NsDir {
+    fn lookup(&self, _cx: &Cx, name: &[u8]) -> Result<InodeRef> {
+        let found = NAMESPACES
+            .iter()
+            .enumerate()
+            .find(|(_, (n, _, _))| n.as_bytes() == name);
+        let (index, (_, kind, number)) = found.ok_or(Errno::ENOENT)?;
+        let ino = self.0.ino(TAG_NS, index as u64);
+        let node = self
+            .0
+            .shared
+            .fs()?
+            .node_with_ino(ino, FileType::Symlink, 0o777);
+        // DEVIATION: there is one namespace of each kind, and no file to open for it.
+        Ok(fd::magic_link(node, move |_| {
+            Ok(Link::Path(format!("{kind}:[{number}]").into_bytes()))
+        }))
+    }
+
+    fn list(&self, _cx: &Cx) -> Result<Entries> {
+        let names = NAMESPACES.iter().enumerate();
+        Ok(names
+            .map(|(i, (name, _, _))| {
+                let ino = self.0.ino(TAG_NS, i as u64);
+                (name.as_bytes().to_vec(), ino, FileType::Symlink)
+            })
+            .collect())
+    }
+}
+
+fn cgroup(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    Ok(b"0::/\n".to_vec())
+}
+
+fn children(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    let ids = s.children.iter().map(|id| format!("{id} "));
+    Ok(ids.collect::<String>().into_bytes())
+}
+
+fn comm(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    let mut name = s.task.comm();
+    name.push(b'\n');
+    Ok(name)
+}
+
+fn set_comm(s: &Snapshot, cx: &Cx, data: &[u8]) -> Result<()> {
+    // Only threads of the process itself may.
+    if cx.tgid != s.group.tgid() {
+        return Err(Errno::EINVAL);
+    }
+    let end = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
+    s.task.set_comm(&data[..end]);
+    Ok(())
+}
+
+fn cwd(s: &Snapshot, cx: &Cx) -> Result<Link> {
+    let path = s.resources().ok_or(Errno::ENOENT)?.fs.cwd();
+    let shown = path.d_path(&super::reader_root(&s.kernel, cx));
+    Ok(Link::Jump(path, shown))
+}
+
+fn root(s: &Snapshot, cx: &Cx) -> Result<Link> {
+    let path = s.resources().ok_or(Errno::ENOENT)?.fs.root();
+    let shown = path.d_path(&super::reader_root(&s.kernel, cx));
+    Ok(Link::Jump(path, shown))
+}
+
+fn exe(s: &Snapshot, cx: &Cx) -> Result<Link> {
+    let mm = s.resources().ok_or(Errno::ENOENT)?.mm;
+    let path = mm.exe.lock().clone().ok_or(Errno::ENOENT)?;
+    let shown = path.d_path(&super::reader_root(&s.kernel, cx));
+    Ok(Link::Jump(path, shown))
+}
+
+fn id_map(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    Ok(b"         0          0 4294967295\n".to_vec())
+}
+
+fn setgroups(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    Ok(b"allow\n".to_vec())
+}
+
+fn personality(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    s.may_inspect(cx)?;
+    let personality = s.task.settings.lock().personality;
+    Ok(format!("{personality:08x}\n").into_bytes())
+}
+
+fn timer_slack(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    if cx.tgid != s.group.tgid() && !cx.cred.has_cap(cap::SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    let slack = s.task.settings.lock().timer_slack;
+    Ok(format!("{slack}\n").into_bytes())
+}
+
+fn set_timer_slack(s: &Snapshot, cx: &Cx, data: &[u8]) -> Result<()> {
+    if cx.tgid != s.group.tgid() && !cx.cred.has_cap(cap::SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    let slack: u64 = parse(data)?;
+    let mut settings = s.task.settings.lock();
+    settings.timer_slack = if slack == 0 {
+        settings.default_timer_slack
+    } else {
+        slack
+    };
+    Ok(())
+}
+
+fn wchan(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    // What Linux shows to those who may not see where in the kernel others sleep.
+    Ok(b"0".to_vec())
+}
+
+/// Parses what was written: a number, with or without a newline. `EINVAL`.
+pub(super) fn parse<T: std::str::FromStr>(data: &[u8]) -> Result<T> {
+    let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+    text.trim().parse().map_err(|_| Errno::EINVAL)
+}
+
+/// Loads an atomic setting.
+pub(super) fn oom_adjust(s: &Snapshot) -> i32 {
+    s.group.oom_score_adj.load(Ordering::Relaxed)
+}
