@@ -98,6 +98,7 @@ impl Builder {
         let mounts = MountNamespace::new(&root.fs, MountFlags::RELATIME, root.source.as_bytes());
         let engine = Arc::new(Interpreter::new(self.engine));
         let kernel = Kernel::new(self.config, budget, engine, mounts, self.events);
+        kernel.set_file_systems(Arc::new(crate::mountable::Mountable));
         let cx = kernel.host_cx();
         for (target, fs, flags) in crate::system::mounts(&kernel, &cx) {
             mount_at(&kernel, &cx, &fs, target, flags)?;

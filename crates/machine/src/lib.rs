@@ -19,6 +19,7 @@ mod builder;
 mod command;
 mod error;
 mod files;
+mod mountable;
 mod process;
 mod root;
 mod system;

@@ -151,9 +151,10 @@ impl Kernel {
             reaper.child_wait.wake_all(!0);
             let _ = send_to_group(self, &reaper, SigInfo::kernel(Signal::SIGCHLD));
         }
-        self.tell_parent_of_death(group, parent_group.as_ref(), exit_signal, status);
+        // Before anyone can know of the death.
         group.timers.clear();
         self.ipc.process_died(tgid);
+        self.tell_parent_of_death(group, parent_group.as_ref(), exit_signal, status);
         group.thread_exit.wake_all(!0);
         self.events.process_exited(tgid, status);
         self.exit_notify.wake_all(!0);

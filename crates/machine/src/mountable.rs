@@ -1,0 +1,49 @@
+//! What the guest can mount: mount(2).
+
+use std::sync::Arc;
+use tuxlet_kernel::{Kernel, kernel::FileSystemFactory};
+use tuxlet_tmpfs::Tmpfs;
+use tuxlet_uapi::errno::{Errno, Result};
+use tuxlet_vfs::FileSystem;
+
+/// Types that exist once per machine: another mount shows the one that is there already.
+const SINGLE: &[&[u8]] = &[b"proc", b"sysfs", b"devpts"];
+
+/// Makes the file systems that need nothing from the host.
+pub(crate) struct Mountable;
+
+impl FileSystemFactory for Mountable {
+    fn make(
+        &self,
+        kernel: &Arc<Kernel>,
+        kind: &[u8],
+        _source: &[u8],
+        options: &[u8],
+    ) -> Result<Arc<dyn FileSystem>> {
+        match kind {
+            b"tmpfs" | b"ramfs" => {
+                let options = std::str::from_utf8(options).map_err(|_| Errno::EINVAL)?;
+                let pages = kernel.budget.limit_pages() as u64;
+                let options = tuxlet_tmpfs::Options::default().parse(options, pages)?;
+                Ok(Tmpfs::new(&kernel.host_cx(), &kernel.budget, options))
+            }
+            b"devtmpfs" => mounted(kernel, |_, place| place == b"/dev"),
+            kind if SINGLE.contains(&kind) => mounted(kernel, |fs, _| fs.name().as_bytes() == kind),
+            _ => Err(Errno::ENODEV),
+        }
+    }
+}
+
+/// A file system that is mounted somewhere. `ENODEV` if there is none like it.
+fn mounted(
+    kernel: &Kernel,
+    is_it: impl Fn(&dyn FileSystem, &[u8]) -> bool,
+) -> Result<Arc<dyn FileSystem>> {
+    let all = kernel.mounts.list(&kernel.mounts.root());
+    let found = all
+        .iter()
+        .find(|info| is_it(&**info.mount.fs(), &info.mountpoint));
+    found
+        .map(|info| Arc::clone(info.mount.fs()))
+        .ok_or(Errno::ENODEV)
+}
