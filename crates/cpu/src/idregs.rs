@@ -23,7 +23,7 @@ const MIDR_EL1: u64 = 0x000f_0540;
 const MPIDR_EL1: u64 = 1 << 31;
 
 /// CNTVCT_EL0: nanoseconds since the first use in this process.
-pub(crate) fn counter() -> u64 {
+pub fn counter() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }

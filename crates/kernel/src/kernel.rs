@@ -1,6 +1,7 @@
 //! The kernel of one machine.
 
 use crate::{
+    arch::vdso::VdsoPages,
     clock::Clock,
     config::{Config, EventSink},
     futex::FutexTable,
@@ -66,6 +67,8 @@ pub struct Kernel {
     pub engine: Arc<dyn Engine>,
     /// Mounts; one namespace for all processes.
     pub mounts: Arc<MountNamespace>,
+    /// The vDSO's pages, shared by all processes.
+    pub vdso: VdsoPages,
     /// Names of uname(2).
     pub uts: RwLock<UtsNames>,
     /// Sockets.
@@ -133,7 +136,7 @@ pub struct Spawn {
 }
 
 impl Kernel {
-    /// A kernel without processes.
+    /// A kernel without processes. `ENOMEM` if the budget has no room for its own pages.
     #[must_use]
     pub fn new(
         config: Config,
@@ -141,13 +144,15 @@ impl Kernel {
         engine: Arc<dyn Engine>,
         mounts: Arc<MountNamespace>,
         events: Arc<dyn EventSink>,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>> {
         let uts = UtsNames {
             hostname: config.hostname.clone().into_bytes(),
             domainname: b"(none)".to_vec(),
         };
+        let clock = Clock::new();
         let kernel = Arc::new(Self {
-            clock: Clock::new(),
+            vdso: VdsoPages::new(&budget, &clock)?,
+            clock,
             tree: Mutex::new(Tree::default()),
             futexes: FutexTable::default(),
             budget,
@@ -169,7 +174,7 @@ impl Kernel {
             config,
         });
         kernel.register_devices();
-        kernel
+        Ok(kernel)
     }
 
     /// Starts a process in a session of its own, without a parent; returns its id. The

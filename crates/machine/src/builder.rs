@@ -97,7 +97,7 @@ impl Builder {
         let root = self.root.ok_or(Error::NoRoot)?.mount(&host_cx(), &budget)?;
         let mounts = MountNamespace::new(&root.fs, MountFlags::RELATIME, root.source.as_bytes());
         let engine = Arc::new(Interpreter::new(self.engine));
-        let kernel = Kernel::new(self.config, budget, engine, mounts, self.events);
+        let kernel = Kernel::new(self.config, budget, engine, mounts, self.events)?;
         kernel.set_file_systems(Arc::new(crate::mountable::Mountable));
         let cx = kernel.host_cx();
         for (target, fs, flags) in crate::system::mounts(&kernel, &cx) {

@@ -270,7 +270,7 @@ pub(super) fn load(
     layout.data = data.map_or((0, 0), |s| {
         (s.p_vaddr + bias, s.p_vaddr + s.p_filesz + bias)
     });
-    let vdso = crate::arch::vdso::map(&space)?;
+    let vdso = task.kernel.vdso.map(&task.kernel, &space)?;
     layout.vdso = vdso.base;
     layout.sigreturn = vdso.sigreturn;
 

@@ -114,6 +114,7 @@ pub(super) fn sys_clock_settime(
     task.kernel
         .clock
         .set_realtime(i64::try_from(ns).unwrap_or(i64::MAX));
+    task.kernel.vdso.update(&task.kernel.clock);
     task.kernel.timers.clock_was_set();
     Ok(())
 }
