@@ -306,7 +306,7 @@ pub(super) fn sys_sched_getaffinity(
     mask: u64,
 ) -> Result<usize> {
     // The kernel's mask is one word; the caller's must hold it and consist of words.
-    if len < 8 || len % 8 != 0 {
+    if len < 8 || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
     let target = find_task(task, pid)?;
