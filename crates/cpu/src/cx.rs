@@ -37,10 +37,6 @@ pub(crate) trait Scalar: Copy + Sized + 'static {
     fn to_u128(self) -> u128;
     /// Truncates.
     fn from_u128(v: u128) -> Self;
-    /// Zero-extends or truncates to 64 bits.
-    fn to_u64(self) -> u64;
-    /// Truncates or zero-extends.
-    fn from_u64(v: u64) -> Self;
     /// Reads from host memory that another guest thread may be writing.
     ///
     /// # Safety
@@ -63,14 +59,6 @@ macro_rules! scalar {
             }
             #[inline(always)]
             fn from_u128(v: u128) -> Self {
-                v as $t
-            }
-            #[inline(always)]
-            fn to_u64(self) -> u64 {
-                self as u64
-            }
-            #[inline(always)]
-            fn from_u64(v: u64) -> Self {
                 v as $t
             }
             #[inline(always)]

@@ -1,5 +1,10 @@
 //! CPU state, instruction semantics and the threaded-code interpreter.
 
+#![allow(
+    clippy::precedence,
+    reason = "shifts and masks read best as in the manual"
+)]
+
 mod atomics;
 mod crypto;
 mod cx;

@@ -2,7 +2,6 @@
 
 use tuxlet_a64::imm::{fp_imm16, fp_imm32, fp_imm64, logical_imm, simd_imm};
 use tuxlet_a64::{self as a64, OpId};
-use tuxlet_mem::PAGE_MASK;
 
 use super::control;
 use super::hot::branch::{
@@ -471,15 +470,15 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         OpId::Ldur | OpId::Stur | OpId::Ldtr | OpId::Sttr => {
             let i = a64::Ldur::from_word(word);
             let load = matches!(id, OpId::Ldur | OpId::Ldtr);
-            single::<OFFSET>(b, load, i.size, i.rt, i.rn, i.imm9.into());
+            single::<OFFSET>(b, load, i.size, i.rt, i.rn, i.imm9);
         }
         OpId::LdrPost | OpId::StrPost => {
             let i = a64::LdrPost::from_word(word);
-            single::<POST>(b, id == OpId::LdrPost, i.size, i.rt, i.rn, i.imm9.into());
+            single::<POST>(b, id == OpId::LdrPost, i.size, i.rt, i.rn, i.imm9);
         }
         OpId::LdrPre | OpId::StrPre => {
             let i = a64::LdrPre::from_word(word);
-            single::<PRE>(b, id == OpId::LdrPre, i.size, i.rt, i.rn, i.imm9.into());
+            single::<PRE>(b, id == OpId::LdrPre, i.size, i.rt, i.rn, i.imm9);
         }
         OpId::LdrsImm => {
             let i = a64::LdrsImm::from_word(word);
@@ -487,7 +486,7 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         }
         OpId::Ldurs => {
             let i = a64::Ldurs::from_word(word);
-            signed(b, i.size, i.to32, i.rt, i.rn, i.imm9.into());
+            signed(b, i.size, i.to32, i.rt, i.rn, i.imm9);
         }
         OpId::LdrLit => {
             let i = a64::LdrLit::from_word(word);
@@ -566,15 +565,15 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         }
         OpId::LdurVec | OpId::SturVec => {
             let i = a64::LdurVec::from_word(word);
-            vector::<OFFSET>(b, id == OpId::LdurVec, i.size, i.rt, i.rn, i.imm9.into());
+            vector::<OFFSET>(b, id == OpId::LdurVec, i.size, i.rt, i.rn, i.imm9);
         }
         OpId::LdrVecPost | OpId::StrVecPost => {
             let i = a64::LdrVecPost::from_word(word);
-            vector::<POST>(b, id == OpId::LdrVecPost, i.size, i.rt, i.rn, i.imm9.into());
+            vector::<POST>(b, id == OpId::LdrVecPost, i.size, i.rt, i.rn, i.imm9);
         }
         OpId::LdrVecPre | OpId::StrVecPre => {
             let i = a64::LdrVecPre::from_word(word);
-            vector::<PRE>(b, id == OpId::LdrVecPre, i.size, i.rt, i.rn, i.imm9.into());
+            vector::<PRE>(b, id == OpId::LdrVecPre, i.size, i.rt, i.rn, i.imm9);
         }
         OpId::LdpVecImm | OpId::StpVecImm | OpId::LdnpVec | OpId::StnpVec => {
             vector_pair::<OFFSET>(b, matches!(id, OpId::LdpVecImm | OpId::LdnpVec));
@@ -719,14 +718,15 @@ fn fuse(b: &mut Block, handler: Handler, r: [u8; 4], target: u64, kind: Kind, li
 fn subs_imm(b: &mut Block, source: &Source<'_>) -> Then {
     let i = a64::SubsImm::from_word(b.word);
     let n = sp(i.rn);
-    if !i.sh && (i.rd == 31 || i.rd == i.rn) {
-        if let Some((cond, target, live)) = fusible(b, source) {
-            let [lo, hi] = i.imm12.to_le_bytes();
-            let table = if i.rd == 31 { &CMP_IMM } else { &SUBS_IMM };
-            let handler = table[cond][usize::from(i.sf)][live][place(n)];
-            fuse(b, handler, [n, 0, lo, hi], target, Kind::Sub, live);
-            return Then::Continue;
-        }
+    if !i.sh
+        && (i.rd == 31 || i.rd == i.rn)
+        && let Some((cond, target, live)) = fusible(b, source)
+    {
+        let [lo, hi] = i.imm12.to_le_bytes();
+        let table = if i.rd == 31 { &CMP_IMM } else { &SUBS_IMM };
+        let handler = table[cond][usize::from(i.sf)][live][place(n)];
+        fuse(b, handler, [n, 0, lo, hi], target, Kind::Sub, live);
+        return Then::Continue;
     }
     let v = i32::from(i.imm12) << if i.sh { 12 } else { 0 };
     if i.rd == 31 {
@@ -787,13 +787,13 @@ fn ands_imm(b: &mut Block, source: &Source<'_>) -> Then {
     let i = a64::AndsImm::from_word(b.word);
     let v = logical_imm(i.sf, i.n, i.imms, i.immr).unwrap_or(0);
     let n = src(i.rn);
-    if let (31, Ok(small)) = (i.rd, u16::try_from(v)) {
-        if let Some((cond @ 0..=1, target, live)) = fusible(b, source) {
-            let [lo, hi] = small.to_le_bytes();
-            let handler = TST_IMM[cond][usize::from(i.sf)][live][place(n)];
-            fuse(b, handler, [n, 0, lo, hi], target, Kind::Logic, live);
-            return Then::Continue;
-        }
+    if let (31, Ok(small)) = (i.rd, u16::try_from(v))
+        && let Some((cond @ 0..=1, target, live)) = fusible(b, source)
+    {
+        let [lo, hi] = small.to_le_bytes();
+        let handler = TST_IMM[cond][usize::from(i.sf)][live][place(n)];
+        fuse(b, handler, [n, 0, lo, hi], target, Kind::Logic, live);
+        return Then::Continue;
     }
     let v = if i.sf {
         i32::try_from(v as i64).ok()

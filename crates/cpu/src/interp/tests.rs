@@ -210,6 +210,42 @@ fn accesses_cross_pages_and_ignore_tags() {
 }
 
 #[test]
+fn frames_are_pushed_and_popped() {
+    // bl f; svc; f: stp x29, x30, [sp, #-32]!; mov x29, sp; mov x0, x29; ldp x29, x30, [sp], #32; ret
+    let code = [
+        a64::Bl { imm: 8 }.to_word(),
+        SVC,
+        0xa9be_7bfd,
+        0x9100_03fd,
+        0xaa1d_03e0,
+        0xa8c2_7bfd,
+        RET,
+    ];
+    both(&code, |mut g| {
+        g.state.x[29] = 77;
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!((g.state.x[0], g.state.x[29]), (DATA + 0x1000 - 32, 77));
+        assert_eq!((g.state.sp, g.state.pc), (DATA + 0x1000, CODE + 8));
+        // A push across the end of the stack faults without a trace.
+        g.state.pc = CODE;
+        g.state.sp = DATA + 8;
+        let Exit::Fault(fault) = g.run() else {
+            panic!("no fault")
+        };
+        assert_eq!((fault.addr, g.state.pc), (DATA - 24, CODE + 8));
+        assert_eq!((g.state.sp, g.state.x[29]), (DATA + 8, 77));
+        // Split over two pages.
+        g.state.pc = CODE;
+        g.state.sp = DATA + 0x1000 + 24;
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!(
+            (g.state.x[0], g.state.sp),
+            (DATA + 0x1000 - 8, DATA + 0x1000 + 24)
+        );
+    });
+}
+
+#[test]
 fn undefined_and_breakpoint_report_the_instruction() {
     both(&[0xd503_201f, 0x0000_0000], |mut g| {
         assert_eq!(g.run(), Exit::Undefined { word: 0 });

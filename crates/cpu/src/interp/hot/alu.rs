@@ -2,8 +2,7 @@
 
 use tuxlet_a64 as a64;
 
-use super::{Hot1, Hot2, Hot3, forms};
-use crate::cx::{Cx, Step};
+use super::forms;
 use crate::interp::op::Op;
 use crate::sem;
 use crate::sem::dpimm;

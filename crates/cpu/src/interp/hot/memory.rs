@@ -1,7 +1,7 @@
 //! Loads and stores.
 
-use super::{Hot1, Hot2, Hot3, forms};
-use crate::cx::{Cx, Step};
+use super::forms;
+use crate::cx::Cx;
 use crate::interp::op::Op;
 use crate::sem::dpreg::extend;
 use crate::sem::ldst::{self, Mode};

@@ -1,7 +1,6 @@
 //! Conditions: an op evaluates one to a mask, the next consumes it.
 
-use super::{Hot1, Hot2, Hot3, forms};
-use crate::cx::{Cx, Step};
+use super::forms;
 use crate::flags::{Kind, holds};
 use crate::interp::cpu::Cpu;
 use crate::interp::op::{Handler, Op, next};
