@@ -312,3 +312,62 @@ pub(crate) fn state(kind: Kind, word: u32, rng: &mut Rng) -> Vec<u8> {
     }
     record
 }
+
+/// The base register of loads and stores in sequences.
+const BASE: u32 = 28;
+
+/// A branch over the next instruction: the word, if `op` is a direct conditional branch.
+fn branch(op: OpId, rng: &mut Rng) -> Option<u32> {
+    let random = a64::arbitrary(op, &mut || rng.next() as u32);
+    match op.name() {
+        "BCond" | "Cbz" | "Cbnz" => Some(random & !(0x7_ffff << 5) | 2 << 5),
+        "Tbz" | "Tbnz" => Some(random & !(0x3fff << 5) | 2 << 5),
+        _ => None,
+    }
+}
+
+/// A load or store that may stand in a sequence: its address is in [`BASE`] alone, and its
+/// outcome does not depend on an exclusive monitor.
+fn sequence_memory(op: OpId, rng: &mut Rng) -> Option<u32> {
+    let word = word(op, Kind::Memory, rng) & !(31 << 5) | BASE << 5;
+    let by_register = word & 0x3b20_0c00 == 0x3820_0800;
+    let structure = word & 0xbf00_0000 & 0xfe80_0000 == 0x0c80_0000;
+    let exclusive = word & 0x3f80_0000 == 0x0800_0000;
+    let ordered_offset = word & 0x3f20_0c00 == 0x1900_0000;
+    let fine = !by_register
+        && !(structure && field(word, 16) != 31)
+        && !exclusive
+        && !ordered_offset
+        && a64::decode(word) == Some(op)
+        && predictable(op.name(), word);
+    fine.then_some(word)
+}
+
+/// A random sequence of about `len` instructions out of `ops`, with forward branches, and loads
+/// and stores whose base is set just before.
+pub(crate) fn sequence(ops: &[OpId], len: usize, rng: &mut Rng) -> Vec<u32> {
+    let mut unit = Vec::new();
+    while unit.len() < len {
+        let op = rng.pick(ops);
+        match kind(op) {
+            Kind::Registers => unit.push(word(op, Kind::Registers, rng)),
+            Kind::Memory => {
+                let Some(word) = sequence_memory(op, rng) else {
+                    continue;
+                };
+                let base = SCRATCH + SCRATCH_LEN / 2;
+                unit.push(0xd2a0_0000 | (base as u32 >> 16) << 5 | BASE);
+                unit.push(word);
+            }
+            Kind::Excluded => {
+                let Some(word) = branch(op, rng) else {
+                    continue;
+                };
+                // What is skipped must not be half of a load.
+                unit.push(word);
+                unit.push(0x9b03_7c41 | (rng.next() as u32 & 0x1f_0000));
+            }
+        }
+    }
+    unit
+}

@@ -28,6 +28,8 @@ struct Options {
     reference: Option<PathBuf>,
     /// Specialised handlers, or every instruction alone.
     optimise: bool,
+    /// Random sequences instead of rows: how many times [`STATES`].
+    sequences: u64,
     /// Stop reporting a row after this many differences.
     show: usize,
 }
@@ -39,6 +41,7 @@ fn options() -> Result<Options, String> {
         rows: Vec::new(),
         reference: None,
         optimise: true,
+        sequences: 0,
         show: 3,
     };
     let mut args = std::env::args().skip(1);
@@ -48,6 +51,7 @@ fn options() -> Result<Options, String> {
         match arg.as_str() {
             "--count" => options.count = number(value()?)?,
             "--seed" => options.seed = number(value()?)?,
+            "--sequences" => options.sequences = number(value()?)?,
             "--show" => options.show = number(value()?)? as usize,
             "--qemu" => options.reference = Some(value()?.into()),
             "--plain" => options.optimise = false,
@@ -66,6 +70,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.sequences > 0 {
+        return test_sequences(&options);
+    }
     let (mut rows, mut instances, mut failed, mut skipped) = (0, 0, Vec::new(), Vec::new());
     for op in OpId::all() {
         let chosen = match options.rows.as_slice() {
@@ -128,7 +135,65 @@ fn test_row(op: OpId, kind: Kind, options: &Options) -> Result<usize, String> {
     let image = Image::new(&code, STATES, input, scratch);
     let want = reference(&image, options)?;
     let got = subject::run(&image, options.optimise).map_err(|e| format!("ours: {e}"))?;
-    Ok(compare(&units, &image, &want, &got, options.show))
+    Ok(compare(&code, &image, &want, &got, options.show))
+}
+
+/// Instructions in a sequence, and sequences in a program.
+const LENGTH: usize = 10;
+const BATCH: usize = 200;
+
+/// Random sequences, in programs of [`BATCH`].
+fn test_sequences(options: &Options) -> ExitCode {
+    // The reference lacks CSSC.
+    let ops: Vec<OpId> = OpId::all()
+        .filter(|op| op.is_done() && op.feature() != a64::Feature::Cssc)
+        .collect();
+    let (integer, other): (Vec<OpId>, Vec<OpId>) = ops.into_iter().partition(|op| {
+        let value = op.fixed_bits().1;
+        value >> 28 & 1 != 0 && value >> 25 & 7 != 7 || op.name() == "Fcmp"
+    });
+    let mut failed = 0;
+    for batch in 0..options.sequences.div_ceil(BATCH as u64) {
+        let mut rng = Rng::new(options.seed.wrapping_add(batch << 32));
+        let mut units = Vec::new();
+        let mut input = Vec::new();
+        for _ in 0..BATCH {
+            let ops = if rng.next() >> 62 == 0 {
+                &other
+            } else {
+                &integer
+            };
+            units.push(generate::sequence(ops, LENGTH, &mut rng));
+            for _ in 0..STATES {
+                input.extend(generate::state(Kind::Registers, 0, &mut rng));
+            }
+        }
+        let scratch = (0..SCRATCH_LEN / 8)
+            .flat_map(|_| rng.next().to_le_bytes())
+            .collect();
+        let image = Image::new(&units, STATES, input, scratch);
+        let outcome = reference(&image, options).and_then(|want| {
+            let got = subject::run(&image, options.optimise).map_err(|e| format!("ours: {e}"))?;
+            Ok(compare(&units, &image, &want, &got, options.show))
+        });
+        match outcome {
+            Ok(0) => {}
+            Ok(differences) => {
+                println!("batch {batch}: {differences} differ");
+                failed += 1;
+            }
+            Err(why) => {
+                println!("batch {batch}: {why}");
+                failed += 1;
+            }
+        }
+    }
+    println!("{} sequences, {failed} batches differ", options.sequences);
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Runs the program outside.
@@ -170,7 +235,7 @@ fn word128(record: &[u8], at: usize) -> u128 {
 }
 
 /// Prints the first differences and counts them.
-fn compare(units: &[u32], image: &Image, want: &[u8], got: &[u8], show: usize) -> usize {
+fn compare(units: &[Vec<u32>], image: &Image, want: &[u8], got: &[u8], show: usize) -> usize {
     let mut differences = 0;
     let out = &mut std::io::stdout().lock();
     for (i, (want, got)) in want.chunks(RECORD).zip(got.chunks(RECORD)).enumerate() {
@@ -184,10 +249,10 @@ fn compare(units: &[u32], image: &Image, want: &[u8], got: &[u8], show: usize) -
         if differences > show {
             continue;
         }
-        let word = units[i / STATES as usize];
+        let unit = &units[i / STATES as usize];
         let start = &image.input[i * RECORD..(i + 1) * RECORD];
         // Failing to print the report is nothing that can be reported.
-        let _ = describe(out, word, start, want, got);
+        let _ = describe(out, unit, start, want, got);
     }
     let at = image.output_len as usize;
     if want[at..] != got[at..] {
@@ -206,12 +271,15 @@ fn compare(units: &[u32], image: &Image, want: &[u8], got: &[u8], show: usize) -
 
 fn describe(
     out: &mut impl Write,
-    word: u32,
+    unit: &[u32],
     start: &[u8],
     want: &[u8],
     got: &[u8],
 ) -> std::io::Result<()> {
-    writeln!(out, "{word:08x}  {}", a64::disassemble(word, 0))?;
+    for &word in unit {
+        writeln!(out, "{word:08x}  {}", a64::disassemble(word, 0))?;
+    }
+    let word = unit[0];
     writeln!(
         out,
         "    fpcr {:08x} fpsr {:08x} nzcv {:x}",

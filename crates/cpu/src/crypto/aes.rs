@@ -2,7 +2,7 @@
 
 /// Doubling in GF(2^8) modulo the AES polynomial.
 const fn xtime(a: u8) -> u8 {
-    a << 1 ^ (a >> 7) * 0x1b
+    (a << 1) ^ ((a >> 7) * 0x1b)
 }
 
 const SBOX: [u8; 256] = {
@@ -92,6 +92,16 @@ mod host {
     use core::arch::x86_64::*;
     use core::mem::transmute;
 
+    fn vector(a: u128) -> __m128i {
+        // SAFETY: any 128 bits are a value of either type.
+        unsafe { transmute::<u128, __m128i>(a) }
+    }
+
+    fn bits(a: __m128i) -> u128 {
+        // SAFETY: any 128 bits are a value of either type.
+        unsafe { transmute::<__m128i, u128>(a) }
+    }
+
     #[inline(always)]
     pub(super) fn has_aes() -> bool {
         std::arch::is_x86_feature_detected!("aes")
@@ -104,40 +114,33 @@ mod host {
 
     #[target_feature(enable = "aes")]
     pub(super) fn encrypt(a: u128) -> u128 {
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe { transmute(_mm_aesenclast_si128(transmute(a), _mm_setzero_si128())) }
+        bits(_mm_aesenclast_si128(vector(a), _mm_setzero_si128()))
     }
 
     #[target_feature(enable = "aes")]
     pub(super) fn decrypt(a: u128) -> u128 {
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe { transmute(_mm_aesdeclast_si128(transmute(a), _mm_setzero_si128())) }
+        bits(_mm_aesdeclast_si128(vector(a), _mm_setzero_si128()))
     }
 
     #[target_feature(enable = "aes")]
     pub(super) fn mix_columns(a: u128) -> u128 {
         let zero = _mm_setzero_si128();
         // The inverse last round undoes the steps before the column mix.
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe {
-            transmute(_mm_aesenc_si128(
-                _mm_aesdeclast_si128(transmute(a), zero),
-                zero,
-            ))
-        }
+        bits(_mm_aesenc_si128(
+            _mm_aesdeclast_si128(vector(a), zero),
+            zero,
+        ))
     }
 
     #[target_feature(enable = "aes")]
     pub(super) fn inv_mix_columns(a: u128) -> u128 {
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe { transmute(_mm_aesimc_si128(transmute(a))) }
+        bits(_mm_aesimc_si128(vector(a)))
     }
 
     #[target_feature(enable = "pclmulqdq")]
     pub(super) fn multiply(a: u64, b: u64) -> u128 {
         let wide = |x: u64| _mm_cvtsi64_si128(x as i64);
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe { transmute(_mm_clmulepi64_si128::<0>(wide(a), wide(b))) }
+        bits(_mm_clmulepi64_si128::<0>(wide(a), wide(b)))
     }
 }
 
@@ -145,6 +148,16 @@ mod host {
 mod host {
     use core::arch::aarch64::*;
     use core::mem::transmute;
+
+    fn vector(a: u128) -> uint8x16_t {
+        // SAFETY: any 128 bits are a value of either type.
+        unsafe { transmute::<u128, uint8x16_t>(a) }
+    }
+
+    fn bits(a: uint8x16_t) -> u128 {
+        // SAFETY: any 128 bits are a value of either type.
+        unsafe { transmute::<uint8x16_t, u128>(a) }
+    }
 
     #[inline(always)]
     pub(super) fn has_aes() -> bool {
@@ -158,26 +171,22 @@ mod host {
 
     #[target_feature(enable = "aes")]
     pub(super) fn encrypt(a: u128) -> u128 {
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe { transmute(vaeseq_u8(transmute(a), vdupq_n_u8(0))) }
+        bits(vaeseq_u8(vector(a), vdupq_n_u8(0)))
     }
 
     #[target_feature(enable = "aes")]
     pub(super) fn decrypt(a: u128) -> u128 {
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe { transmute(vaesdq_u8(transmute(a), vdupq_n_u8(0))) }
+        bits(vaesdq_u8(vector(a), vdupq_n_u8(0)))
     }
 
     #[target_feature(enable = "aes")]
     pub(super) fn mix_columns(a: u128) -> u128 {
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe { transmute(vaesmcq_u8(transmute(a))) }
+        bits(vaesmcq_u8(vector(a)))
     }
 
     #[target_feature(enable = "aes")]
     pub(super) fn inv_mix_columns(a: u128) -> u128 {
-        // SAFETY: any 128 bits are a value of either type.
-        unsafe { transmute(vaesimcq_u8(transmute(a))) }
+        bits(vaesimcq_u8(vector(a)))
     }
 
     #[target_feature(enable = "aes")]

@@ -91,7 +91,7 @@ const fn multiply(a: u8, b: u8) -> u8 {
         if b >> i & 1 != 0 {
             r ^= a;
         }
-        a = a << 1 ^ (a >> 7) * 0xf5;
+        a = (a << 1) ^ ((a >> 7) * 0xf5);
         i += 1;
     }
     r

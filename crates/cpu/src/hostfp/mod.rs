@@ -78,15 +78,18 @@ mod tests {
     use super::*;
     use crate::softfloat::{self, Env};
 
+    type Hard<F> = fn(F, F) -> F;
+    type Soft<F> = fn(F, F, &mut Env) -> F;
+
     fn run<F: Host>(bits: &[u64]) {
         if !usable(0) {
             return;
         }
+        clear();
         for &a in bits {
             for &b in bits {
                 let (a, b) = (F::from_bits(a), F::from_bits(b));
-                type Soft<F> = fn(F, F, &mut Env) -> F;
-                let ops: [(fn(F, F) -> F, Soft<F>); 4] = [
+                let ops: [(Hard<F>, Soft<F>); 4] = [
                     (F::host_add, softfloat::add),
                     (F::host_sub, softfloat::sub),
                     (F::host_mul, softfloat::mul),

@@ -86,6 +86,7 @@ pub(crate) fn ins_elem<C: Cx>(c: &mut C, i: a64::InsElem) -> Step {
 // Elements picked from two registers; `n` is the number of elements that take part.
 macro_rules! permute {
     ($($name:ident $row:ident: |$a:ident, $b:ident, $n:ident, $k:ident| $e:expr;)*) => {$(
+        #[allow(clippy::absurd_extreme_comparisons, reason = "half of one element is none")]
         #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let (a, b) = (c.v(i.rn), c.v(i.rm));

@@ -41,7 +41,7 @@ fn convert_with<F: Format, T: Format>(a: F, mode: Rounding, env: &mut Env) -> T 
         }
         Class::Inf if alt => {
             env.flags |= IOC;
-            T::from_bits(T::SIGN - 1 | if u.sign { T::SIGN } else { 0 })
+            T::from_bits((T::SIGN - 1) | if u.sign { T::SIGN } else { 0 })
         }
         Class::Inf => infinity(u.sign),
         Class::Zero => zero(u.sign),

@@ -379,7 +379,7 @@ fn round_with<F: Format>(
     if alt {
         if field > F::EXP_MAX {
             env.flags |= IOC;
-            return F::from_bits(F::SIGN - 1 | if sign { F::SIGN } else { 0 });
+            return F::from_bits((F::SIGN - 1) | if sign { F::SIGN } else { 0 });
         }
     } else if field >= F::EXP_MAX {
         env.flags |= OFC | IXC;
