@@ -6,6 +6,7 @@ mod bench;
 mod check_asm;
 mod isa;
 mod tidy;
+mod vectors;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's task runner.")]
@@ -24,6 +25,8 @@ enum Task {
     CheckAsm(check_asm::Args),
     /// Check the crate graph, licences, where unsafe code is, and file lengths.
     Tidy,
+    /// Compare random instructions in the interpreter with qemu-aarch64 or native.
+    Vectors(vectors::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,5 +35,6 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(args) => bench::run(&args),
         Task::CheckAsm(args) => check_asm::run(&args),
         Task::Tidy => tidy::run(),
+        Task::Vectors(args) => vectors::run(&args),
     }
 }
