@@ -21,10 +21,18 @@ pub(crate) struct Args {
     verbose: bool,
 }
 
+/// Part of the symbol of everything that runs between two guest instructions.
+const INTERPRETER: &str = "tuxlet_cpu::interp::";
+
+/// Functions outside the chain of tail calls, which may call through a pointer: they run one instruction's body.
+const CALLERS: &[&str] = &["slow_step", "as tuxlet_cpu::engine::Vcpu", "vcpu::"];
+
 /// What was seen of one function.
 #[derive(Default)]
 struct Handler {
+    hot: bool,
     indirect_jumps: usize,
+    indirect_calls: usize,
     instructions: usize,
     offences: Vec<String>,
 }
@@ -35,6 +43,23 @@ fn is_hot(symbol: &str) -> bool {
         && ["hot1", "hot2", "hot3"]
             .iter()
             .any(|name| symbol.contains(&format!("{HOT}{name}")))
+}
+
+/// Whether a function belongs to the chain of handlers, hot or not: one that called the next handler instead of
+/// jumping to it would use up the stack.
+fn is_chained(symbol: &str) -> bool {
+    symbol.contains(INTERPRETER)
+        && !CALLERS.iter().any(|c| symbol.contains(c))
+        && !symbol.contains("::tests::")
+}
+
+fn is_indirect_call(instruction: &str) -> bool {
+    let mut words = instruction.split_whitespace();
+    let operation = words.next().unwrap_or_default();
+    let operand = words.next().unwrap_or_default();
+    // A call of an import goes through the global offset table, relative to the instruction pointer.
+    (operation.starts_with("call") && operand.starts_with('*') && !operand.contains("(%rip)"))
+        || operation == "blr"
 }
 
 fn is_offence(instruction: &str) -> bool {
@@ -72,6 +97,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         binary.display()
     );
     let mut bad = 0;
+    let (handlers, chained): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        handlers.into_iter().partition(|(_, h)| h.hot);
+    for (name, _) in chained.iter().filter(|(_, h)| h.indirect_calls > 0) {
+        println!("{name}: calls through a pointer");
+        bad += 1;
+    }
     for (name, handler) in &handlers {
         let mut offences = handler.offences.clone();
         if handler.indirect_jumps == 0 {
@@ -86,9 +117,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let total: usize = handlers.values().map(|h| h.instructions).sum();
     println!(
-        "{} hot handlers, {:.1} instructions in the mean, {bad} break the rules",
+        "{} hot handlers with {:.1} instructions in the mean and {} other functions: {bad} break the rules",
         handlers.len(),
-        total as f64 / handlers.len() as f64
+        total as f64 / handlers.len() as f64,
+        chained.len()
     );
     if bad > 0 {
         bail!("{bad} hot handlers call, spill or do not end in an indirect jump");
@@ -121,10 +153,13 @@ fn scan(binary: &PathBuf) -> Result<BTreeMap<String, Handler>> {
     for line in text.lines() {
         if let Some((address, symbol)) = line.strip_suffix(">:").and_then(|l| l.split_once(" <")) {
             // Several instances may demangle to the same name: the address tells them apart.
-            current = is_hot(symbol).then(|| {
-                handlers
-                    .entry(format!("{symbol} at {}", address.trim_start_matches('0')))
-                    .or_default()
+            current = is_chained(symbol).then(|| {
+                let name = format!("{symbol} at {}", address.trim_start_matches('0'));
+                let hot = is_hot(symbol);
+                handlers.entry(name).or_insert_with(|| Handler {
+                    hot,
+                    ..Handler::default()
+                })
             });
             continue;
         }
@@ -136,6 +171,9 @@ fn scan(binary: &PathBuf) -> Result<BTreeMap<String, Handler>> {
         handler.instructions += 1;
         if is_offence(instruction) {
             handler.offences.push(instruction.trim().to_owned());
+        }
+        if is_indirect_call(instruction) {
+            handler.indirect_calls += 1;
         }
         if is_indirect_jump(instruction) {
             handler.indirect_jumps += 1;
