@@ -18,7 +18,7 @@ mod sem;
 mod softfloat;
 mod state;
 
-pub use idregs::counter;
 pub use engine::{Engine, Exit, Kicker, Vcpu};
+pub use idregs::counter;
 pub use interp::{Interpreter, Options};
 pub use state::CpuState;

@@ -334,10 +334,8 @@ fn sequence_memory(op: OpId, rng: &mut Rng) -> Option<u32> {
     let structure = word & 0xbf00_0000 & 0xfe80_0000 == 0x0c80_0000;
     let exclusive = word & 0x3f80_0000 == 0x0800_0000;
     let ordered_offset = word & 0x3f20_0c00 == 0x1900_0000;
-    let fine = !by_register
-        && !(structure && field(word, 16) != 31)
-        && !exclusive
-        && !ordered_offset
+    let by_register = by_register || structure && field(word, 16) != 31;
+    let fine = !(by_register || exclusive || ordered_offset)
         && a64::decode(word) == Some(op)
         && predictable(op.name(), word);
     fine.then_some(word)

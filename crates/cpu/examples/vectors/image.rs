@@ -29,7 +29,7 @@ const WRITE: u32 = 64;
 const EXIT_GROUP: u32 = 94;
 
 fn pair(base: u32, scale: u32, t1: u32, t2: u32, n: u32, offset: u32) -> u32 {
-    base | (offset / scale & 0x7f) << 15 | t2 << 10 | n << 5 | t1
+    base | ((offset / scale) & 0x7f) << 15 | t2 << 10 | n << 5 | t1
 }
 fn ldp_q(t1: u32, n: u32, offset: u32) -> u32 {
     pair(0xad40_0000, 16, t1, t1 + 1, n, offset)
@@ -44,10 +44,10 @@ fn stp_x(t1: u32, n: u32, offset: u32) -> u32 {
     pair(0xa900_0000, 8, t1, t1 + 1, n, offset)
 }
 fn ldr_x(t: u32, n: u32, offset: u32) -> u32 {
-    0xf940_0000 | offset / 8 << 10 | n << 5 | t
+    0xf940_0000 | (offset / 8) << 10 | n << 5 | t
 }
 fn str_x(t: u32, n: u32, offset: u32) -> u32 {
-    0xf900_0000 | offset / 8 << 10 | n << 5 | t
+    0xf900_0000 | (offset / 8) << 10 | n << 5 | t
 }
 /// Loads a 32-bit constant.
 fn constant(code: &mut Vec<u32>, d: u32, value: u64) {
