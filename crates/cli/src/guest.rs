@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read, Write},
     path::Path,
-    sync::Arc,
     thread,
 };
 
@@ -175,23 +174,4 @@ fn foreign_machine(file: &[u8]) -> Option<&'static str> {
         (2, _, 183) => None,
         _ => Some("another processor"),
     }
-}
-
-/// A handle that signals are passed on to.
-pub(crate) fn pass_signals_on(process: &Arc<tuxlet::Process>) -> io::Result<()> {
-    use tuxlet_host::signal::HostSignal::{Hangup, Interrupt, Quit, Terminate};
-    let process = Arc::downgrade(process);
-    tuxlet_host::signal::watch(&[Hangup, Interrupt, Quit, Terminate], move |signal| {
-        if let Some(process) = process.upgrade() {
-            let number = match signal {
-                Hangup => 1,
-                Interrupt => 2,
-                Quit => 3,
-                _ => 15,
-            };
-            if let Err(error) = process.kill(number) {
-                tracing::debug!("signal {number}: {error}");
-            }
-        }
-    })
 }

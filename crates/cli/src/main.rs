@@ -9,6 +9,7 @@ mod args;
 mod cmd;
 mod guest;
 mod progress;
+mod session;
 mod table;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! What to run.
 
 use std::os::fd::OwnedFd;
+use tuxlet_host::terminal::WindowSize;
 
 /// Where a standard stream leads.
 #[derive(Debug, Default)]
@@ -30,6 +31,7 @@ pub struct Command {
     pub(crate) stdin: Stdio,
     pub(crate) stdout: Stdio,
     pub(crate) stderr: Stdio,
+    pub(crate) terminal: Option<WindowSize>,
 }
 
 impl Command {
@@ -44,6 +46,7 @@ impl Command {
             stdin: Stdio::Null,
             stdout: Stdio::Null,
             stderr: Stdio::Null,
+            terminal: None,
         }
     }
 
@@ -95,6 +98,14 @@ impl Command {
     #[must_use]
     pub fn stdout(mut self, stdout: Stdio) -> Self {
         self.stdout = stdout;
+        self
+    }
+
+    /// Gives the program a terminal of its own for all three standard streams, as its controlling terminal; the other end is
+    /// [`crate::Process::terminal`].
+    #[must_use]
+    pub fn terminal(mut self, size: WindowSize) -> Self {
+        self.terminal = Some(size);
         self
     }
 

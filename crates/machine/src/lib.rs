@@ -23,6 +23,7 @@ mod mountable;
 mod process;
 mod root;
 mod system;
+mod terminal;
 mod user;
 
 pub use builder::{Bind, Builder};
@@ -30,6 +31,8 @@ pub use command::{Command, Stdio};
 pub use error::{Error, Result};
 pub use process::{ExitStatus, Process};
 pub use root::Root;
+pub use terminal::Terminal;
+pub use tuxlet_host::terminal::WindowSize;
 
 use std::sync::Arc;
 pub use tuxlet_kernel::EventSink;

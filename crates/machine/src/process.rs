@@ -1,6 +1,10 @@
 //! Running processes as the host sees them.
 
-use crate::{Command, Error, Machine, Result, Stdio, user};
+use crate::{
+    Command, Error, Machine, Result, Stdio,
+    terminal::{Terminal, winsize},
+    user,
+};
 use std::sync::Arc;
 use tuxlet_kernel::{Kernel, Spawn, host_stream::HostStream, task::WaitStatus};
 use tuxlet_uapi::{
@@ -40,6 +44,7 @@ pub struct Process {
     /// Keeps the machine alive.
     machine: Machine,
     pid: u32,
+    terminal: Option<Arc<Terminal>>,
 }
 
 impl Process {
@@ -47,6 +52,12 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The host's end of its terminal, if [`Command::terminal`] gave it one.
+    #[must_use]
+    pub fn terminal(&self) -> Option<&Arc<Terminal>> {
+        self.terminal.as_ref()
     }
 
     /// Waits until the process has ended.
@@ -105,10 +116,24 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
         env.retain(|(n, _)| *n != name);
         env.push((name, value));
     }
-    let stdio = tuxlet_kernel::Stdio {
-        stdin: open_stream(kernel, &cx, command.stdin, OpenFlags::empty())?,
-        stdout: open_stream(kernel, &cx, command.stdout, OpenFlags::WRONLY)?,
-        stderr: open_stream(kernel, &cx, command.stderr, OpenFlags::WRONLY)?,
+    let (terminal, stdio) = match command.terminal {
+        Some(size) => {
+            let (host, slave) = kernel.open_pty(winsize(size))?;
+            let stdio = tuxlet_kernel::Stdio {
+                stdin: Arc::clone(&slave),
+                stdout: Arc::clone(&slave),
+                stderr: slave,
+            };
+            (Some(Arc::new(Terminal::new(host))), stdio)
+        }
+        None => {
+            let stdio = tuxlet_kernel::Stdio {
+                stdin: open_stream(kernel, &cx, command.stdin, OpenFlags::empty())?,
+                stdout: open_stream(kernel, &cx, command.stdout, OpenFlags::WRONLY)?,
+                stderr: open_stream(kernel, &cx, command.stderr, OpenFlags::WRONLY)?,
+            };
+            (None, stdio)
+        }
     };
     let cwd = match &command.cwd {
         Some(dir) => dir.clone(),
@@ -131,7 +156,7 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
         cwd: cwd.into_bytes(),
         cred: user.cred,
         stdio,
-        controlling_tty: false,
+        controlling_tty: terminal.is_some(),
     };
     let pid = spawn_in_path(kernel, &mut spawn, &command.program, &path).map_err(|errno| {
         Error::Exec {
@@ -139,7 +164,11 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
             errno,
         }
     })?;
-    Ok(Process { machine, pid })
+    Ok(Process {
+        machine,
+        pid,
+        terminal,
+    })
 }
 
 /// As execvp(3): tries the directories of `PATH`; an error other than "not there" is reported at the end.

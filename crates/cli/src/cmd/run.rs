@@ -19,7 +19,7 @@ use tuxlet_image::{
 use crate::{
     args::{ProcessArgs, RunArgs, without_dashes},
     cmd::pull,
-    guest,
+    guest, session,
 };
 
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -196,17 +196,27 @@ pub(crate) fn start(
     if let Some(user) = &args.user {
         run = run.user(user);
     }
-    if args.interactive {
-        run = run.stdin(Stdio::inherit(io::stdin())?);
+    session::check_terminal(args.interactive, args.tty)?;
+    if args.tty {
+        run = run.terminal(session::window_size());
+    } else {
+        if args.interactive {
+            run = run.stdin(Stdio::inherit(io::stdin())?);
+        }
+        run = run
+            .stdout(Stdio::inherit(io::stdout())?)
+            .stderr(Stdio::inherit(io::stderr())?);
     }
-    run = run
-        .stdout(Stdio::inherit(io::stdout())?)
-        .stderr(Stdio::inherit(io::stderr())?);
     match machine.exec(run) {
         Ok(process) => {
             let process = Arc::new(process);
-            guest::pass_signals_on(&process).context("cannot watch signals")?;
-            Ok(ExitCode::from(process.wait().code()))
+            session::pass_signals_on(&process).context("cannot watch signals")?;
+            let status = match process.terminal() {
+                Some(terminal) => session::attach(terminal, args.interactive, || process.wait())
+                    .context("cannot use the terminal")?,
+                None => process.wait(),
+            };
+            Ok(ExitCode::from(status.code()))
         }
         Err(error) => {
             let (status, text) = guest::explain(machine, &error);

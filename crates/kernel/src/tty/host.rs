@@ -3,7 +3,10 @@
 use super::{Tty, file::SlaveFile};
 use crate::kernel::Kernel;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tuxlet_sync::{WaitQueue, WaitResult, Waiter};
@@ -21,6 +24,8 @@ use tuxlet_vfs::{
 #[derive(Debug)]
 pub struct HostTerminal {
     tty: Arc<Tty>,
+    /// Reads do not wait any more.
+    finishing: AtomicBool,
 }
 
 impl Drop for HostTerminal {
@@ -38,7 +43,10 @@ impl HostTerminal {
             if self.tty.hung_up() {
                 return Ok(0);
             }
-            self.tty.master_read(buf)
+            match self.tty.master_read(buf) {
+                Err(Errno::EAGAIN) if self.finishing.load(Ordering::SeqCst) => Ok(0),
+                other => other,
+            }
         });
         match read {
             Err(Errno::EIO) => Ok(0),
@@ -83,6 +91,12 @@ impl HostTerminal {
     /// Hangs the terminal up: the session's leader gets `SIGHUP`, and pending reads and writes here end.
     pub fn close(&self) {
         self.tty.release_master();
+    }
+
+    /// Ends the output: reads give what the guest has shown so far, and then 0, whoever still has the terminal open.
+    pub fn finish(&self) {
+        self.finishing.store(true, Ordering::SeqCst);
+        self.tty.master_queue.wake_all(!0);
     }
 
     /// The number in `/dev/pts`.
@@ -133,6 +147,7 @@ impl Kernel {
         }
         let host = HostTerminal {
             tty: Arc::clone(&tty),
+            finishing: AtomicBool::new(false),
         };
         let slave = self.open_slave(&tty, &cx, OpenFlags::RDWR)?;
         Ok((host, slave))
