@@ -7,7 +7,8 @@
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(tail_calls)");
     println!("cargo::rerun-if-changed=build.rs");
-    let optimised = std::env::var("OPT_LEVEL").is_ok_and(|level| matches!(level.as_str(), "2" | "3" | "s"));
+    let optimised =
+        std::env::var("OPT_LEVEL").is_ok_and(|level| matches!(level.as_str(), "2" | "3" | "s"));
     let assertions = std::env::var_os("CARGO_CFG_DEBUG_ASSERTIONS").is_some();
     let known =
         std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|a| a == "x86_64" || a == "aarch64");

@@ -1,22 +1,22 @@
 //! Which ops an instruction becomes. Everything without a case here runs through its generic handler.
 
-use tuxlet_a64::imm::{fp_imm16, fp_imm32, fp_imm64, logical_imm, simd_imm};
+use tuxlet_a64::imm::logical_imm;
 use tuxlet_a64::{self as a64, OpId};
 
 use super::control;
+use super::hot::alu::*;
 use super::hot::branch::{
     B_COND, CMP_IMM, CMP_REG, COMPARE_ZERO, SUBS_IMM, TEST_BIT, TST_IMM, TST_REG,
 };
 use super::hot::frame;
 use super::hot::memory::*;
 use super::hot::select::{CompareImm, CompareReg, EVALUATE, KIND_UNKNOWN, SET_SUB, Select, Set};
-use super::hot::{self, alu::*};
 use super::hot::{
     Based1, Based2, Based3, Hot2, Hot3, Placed1, Placed2, Placed3, place, place_base, spilled2,
     spilled3,
 };
+use super::lower_vector;
 use super::op::{Handler, SLOT_SP, SLOT_TRASH};
-use super::rows::row;
 use super::translate::{Block, Source, Then, in_range};
 use crate::flags::Kind;
 
@@ -27,7 +27,7 @@ const MOV_FP_SP: u32 = 0x9100_03fd;
 
 /// Slot of a source register; 31 is zero, which is its slot.
 #[inline(always)]
-fn src(r: u8) -> u8 {
+pub(super) fn src(r: u8) -> u8 {
     r
 }
 
@@ -39,7 +39,7 @@ fn dst(r: u8) -> u8 {
 
 /// Slot of a register of which 31 is the stack pointer.
 #[inline(always)]
-fn sp(r: u8) -> u8 {
+pub(super) fn sp(r: u8) -> u8 {
     if r == 31 { SLOT_SP } else { r }
 }
 
@@ -60,7 +60,7 @@ fn h1<T: Placed1>(b: &mut Block, r: [u8; 4], imm: i32) {
 }
 
 #[inline(always)]
-fn h2<T: Placed2>(b: &mut Block, r: [u8; 4], imm: i32) {
+pub(super) fn h2<T: Placed2>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(T::HANDLERS[place(r[0])][place(r[1])], r, imm);
 }
 
@@ -71,7 +71,7 @@ fn h3<T: Placed3>(b: &mut Block, r: [u8; 4], imm: i32) {
 
 /// As [`h1`] with a base register.
 #[inline(always)]
-fn m1<T: Based1>(b: &mut Block, r: [u8; 4], imm: i32) {
+pub(super) fn m1<T: Based1>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(T::BASED[place_base(r[0])], r, imm);
 }
 
@@ -88,12 +88,12 @@ fn m3<T: Based3>(b: &mut Block, r: [u8; 4], imm: i32) {
 }
 
 #[inline(always)]
-fn s2<T: Hot2>(b: &mut Block, r: [u8; 4], imm: i32) {
+pub(super) fn s2<T: Hot2>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(spilled2::<T>, r, imm);
 }
 
 #[inline(always)]
-fn s3<T: Hot3>(b: &mut Block, r: [u8; 4], imm: i32) {
+pub(super) fn s3<T: Hot3>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(spilled3::<T>, r, imm);
 }
 
@@ -558,81 +558,9 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             let r = [src(i.rt), src(i.rt2), sp(i.rn), 0];
             sized!(i.sf, s3::<Stp, POST>(b, r, pair_offset(i.imm7, i.sf)));
         }
-        OpId::LdrVecImm | OpId::StrVecImm => {
-            let i = a64::LdrVecImm::from_word(word);
-            let offset = i32::from(i.imm12) << i.size;
-            vector::<OFFSET>(b, id == OpId::LdrVecImm, i.size, i.rt, i.rn, offset);
-        }
-        OpId::LdurVec | OpId::SturVec => {
-            let i = a64::LdurVec::from_word(word);
-            vector::<OFFSET>(b, id == OpId::LdurVec, i.size, i.rt, i.rn, i.imm9);
-        }
-        OpId::LdrVecPost | OpId::StrVecPost => {
-            let i = a64::LdrVecPost::from_word(word);
-            vector::<POST>(b, id == OpId::LdrVecPost, i.size, i.rt, i.rn, i.imm9);
-        }
-        OpId::LdrVecPre | OpId::StrVecPre => {
-            let i = a64::LdrVecPre::from_word(word);
-            vector::<PRE>(b, id == OpId::LdrVecPre, i.size, i.rt, i.rn, i.imm9);
-        }
-        OpId::LdpVecImm | OpId::StpVecImm | OpId::LdnpVec | OpId::StnpVec => {
-            vector_pair::<OFFSET>(b, matches!(id, OpId::LdpVecImm | OpId::LdnpVec));
-        }
-        OpId::LdpVecPost | OpId::StpVecPost => vector_pair::<POST>(b, id == OpId::LdpVecPost),
-        OpId::LdpVecPre | OpId::StpVecPre => vector_pair::<PRE>(b, id == OpId::LdpVecPre),
-        OpId::LdrVecReg | OpId::StrVecReg => vector_register(b, id == OpId::LdrVecReg),
-        OpId::Movi | OpId::Mvni | OpId::FmovVecImm | OpId::FmovImm => vector_constant(b, id),
-        _ => match hot::vector::handler(id, word) {
-            Some(handler) => {
-                b.op(handler, [0; 4], word as i32);
-                if hot::vector::sets_flags(id) {
-                    b.flags = Kind::Nzcv as u8;
-                }
-            }
-            None => {
-                b.generic(id);
-                if !row(id).is_some_and(|row| row.vector) {
-                    b.flags = KIND_UNKNOWN;
-                }
-            }
-        },
+        _ => lower_vector::lower(b, id),
     }
     Then::Continue
-}
-
-/// Ops that set a vector register to a constant.
-fn vector_constant(b: &mut Block, id: OpId) {
-    let word = b.word;
-    let (q, rd, value) = match id {
-        OpId::Movi => {
-            let i = a64::Movi::from_word(word);
-            (i.q, i.rd, simd_imm(i.op, i.cmode, i.imm8))
-        }
-        OpId::Mvni => {
-            let i = a64::Mvni::from_word(word);
-            (i.q, i.rd, !simd_imm(true, i.cmode, i.imm8))
-        }
-        OpId::FmovVecImm => {
-            let i = a64::FmovVecImm::from_word(word);
-            (i.q, i.rd, simd_imm(i.sz, 15, i.imm8))
-        }
-        _ => {
-            let i = a64::FmovImm::from_word(word);
-            let value = match i.ftype {
-                0 => fp_imm32(i.imm8).into(),
-                1 => fp_imm64(i.imm8),
-                _ => fp_imm16(i.imm8).into(),
-            };
-            (false, i.rd, value)
-        }
-    };
-    let handler: Handler = if q {
-        hot::vector::constant::<true>
-    } else {
-        hot::vector::constant::<false>
-    };
-    b.op(handler, [rd, 0, 0, 0], 0);
-    b.data(value);
 }
 
 /// A form with operands rd, rn, rm and nothing else.
@@ -999,67 +927,6 @@ fn register_store(b: &mut Block) {
         (6, 2, true) => s3::<StrReg<2, 6, 2>>(b, r, 0),
         (6, 3, true) => s3::<StrReg<3, 6, 3>>(b, r, 0),
         _ => b.generic(OpId::StrReg),
-    }
-}
-
-/// A load or store of one SIMD&FP register.
-fn vector<const MODE: u8>(b: &mut Block, load: bool, size: u8, rt: u8, rn: u8, offset: i32) {
-    let r = [sp(rn), 0, 0, rt];
-    match (load, size) {
-        (true, 0) => m1::<LdrVec<0, MODE>>(b, r, offset),
-        (true, 1) => m1::<LdrVec<1, MODE>>(b, r, offset),
-        (true, 2) => m1::<LdrVec<2, MODE>>(b, r, offset),
-        (true, 3) => m1::<LdrVec<3, MODE>>(b, r, offset),
-        (true, _) => m1::<LdrVec<4, MODE>>(b, r, offset),
-        (false, 0) => m1::<StrVec<0, MODE>>(b, r, offset),
-        (false, 1) => m1::<StrVec<1, MODE>>(b, r, offset),
-        (false, 2) => m1::<StrVec<2, MODE>>(b, r, offset),
-        (false, 3) => m1::<StrVec<3, MODE>>(b, r, offset),
-        (false, _) => m1::<StrVec<4, MODE>>(b, r, offset),
-    }
-}
-
-fn vector_pair<const MODE: u8>(b: &mut Block, load: bool) {
-    let i = a64::LdpVecImm::from_word(b.word);
-    let r = [sp(i.rn), 0, i.rt2, i.rt];
-    let offset = i.imm7 << (i.opc + 2);
-    match (load, i.opc) {
-        (true, 0) => m1::<LdpVec<0, MODE>>(b, r, offset),
-        (true, 1) => m1::<LdpVec<1, MODE>>(b, r, offset),
-        (true, _) => m1::<LdpVec<2, MODE>>(b, r, offset),
-        (false, 0) => m1::<StpVec<0, MODE>>(b, r, offset),
-        (false, 1) => m1::<StpVec<1, MODE>>(b, r, offset),
-        (false, _) => m1::<StpVec<2, MODE>>(b, r, offset),
-    }
-}
-
-fn vector_register(b: &mut Block, load: bool) {
-    let i = a64::LdrVecReg::from_word(b.word);
-    let r = [sp(i.rn), src(i.rm), 0, i.rt];
-    match (load, i.option, i.size, i.scaled) {
-        (true, 3 | 7, 2, true) => h2::<LdrVecReg<2, 3, 2>>(b, r, 0),
-        (true, 3 | 7, 3, false) => h2::<LdrVecReg<3, 3, 0>>(b, r, 0),
-        (true, 3 | 7, 3, true) => h2::<LdrVecReg<3, 3, 3>>(b, r, 0),
-        (true, 3 | 7, 4, false) => h2::<LdrVecReg<4, 3, 0>>(b, r, 0),
-        (true, 3 | 7, 4, true) => s2::<LdrVecReg<4, 3, 4>>(b, r, 0),
-        (false, 3 | 7, 2, true) => h2::<StrVecReg<2, 3, 2>>(b, r, 0),
-        (false, 3 | 7, 3, false) => h2::<StrVecReg<3, 3, 0>>(b, r, 0),
-        (false, 3 | 7, 3, true) => h2::<StrVecReg<3, 3, 3>>(b, r, 0),
-        (false, 3 | 7, 4, false) => h2::<StrVecReg<4, 3, 0>>(b, r, 0),
-        (false, 3 | 7, 4, true) => s2::<StrVecReg<4, 3, 4>>(b, r, 0),
-        (true, 2, 3, true) => s2::<LdrVecReg<3, 2, 3>>(b, r, 0),
-        (true, 6, 3, true) => s2::<LdrVecReg<3, 6, 3>>(b, r, 0),
-        (true, 2, 2, true) => s2::<LdrVecReg<2, 2, 2>>(b, r, 0),
-        (true, 6, 2, true) => s2::<LdrVecReg<2, 6, 2>>(b, r, 0),
-        (false, 2, 3, true) => s2::<StrVecReg<3, 2, 3>>(b, r, 0),
-        (false, 6, 3, true) => s2::<StrVecReg<3, 6, 3>>(b, r, 0),
-        (false, 2, 2, true) => s2::<StrVecReg<2, 2, 2>>(b, r, 0),
-        (false, 6, 2, true) => s2::<StrVecReg<2, 6, 2>>(b, r, 0),
-        _ => b.generic(if load {
-            OpId::LdrVecReg
-        } else {
-            OpId::StrVecReg
-        }),
     }
 }
 
