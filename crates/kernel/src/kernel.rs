@@ -2,6 +2,7 @@
 
 use crate::{
     arch::vdso::VdsoPages,
+    async_io::AsyncFiles,
     clock::Clock,
     config::{Config, EventSink},
     futex::FutexTable,
@@ -79,6 +80,8 @@ pub struct Kernel {
     pub devices: DeviceTable,
     /// Makes file systems for mount(2).
     file_systems: OnceLock<Arc<dyn FileSystemFactory>>,
+    /// Files that announce themselves by signals.
+    pub async_files: AsyncFiles,
     /// System V IPC.
     pub ipc: Ipc,
     /// Deadlines.
@@ -160,6 +163,7 @@ impl Kernel {
             mounts,
             uts: RwLock::new(uts),
             file_systems: OnceLock::new(),
+            async_files: AsyncFiles::default(),
             ipc: Ipc::default(),
             timers: TimerQueue::default(),
             lock_graph: LockGraph::default(),

@@ -10,6 +10,7 @@
 
 pub mod anon;
 pub mod arch;
+pub mod async_io;
 pub mod clock;
 pub mod config;
 pub mod dev;

@@ -1,7 +1,7 @@
 //! fcntl(2), flock(2).
 
 use super::{Flags, UserPtr};
-use crate::{memfd, pipe::PipeEnd, task::CurrentTask, wait::WaitError};
+use crate::{async_io, memfd, pipe::PipeEnd, task::CurrentTask, wait::WaitError};
 use std::sync::Arc;
 use tuxlet_uapi::{
     errno::{Errno, Result},
@@ -54,7 +54,7 @@ pub(super) fn sys_fcntl(task: &mut CurrentTask, fd: i32, command: u32, arg: u64)
         F_GETFL => Ok(u64::from((file.flags() | OpenFlags::LARGEFILE).bits())),
         F_SETFL => {
             let flags = OpenFlags::from_bits_truncate(arg as u32);
-            file.set_flags(&task.cx(), flags)?;
+            async_io::set_flags(&task.kernel, &task.cx(), fd, &file, flags)?;
             Ok(0)
         }
         F_GETLK | F_OFD_GETLK => get_lock(task, &file, command, UserPtr::new(arg)),

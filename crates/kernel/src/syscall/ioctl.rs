@@ -1,7 +1,7 @@
 //! ioctl(2): what concerns the descriptor or any file is done here, the rest by the file.
 
 use super::{Flags, UserPtr};
-use crate::task::CurrentTask;
+use crate::{async_io, task::CurrentTask};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::OpenFlags,
@@ -30,7 +30,7 @@ pub(super) fn sys_ioctl(task: &mut CurrentTask, fd: i32, request: Flags, arg: u6
                 OpenFlags::ASYNC
             };
             flags.set(flag, on);
-            file.set_flags(&cx, flags).map(|()| 0)
+            async_io::set_flags(&task.kernel, &cx, fd, &file, flags).map(|()| 0)
         }
         FIOQSIZE => match kind {
             Some(FileType::Regular | FileType::Directory | FileType::Symlink) => {

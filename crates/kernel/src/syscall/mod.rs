@@ -1,5 +1,6 @@
 //! System calls: the table, dispatch, and one file per family.
 
+mod adjtime;
 pub mod arg;
 mod dir;
 mod eventfd;

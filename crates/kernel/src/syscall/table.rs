@@ -2,9 +2,9 @@
 //! `docs/generated/SYSCALLS.md` derive from it.
 
 use super::{
-    arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, ipc, limits, memory,
-    misc, mount, open, pidfd, pipe, poll, prctl, process, rw, sched, signal, socket, sockmsg,
-    splice, stat, system, time, timer, wait, xattr,
+    adjtime, arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, ipc, limits,
+    memory, misc, mount, open, pidfd, pipe, poll, prctl, process, rw, sched, signal, socket,
+    sockmsg, splice, stat, system, time, timer, wait, xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -256,7 +256,7 @@ syscalls! {
     SIGALTSTACK => signal::sys_sigaltstack, Full;
     FCNTL => fcntl::sys_fcntl, Partial "no leases, no F_NOTIFY";
     FLOCK => fcntl::sys_flock, Full;
-    IOCTL => ioctl::sys_ioctl, Partial "O_ASYNC sends no SIGIO";
+    IOCTL => ioctl::sys_ioctl, Full;
     EVENTFD2 => eventfd::sys_eventfd2, Full;
     TIMERFD_CREATE => eventfd::sys_timerfd_create, Full;
     TIMERFD_SETTIME => eventfd::sys_timerfd_settime, Full;
@@ -346,4 +346,7 @@ syscalls! {
     MSGSND => ipc::sys_msgsnd, Full;
     MSGRCV => ipc::sys_msgrcv, Full;
     MSGCTL => ipc::sys_msgctl, Partial "no IPC_INFO, MSG_INFO";
+    SETTIMEOFDAY => adjtime::sys_settimeofday, Partial "the time zone is ignored";
+    ADJTIMEX => adjtime::sys_adjtimex, Partial "the clock can only be stepped";
+    CLOCK_ADJTIME => adjtime::sys_clock_adjtime, Partial "the clock can only be stepped";
 }

@@ -5,12 +5,14 @@
 
 use crate::{clock::Clock, kernel::Kernel};
 use std::sync::Arc;
-use tuxlet_mem::{AddressSpace, MapRequest, MemoryBudget, PAGE_SIZE, Placement, Prot, ShmObject, VmaFlags};
+use tuxlet_mem::{
+    AddressSpace, MapRequest, MemoryBudget, PAGE_SIZE, Placement, Prot, ShmObject, VmaFlags,
+};
 use tuxlet_uapi::{
     errno::Result,
     time::{
-        CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME,
-        CLOCK_REALTIME_COARSE,
+        CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
+        CLOCK_REALTIME, CLOCK_REALTIME_COARSE,
     },
 };
 
@@ -71,8 +73,15 @@ impl VdsoPages {
             object.write_at(0, &mut from)?;
             Ok(object)
         };
-        let trampoline = IMAGE.windows(TRAMPOLINE.len()).position(|w| w == TRAMPOLINE).unwrap_or(0) as u64;
-        Ok(Self { data: object(b"[vvar]", &data_page(clock))?, code: object(b"[vdso]", IMAGE)?, trampoline })
+        let trampoline = IMAGE
+            .windows(TRAMPOLINE.len())
+            .position(|w| w == TRAMPOLINE)
+            .unwrap_or(0) as u64;
+        Ok(Self {
+            data: object(b"[vvar]", &data_page(clock))?,
+            code: object(b"[vdso]", IMAGE)?,
+            trampoline,
+        })
     }
 
     /// Writes the offsets anew, after a clock was set.
@@ -94,11 +103,15 @@ impl VdsoPages {
         data.name = Some(b"[vvar]".as_slice().into());
         let at = space.map(data)?;
         let base = at + PAGE_SIZE;
-        let mut code = MapRequest::private(self.code.clone(), 0, PAGE_SIZE, Prot::RX).at(Placement::Fixed(base));
+        let mut code = MapRequest::private(self.code.clone(), 0, PAGE_SIZE, Prot::RX)
+            .at(Placement::Fixed(base));
         code.flags |= VmaFlags::SPECIAL;
         code.name = Some(b"[vdso]".as_slice().into());
         space.map(code)?;
-        Ok(Vdso { base, sigreturn: base + self.trampoline })
+        Ok(Vdso {
+            base,
+            sigreturn: base + self.trampoline,
+        })
     }
 }
 
@@ -109,7 +122,13 @@ mod tests {
     #[test]
     fn the_image_fits_and_holds_the_trampoline() {
         assert!(IMAGE.len() as u64 <= PAGE_SIZE);
-        assert_eq!(IMAGE.windows(TRAMPOLINE.len()).filter(|w| *w == TRAMPOLINE).count(), 1);
+        assert_eq!(
+            IMAGE
+                .windows(TRAMPOLINE.len())
+                .filter(|w| *w == TRAMPOLINE)
+                .count(),
+            1
+        );
         assert_eq!(&IMAGE[..4], b"\x7fELF");
     }
 }
