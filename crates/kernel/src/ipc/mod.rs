@@ -1,5 +1,6 @@
-//! System V inter-process communication: sysvipc(7).
+//! Inter-process communication: sysvipc(7), mq_overview(7).
 
+pub mod mqueue;
 pub mod msg;
 pub mod sem;
 pub mod shm;
@@ -154,7 +155,7 @@ pub fn change(perm: &mut IpcPerm, new: &IpcPerm) {
     perm.mode = perm.mode & !0o777 | new.mode & 0o777;
 }
 
-/// System V IPC of a machine.
+/// System V IPC and message queues of a machine.
 #[derive(Debug, Default)]
 pub struct Ipc {
     /// Shared memory.
@@ -163,6 +164,8 @@ pub struct Ipc {
     pub sem: Registry<sem::SemSet>,
     /// Message queues.
     pub msg: Registry<msg::MsgQueue>,
+    /// POSIX message queues.
+    pub queues: mqueue::Names,
 }
 
 impl Ipc {

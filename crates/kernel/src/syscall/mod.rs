@@ -15,6 +15,7 @@ mod limits;
 mod memory;
 mod misc;
 mod mount;
+mod mqueue;
 mod open;
 mod pidfd;
 mod pipe;

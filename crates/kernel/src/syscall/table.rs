@@ -3,8 +3,8 @@
 
 use super::{
     adjtime, arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, ipc, limits,
-    memory, misc, mount, open, pidfd, pipe, poll, prctl, process, rw, sched, signal, socket,
-    sockmsg, splice, stat, system, time, timer, wait, xattr,
+    memory, misc, mount, mqueue, open, pidfd, pipe, poll, prctl, process, rw, sched, signal,
+    socket, sockmsg, splice, stat, system, time, timer, wait, xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -349,4 +349,10 @@ syscalls! {
     SETTIMEOFDAY => adjtime::sys_settimeofday, Partial "the time zone is ignored";
     ADJTIMEX => adjtime::sys_adjtimex, Partial "the clock can only be stepped";
     CLOCK_ADJTIME => adjtime::sys_clock_adjtime, Partial "the clock can only be stepped";
+    MQ_OPEN => mqueue::sys_mq_open, Full;
+    MQ_UNLINK => mqueue::sys_mq_unlink, Full;
+    MQ_TIMEDSEND => mqueue::sys_mq_timedsend, Full;
+    MQ_TIMEDRECEIVE => mqueue::sys_mq_timedreceive, Full;
+    MQ_NOTIFY => mqueue::sys_mq_notify, Partial "no SIGEV_THREAD";
+    MQ_GETSETATTR => mqueue::sys_mq_getsetattr, Full;
 }

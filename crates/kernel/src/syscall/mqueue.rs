@@ -1,0 +1,331 @@
+//! mq_open(2), mq_unlink(2), mq_timedsend(2), mq_timedreceive(2), mq_notify(2), mq_getsetattr(2).
+
+use super::{Flags, UserPath, UserPtr};
+use crate::{
+    clock::timespec_ns,
+    ipc::mqueue::{MqFile, PRIORITIES, Queue, Registration},
+    signal::send_to_group,
+    task::CurrentTask,
+    wait::WaitError,
+};
+use std::{sync::Arc, time::Instant};
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    fcntl::{NAME_MAX, O_ACCMODE, O_CLOEXEC, O_CREAT, O_EXCL, O_NONBLOCK, OpenFlags},
+    signal::{SI_MESGQ, SIGEV_NONE, SIGEV_SIGNAL, SigEvent, SigInfo, Signal},
+    time::Timespec,
+};
+use tuxlet_vfs::{File, cx::cap};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Limits without and with `CAP_SYS_RESOURCE`: `/proc/sys/fs/mqueue`.
+const MAX_MESSAGES: usize = 10;
+const HARD_MAX_MESSAGES: usize = 65_536;
+const MAX_SIZE: usize = 8192;
+const HARD_MAX_SIZE: usize = 16 << 20;
+
+/// `struct mq_attr`.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct MqAttr {
+    flags: i64,
+    max_messages: i64,
+    message_size: i64,
+    messages: i64,
+    reserved: [i64; 4],
+}
+
+fn read_name(task: &CurrentTask, name: UserPath) -> Result<Vec<u8>> {
+    let name = name.read(task)?;
+    match name.as_slice() {
+        b"" => Err(Errno::ENOENT),
+        b"." | b".." => Err(Errno::EACCES),
+        n if n.contains(&b'/') => Err(Errno::EACCES),
+        n if n.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
+        _ => Ok(name),
+    }
+}
+
+fn may_open(task: &CurrentTask, queue: &Queue, flags: u32) -> Result<()> {
+    let cred = task.task.cred();
+    let mode = if cred.fsuid == queue.attr.uid {
+        queue.attr.mode >> 6
+    } else if cred.in_group(queue.attr.gid) {
+        queue.attr.mode >> 3
+    } else {
+        queue.attr.mode
+    };
+    let wanted = match flags & O_ACCMODE {
+        0 => 4,
+        1 => 2,
+        2 => 6,
+        _ => return Err(Errno::EINVAL),
+    };
+    if wanted & !mode == 0 || cred.has_cap(cap::DAC_OVERRIDE) {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
+    }
+}
+
+fn sizes(task: &CurrentTask, attr: Option<MqAttr>) -> Result<(usize, usize)> {
+    let Some(attr) = attr else {
+        return Ok((MAX_MESSAGES, MAX_SIZE));
+    };
+    let privileged = task.task.cred().has_cap(cap::SYS_RESOURCE);
+    let (messages, size) = if privileged {
+        (HARD_MAX_MESSAGES, HARD_MAX_SIZE)
+    } else {
+        (MAX_MESSAGES, MAX_SIZE)
+    };
+    let within = |value: i64, max: usize| {
+        usize::try_from(value)
+            .ok()
+            .filter(|v| (1..=max).contains(v))
+    };
+    let sizes = (
+        within(attr.max_messages, messages),
+        within(attr.message_size, size),
+    );
+    match sizes {
+        (Some(messages), Some(size)) => Ok((messages, size)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+pub(super) fn sys_mq_open(
+    task: &mut CurrentTask,
+    name: UserPath,
+    flags: Flags,
+    mode: u32,
+    attr: UserPtr<MqAttr>,
+) -> Result<i32> {
+    let creates = flags.has(O_CREAT);
+    let attr = if creates { attr.read_opt(task)? } else { None };
+    let name = read_name(task, name)?;
+    let kernel = Arc::clone(&task.kernel);
+    let names = &kernel.ipc.queues;
+    let queue = loop {
+        match names.find(&name) {
+            Ok(_) if creates && flags.has(O_EXCL) => return Err(Errno::EEXIST),
+            Ok(queue) => {
+                may_open(task, &queue, flags.0)?;
+                break queue;
+            }
+            Err(errno) if !creates => return Err(errno),
+            Err(_) => {}
+        }
+        let (messages, size) = sizes(task, attr)?;
+        let cx = task.cx();
+        let mode = mode & 0o7777 & !cx.umask;
+        let queue = Queue::new(
+            tuxlet_vfs::Attr {
+                mode,
+                ..crate::anon::attr(&cx)
+            },
+            messages,
+            size,
+        );
+        match names.add(&name, &queue) {
+            // Somebody else was quicker.
+            Err(Errno::EEXIST) => {}
+            added => {
+                added?;
+                break queue;
+            }
+        }
+    };
+    let status = OpenFlags::from_bits_truncate(flags.0 & (O_ACCMODE | O_NONBLOCK));
+    let shown = [b"/", name.as_slice()].concat();
+    let file = File::anonymous(&task.cx(), Arc::new(MqFile(queue)), &shown, status);
+    task.install_fd(file, flags.has(O_CLOEXEC))
+}
+
+pub(super) fn sys_mq_unlink(task: &mut CurrentTask, name: UserPath) -> Result<()> {
+    let name = read_name(task, name)?;
+    let queue = task.kernel.ipc.queues.find(&name)?;
+    let cred = task.task.cred();
+    // The directory of the queues is sticky.
+    if cred.fsuid != queue.attr.uid && !cred.has_cap(cap::FOWNER) {
+        return Err(Errno::EACCES);
+    }
+    task.kernel.ipc.queues.remove(&name);
+    Ok(())
+}
+
+fn deadline(task: &CurrentTask, timeout: UserPtr<Timespec>) -> Result<Option<Instant>> {
+    let Some(ts) = timeout.read_opt(task)? else {
+        return Ok(None);
+    };
+    let ns = i64::try_from(timespec_ns(&ts)?).unwrap_or(i64::MAX);
+    Ok(Some(task.kernel.clock.realtime_instant(ns)))
+}
+
+fn outcome<T>(waited: std::result::Result<Result<T>, WaitError>) -> Result<T> {
+    match waited {
+        Ok(result) => result,
+        Err(WaitError::TimedOut) => Err(Errno::ETIMEDOUT),
+        Err(WaitError::Interrupted) => Err(Errno::ERESTARTSYS),
+    }
+}
+
+pub(super) fn sys_mq_timedsend(
+    task: &mut CurrentTask,
+    fd: i32,
+    text: u64,
+    len: usize,
+    priority: u32,
+    timeout: UserPtr<Timespec>,
+) -> Result<()> {
+    if priority >= PRIORITIES {
+        return Err(Errno::EINVAL);
+    }
+    let deadline = deadline(task, timeout)?;
+    let file = task.fds.get(fd)?;
+    let queue = Arc::clone(
+        &file
+            .ops_as::<MqFile>()
+            .filter(|_| file.writable())
+            .ok_or(Errno::EBADF)?
+            .0,
+    );
+    if len > queue.message_size {
+        return Err(Errno::EMSGSIZE);
+    }
+    let mut bytes = vec![0; len];
+    task.mm.space.read_bytes(text, &mut bytes)?;
+    let told = match queue.send(&bytes, priority) {
+        Err(Errno::EAGAIN) if !file.nonblocking() => {
+            outcome(task.wait_until(deadline, |_, table| {
+                if let Some(table) = table {
+                    table.add(queue.changed());
+                }
+                match queue.send(&bytes, priority) {
+                    Err(Errno::EAGAIN) => None,
+                    other => Some(other),
+                }
+            }))
+        }
+        other => other,
+    }?;
+    if let Some(told) = told {
+        notify(task, told);
+    }
+    Ok(())
+}
+
+fn notify(task: &CurrentTask, told: Registration) {
+    let Some((signal, value)) = told.signal else {
+        return;
+    };
+    let group = task
+        .kernel
+        .tree
+        .lock()
+        .node(told.tgid)
+        .map(|n| Arc::clone(&n.group));
+    let Some(group) = group else { return };
+    let (pid, uid) = (task.task.tgid().cast_signed(), task.task.cred().uid);
+    // A full queue of signals loses it.
+    let _ = send_to_group(
+        &task.kernel,
+        &group,
+        SigInfo::queue(signal, SI_MESGQ, pid, uid, value),
+    );
+}
+
+pub(super) fn sys_mq_timedreceive(
+    task: &mut CurrentTask,
+    fd: i32,
+    to: u64,
+    room: usize,
+    priority: UserPtr<u32>,
+    timeout: UserPtr<Timespec>,
+) -> Result<usize> {
+    let deadline = deadline(task, timeout)?;
+    let file = task.fds.get(fd)?;
+    let queue = Arc::clone(
+        &file
+            .ops_as::<MqFile>()
+            .filter(|_| file.readable())
+            .ok_or(Errno::EBADF)?
+            .0,
+    );
+    if room < queue.message_size {
+        return Err(Errno::EMSGSIZE);
+    }
+    let received = match queue.receive() {
+        Err(Errno::EAGAIN) if !file.nonblocking() => {
+            queue.sleeping(1);
+            let waited = task.wait_until(deadline, |_, table| {
+                if let Some(table) = table {
+                    table.add(queue.changed());
+                }
+                match queue.receive() {
+                    Err(Errno::EAGAIN) => None,
+                    other => Some(other),
+                }
+            });
+            queue.sleeping(-1);
+            outcome(waited)
+        }
+        other => other,
+    };
+    let (text, found) = received?;
+    task.mm.space.write_bytes(to, &text)?;
+    priority.write_opt(task, &found)?;
+    Ok(text.len())
+}
+
+pub(super) fn sys_mq_notify(
+    task: &mut CurrentTask,
+    fd: i32,
+    event: UserPtr<SigEvent>,
+) -> Result<()> {
+    let event = event.read_opt(task)?;
+    let tgid = task.task.tgid();
+    let registration = match event {
+        None => None,
+        Some(event) => Some(Registration {
+            tgid,
+            signal: match event.sigev_notify {
+                SIGEV_NONE => None,
+                SIGEV_SIGNAL => Some((Signal::new(event.sigev_signo)?, event.sigev_value)),
+                // DEVIATION: no SIGEV_THREAD, which needs a netlink socket of the C library's.
+                _ => return Err(Errno::EINVAL),
+            },
+        }),
+    };
+    let file = task.fds.get(fd)?;
+    file.ops_as::<MqFile>()
+        .ok_or(Errno::EBADF)?
+        .0
+        .register(tgid, registration)
+}
+
+pub(super) fn sys_mq_getsetattr(
+    task: &mut CurrentTask,
+    fd: i32,
+    new: UserPtr<MqAttr>,
+    old: UserPtr<MqAttr>,
+) -> Result<()> {
+    let new = new.read_opt(task)?;
+    if new.is_some_and(|n| n.flags & !i64::from(O_NONBLOCK) != 0) {
+        return Err(Errno::EINVAL);
+    }
+    let file = task.fds.get(fd)?;
+    let queue = &file.ops_as::<MqFile>().ok_or(Errno::EBADF)?.0;
+    let before = MqAttr {
+        flags: i64::from((file.flags() & OpenFlags::NONBLOCK).bits()),
+        max_messages: queue.max_messages as i64,
+        message_size: queue.message_size as i64,
+        messages: queue.len() as i64,
+        reserved: [0; 4],
+    };
+    if let Some(new) = new {
+        let mut flags = file.flags();
+        flags.set(OpenFlags::NONBLOCK, new.flags != 0);
+        file.set_flags(&task.cx(), flags)?;
+    }
+    old.write_opt(task, &before)
+}
