@@ -73,7 +73,7 @@ impl Registers {
         // Fields with levels: the levels' bits add up by OR (1, then 1|2 = 3 never occurs: level 2
         // fields are given as the XOR of both levels).
         let fp = if Feature::Fp.is_complete() && Feature::Simd.is_complete() {
-            0
+            field(16, 0x11, &[Feature::Fp16])
         } else {
             0xff << 16
         };
@@ -81,11 +81,27 @@ impl Registers {
             // EL0 and EL1 are AArch64 only.
             pfr0: 0x11 | fp,
             pfr1: field(0, 1, &[Feature::Bti]),
-            isar0: field(16, 1, &[Feature::Crc32])
+            isar0: (field(4, 1, &[Feature::Aes]) ^ field(4, 3, &[Feature::Aes, Feature::Pmull]))
+                | field(8, 1, &[Feature::Sha1])
+                | (field(12, 1, &[Feature::Sha256])
+                    ^ field(12, 3, &[Feature::Sha256, Feature::Sha512]))
+                | field(16, 1, &[Feature::Crc32])
                 | field(20, 2, &[Feature::Lse])
+                | field(28, 1, &[Feature::Rdm])
+                | field(32, 1, &[Feature::Sha3])
+                | field(36, 1, &[Feature::Sm3])
+                | field(40, 1, &[Feature::Sm4])
+                | field(44, 1, &[Feature::Dotprod])
+                | field(48, 1, &[Feature::Fhm])
+                | field(60, 1, &[Feature::Rng])
                 | (field(52, 1, &[Feature::Flagm])
                     ^ field(52, 3, &[Feature::Flagm, Feature::Flagm2])),
-            isar1: field(0, 2, &[Feature::Dpb])
+            isar1: field(0, 1, &[Feature::Dpb])
+                | field(12, 1, &[Feature::Jscvt])
+                | field(16, 1, &[Feature::Fcma])
+                | field(32, 1, &[Feature::Frintts])
+                | field(44, 1, &[Feature::Bf16])
+                | field(52, 1, &[Feature::I8mm])
                 | (field(20, 1, &[Feature::Lrcpc])
                     ^ field(20, 3, &[Feature::Lrcpc, Feature::Lrcpc2]))
                 | field(36, 1, &[Feature::Sb])

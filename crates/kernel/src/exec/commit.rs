@@ -1,10 +1,7 @@
 //! The point of no return of execve(2).
 
 use super::{elf::Loaded, image::Image};
-use crate::{
-    arch::hwcap,
-    task::{CurrentTask, disabled_stack, work},
-};
+use crate::task::{CurrentTask, disabled_stack, work};
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_cpu::CpuState;
 use tuxlet_uapi::{
@@ -101,7 +98,6 @@ impl CurrentTask {
             sp: loaded.stack,
             ..CpuState::new()
         };
-        hwcap::init_registers(&mut self.cpu);
         Ok(())
     }
 
