@@ -34,7 +34,7 @@ pub(crate) unsafe fn go(cpu: *mut Cpu, next: *const Op) -> *const Op {
 /// `cpu` must be this thread's, `ip` its running op.
 #[cold]
 #[inline(never)]
-pub(crate) unsafe extern "C" fn leave(cpu: *mut Cpu, ip: *const Op) -> *const Op {
+pub(crate) unsafe extern "C-unwind" fn leave(cpu: *mut Cpu, ip: *const Op) -> *const Op {
     // SAFETY: the caller's promise.
     let (cpu, pc) = unsafe { (&mut *cpu, pc_of(ip)) };
     cpu.ip = core::ptr::null();
@@ -102,7 +102,7 @@ pub(crate) fn enter(cpu: &mut Cpu, pc: u64) -> *const Op {
 /// # Safety
 /// `cpu` must be this thread's.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn slow_jump(cpu: *mut Cpu) -> *const Op {
+pub(crate) unsafe extern "C-unwind" fn slow_jump(cpu: *mut Cpu) -> *const Op {
     // SAFETY: the caller's promise.
     let cpu = unsafe { &mut *cpu };
     let target = cpu.jump_to;
@@ -118,7 +118,7 @@ pub(crate) unsafe extern "C" fn slow_jump(cpu: *mut Cpu) -> *const Op {
 
 /// Runs the instruction at `ip` with the full context.
 #[inline(never)]
-unsafe extern "C" fn slow_step(cpu: *mut Cpu, ip: *const Op) -> *const Op {
+unsafe extern "C-unwind" fn slow_step(cpu: *mut Cpu, ip: *const Op) -> *const Op {
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe {
         (*cpu).ip = ip;
@@ -143,7 +143,7 @@ unsafe extern "C" fn slow_step(cpu: *mut Cpu, ip: *const Op) -> *const Op {
 /// Where fast handlers go that did not complete their instruction: it runs as a whole with the
 /// full context.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn slow_entry(
+pub(crate) unsafe extern "C-unwind" fn slow_entry(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -179,7 +179,7 @@ fn take_kick(cpu: &mut Cpu) -> bool {
 }
 
 #[inline(never)]
-unsafe extern "C" fn kicked(cpu: *mut Cpu, ip: *const Op) -> *const Op {
+unsafe extern "C-unwind" fn kicked(cpu: *mut Cpu, ip: *const Op) -> *const Op {
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe {
         if take_kick(&mut *cpu) {
@@ -194,7 +194,7 @@ unsafe extern "C" fn kicked(cpu: *mut Cpu, ip: *const Op) -> *const Op {
 
 /// Where branches go that see a kick, before they have done anything.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn kick_entry(
+pub(crate) unsafe extern "C-unwind" fn kick_entry(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -215,7 +215,7 @@ pub(crate) unsafe extern "C" fn kick_entry(
 }
 
 #[inline(never)]
-unsafe extern "C" fn link(cpu: *mut Cpu, stub: *const Op) -> *const Op {
+unsafe extern "C-unwind" fn link(cpu: *mut Cpu, stub: *const Op) -> *const Op {
     // SAFETY: `cpu` is this thread's and `stub` its running op.
     unsafe {
         let cpu = &mut *cpu;
@@ -232,7 +232,7 @@ unsafe extern "C" fn link(cpu: *mut Cpu, stub: *const Op) -> *const Op {
 
 /// The op at the end of a branch that is not linked yet.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn stub(
+pub(crate) unsafe extern "C-unwind" fn stub(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -253,7 +253,7 @@ pub(crate) unsafe extern "C" fn stub(
 }
 
 /// `SVC`.
-pub(crate) unsafe extern "C" fn svc(
+pub(crate) unsafe extern "C-unwind" fn svc(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -277,7 +277,7 @@ pub(crate) unsafe extern "C" fn svc(
 }
 
 /// An instruction that is not allocated or not implemented.
-pub(crate) unsafe extern "C" fn undefined(
+pub(crate) unsafe extern "C-unwind" fn undefined(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -313,7 +313,7 @@ pub(crate) unsafe fn is_kicked(cpu: *mut Cpu) -> bool {
 }
 
 /// `B`, and the transition from one block to the next.
-pub(crate) unsafe extern "C" fn jump(
+pub(crate) unsafe extern "C-unwind" fn jump(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -338,7 +338,7 @@ pub(crate) unsafe extern "C" fn jump(
 }
 
 /// `BL`; the return address is in the data position.
-pub(crate) unsafe extern "C" fn call(
+pub(crate) unsafe extern "C-unwind" fn call(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -365,7 +365,7 @@ pub(crate) unsafe extern "C" fn call(
 
 /// Looks up the target that an indirect branch left in `jump_to`.
 #[inline(never)]
-unsafe extern "C" fn jump_miss(
+unsafe extern "C-unwind" fn jump_miss(
     _ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -386,7 +386,7 @@ unsafe extern "C" fn jump_miss(
 }
 
 /// `BR`, `RET`, and with `LINK` `BLR`, whose return address is in the data position.
-pub(crate) unsafe extern "C" fn indirect<const N: u8, const LINK: bool>(
+pub(crate) unsafe extern "C-unwind" fn indirect<const N: u8, const LINK: bool>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,

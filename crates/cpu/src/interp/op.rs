@@ -6,7 +6,7 @@ use super::cpu::Cpu;
 /// in the [`Cpu`]. Handlers hand over to the next op's handler (see [`next!`]) and return the op
 /// at which a driving loop must go on, or null to leave guest mode.
 pub(crate) type Handler =
-    unsafe extern "C" fn(*const Op, *mut Cpu, u64, u64, u64, u64) -> *const Op;
+    unsafe extern "C-unwind" fn(*const Op, *mut Cpu, u64, u64, u64, u64) -> *const Op;
 
 /// Number of guest registers in handler arguments.
 pub(crate) const PINNED: u8 = 4;

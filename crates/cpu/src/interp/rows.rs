@@ -17,7 +17,7 @@ pub(crate) trait Sem: Insn {
 
 /// Executes an instruction word of a known row with all registers in memory. False when it
 /// trapped; `exit` says why.
-pub(crate) type Body = unsafe extern "C" fn(*mut Cpu, u32) -> bool;
+pub(crate) type Body = unsafe extern "C-unwind" fn(*mut Cpu, u32) -> bool;
 
 /// How to execute a row.
 #[derive(Clone, Copy)]
@@ -33,13 +33,13 @@ pub(crate) struct Row {
 ///
 /// Out of line: what a large body keeps on the stack would stop the handler from ending in a jump.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn body<R: Sem>(cpu: *mut Cpu, word: u32) -> bool {
+pub(crate) unsafe extern "C-unwind" fn body<R: Sem>(cpu: *mut Cpu, word: u32) -> bool {
     // SAFETY: called with this thread's `Cpu`, to which no other reference exists.
     let cpu = unsafe { &mut *cpu };
     R::from_word(word).run(cpu).is_ok()
 }
 
-unsafe extern "C" fn handler<R: Sem>(
+unsafe extern "C-unwind" fn handler<R: Sem>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -70,7 +70,7 @@ unsafe extern "C" fn handler<R: Sem>(
 }
 
 /// As [`handler`] for rows that leave general registers and memory alone: nothing is spilled.
-unsafe extern "C" fn vector_handler<R: Sem>(
+unsafe extern "C-unwind" fn vector_handler<R: Sem>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,

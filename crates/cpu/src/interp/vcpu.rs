@@ -1,6 +1,7 @@
 //! The interpreter behind the engine seam.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -118,12 +119,18 @@ impl Cpu {
         self.gate.running.store(true, Ordering::SeqCst);
         self.tlb.enter_guest();
         hostfp::clear();
-        let first = f(self);
-        drive(self, first);
+        // A bug of ours must not leave the mode in which other threads wait for this one.
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            let first = f(self);
+            drive(self, first);
+        }));
         self.fpsr |= hostfp::raised();
         self.tlb.leave_guest();
         self.gate.running.store(false, Ordering::SeqCst);
         self.store_state(state);
+        if let Err(bug) = ran {
+            resume_unwind(bug);
+        }
         self.exit.take()
     }
 }

@@ -25,7 +25,7 @@ macro_rules! branch {
 }
 
 /// `B.cond`.
-pub(crate) unsafe extern "C" fn b_cond<const COND: u8, const KIND: u8>(
+pub(crate) unsafe extern "C-unwind" fn b_cond<const COND: u8, const KIND: u8>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -45,7 +45,11 @@ pub(crate) unsafe extern "C" fn b_cond<const COND: u8, const KIND: u8>(
 }
 
 /// `CBZ`, `CBNZ`.
-pub(crate) unsafe extern "C" fn compare_zero<const SF: bool, const NOT: bool, const N: u8>(
+pub(crate) unsafe extern "C-unwind" fn compare_zero<
+    const SF: bool,
+    const NOT: bool,
+    const N: u8,
+>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -69,7 +73,7 @@ pub(crate) unsafe extern "C" fn compare_zero<const SF: bool, const NOT: bool, co
 }
 
 /// `TBZ`, `TBNZ` of bit `r[1]`.
-pub(crate) unsafe extern "C" fn test_bit<const NOT: bool, const N: u8>(
+pub(crate) unsafe extern "C-unwind" fn test_bit<const NOT: bool, const N: u8>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -99,7 +103,7 @@ unsafe fn imm16(ip: *const Op) -> u64 {
 }
 
 /// `CMP` with an immediate, then `B.cond`.
-pub(crate) unsafe extern "C" fn cmp_imm<
+pub(crate) unsafe extern "C-unwind" fn cmp_imm<
     const COND: u8,
     const SF: bool,
     const LIVE: bool,
@@ -136,7 +140,7 @@ pub(crate) unsafe extern "C" fn cmp_imm<
 }
 
 /// `CMP` with a register, then `B.cond`.
-pub(crate) unsafe extern "C" fn cmp_reg<
+pub(crate) unsafe extern "C-unwind" fn cmp_reg<
     const COND: u8,
     const SF: bool,
     const LIVE: bool,
@@ -174,7 +178,7 @@ pub(crate) unsafe extern "C" fn cmp_reg<
 }
 
 /// `SUBS` of an immediate into its own source, then `B.cond`: loop counters.
-pub(crate) unsafe extern "C" fn subs_imm<
+pub(crate) unsafe extern "C-unwind" fn subs_imm<
     const COND: u8,
     const SF: bool,
     const LIVE: bool,
@@ -211,7 +215,7 @@ pub(crate) unsafe extern "C" fn subs_imm<
 }
 
 /// `TST` with an immediate (sign-extended 16 bits) or register, then `B.EQ` or `B.NE`.
-pub(crate) unsafe extern "C" fn tst_reg<
+pub(crate) unsafe extern "C-unwind" fn tst_reg<
     const NOT: bool,
     const SF: bool,
     const LIVE: bool,
@@ -248,7 +252,7 @@ pub(crate) unsafe extern "C" fn tst_reg<
 }
 
 /// `TST` with a positive immediate of 16 bits, then `B.EQ` or `B.NE`.
-pub(crate) unsafe extern "C" fn tst_imm<
+pub(crate) unsafe extern "C-unwind" fn tst_imm<
     const NOT: bool,
     const SF: bool,
     const LIVE: bool,

@@ -11,7 +11,7 @@ use crate::interp::pinned::Pinned;
 use crate::sem::ldst::{self, Mode};
 
 /// `STP X29, X30, [SP, #imm]!` and then `MOV X29, SP`.
-pub(crate) unsafe extern "C" fn prologue(
+pub(crate) unsafe extern "C-unwind" fn prologue(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -41,7 +41,7 @@ pub(crate) unsafe extern "C" fn prologue(
 }
 
 /// `LDP X29, X30, [SP], #imm` and then `RET`.
-pub(crate) unsafe extern "C" fn epilogue(
+pub(crate) unsafe extern "C-unwind" fn epilogue(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,

@@ -62,7 +62,7 @@ macro_rules! finish {
 
 use finish;
 
-unsafe extern "C" fn hot1<T: Hot1, const A: u8>(
+unsafe extern "C-unwind" fn hot1<T: Hot1, const A: u8>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -84,7 +84,7 @@ unsafe extern "C" fn hot1<T: Hot1, const A: u8>(
     }
 }
 
-unsafe extern "C" fn hot2<T: Hot2, const A: u8, const B: u8>(
+unsafe extern "C-unwind" fn hot2<T: Hot2, const A: u8, const B: u8>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -106,7 +106,7 @@ unsafe extern "C" fn hot2<T: Hot2, const A: u8, const B: u8>(
     }
 }
 
-unsafe extern "C" fn hot3<T: Hot3, const A: u8, const B: u8, const D: u8>(
+unsafe extern "C-unwind" fn hot3<T: Hot3, const A: u8, const B: u8, const D: u8>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -135,7 +135,7 @@ unsafe extern "C" fn hot3<T: Hot3, const A: u8, const B: u8, const D: u8>(
 
 /// A form of three operands that is not worth a handler per placement: pinned registers go
 /// through memory.
-pub(crate) unsafe extern "C" fn spilled3<T: Hot3>(
+pub(crate) unsafe extern "C-unwind" fn spilled3<T: Hot3>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -177,7 +177,7 @@ pub(crate) unsafe extern "C" fn spilled3<T: Hot3>(
 }
 
 /// As [`spilled3`] for two operands.
-pub(crate) unsafe extern "C" fn spilled2<T: Hot2>(
+pub(crate) unsafe extern "C-unwind" fn spilled2<T: Hot2>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,

@@ -23,7 +23,7 @@ pub(crate) fn test<const COND: u8, const KIND: u8>(c: &Pinned) -> bool {
 }
 
 /// Evaluates a condition for the next op.
-pub(crate) unsafe extern "C" fn evaluate<const COND: u8, const KIND: u8>(
+pub(crate) unsafe extern "C-unwind" fn evaluate<const COND: u8, const KIND: u8>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -102,7 +102,7 @@ forms! { Hot1(n)
 }
 
 /// CSET after a comparison.
-unsafe extern "C" fn set_sub<const COND: u8, const D: u8>(
+unsafe extern "C-unwind" fn set_sub<const COND: u8, const D: u8>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,

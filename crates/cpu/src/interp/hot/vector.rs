@@ -22,7 +22,7 @@ const REGISTERS: u32 = 0x001f_03ff;
 const FOUR_REGISTERS: u32 = 0x001f_7fff;
 
 /// Runs a row whose word is `FIXED` outside the bits of `FIELDS`.
-unsafe extern "C" fn run<R: Sem, const FIXED: u32, const FIELDS: u32>(
+unsafe extern "C-unwind" fn run<R: Sem, const FIXED: u32, const FIELDS: u32>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -61,7 +61,7 @@ pub(crate) fn sets_flags(id: OpId) -> bool {
 
 /// [`run`] for a row with an X register: X0 to X3 go by way of their slots, which is cheaper
 /// than to look at which of them it is.
-unsafe extern "C" fn run_general<R: Sem, const FIXED: u32, const FIELDS: u32>(
+unsafe extern "C-unwind" fn run_general<R: Sem, const FIXED: u32, const FIELDS: u32>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
@@ -93,7 +93,7 @@ unsafe extern "C" fn run_general<R: Sem, const FIXED: u32, const FIELDS: u32>(
 }
 
 /// Sets V`r[0]` to the constant after the op, in the low half or in both.
-pub(crate) unsafe extern "C" fn constant<const BOTH: bool>(
+pub(crate) unsafe extern "C-unwind" fn constant<const BOTH: bool>(
     ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
