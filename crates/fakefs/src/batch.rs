@@ -84,6 +84,9 @@ impl Store {
     /// Puts an inode on the list, and returns the count with it. `soon` wakes the flusher and is what fsync(2)
     /// waits for; without it the inode goes with the next commit that somebody needs.
     pub(crate) fn enqueue_inode(&self, node: Arc<Node>, soon: bool) -> u64 {
+        if self.is_shut() {
+            return self.pending_seq();
+        }
         let mut p = self.pending.lock();
         p.inodes.push(node);
         let many = p.inodes.len() == MANY;
@@ -96,6 +99,9 @@ impl Store {
     }
 
     pub(crate) fn enqueue_dir(&self, node: Arc<Node>) {
+        if self.is_shut() {
+            return;
+        }
         let mut p = self.pending.lock();
         p.dirs.push(node);
         self.note_pending(p, true, false);
@@ -140,7 +146,7 @@ impl Store {
     }
 
     fn commit_with(&self, durable: bool, all: bool) -> Result<()> {
-        if self.read_only {
+        if self.read_only || self.is_shut() {
             return Ok(());
         }
         let target = self.pending_seq();
@@ -179,6 +185,15 @@ impl Store {
                 Err(errno)
             }
         }
+    }
+
+    /// Gives up what waits, after a shutdown.
+    pub(crate) fn forget_pending(&self) {
+        let mut p = self.pending.lock();
+        let waiting = (std::mem::take(&mut p.inodes), std::mem::take(&mut p.dirs));
+        // Their ends take other locks.
+        drop(p);
+        drop(waiting);
     }
 
     fn take_batch(&self) -> Batch {

@@ -357,7 +357,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.store.forget(self);
-        if !self.release_data() || self.meta.get_mut().nlink > 0 {
+        if !self.release_data() || self.meta.get_mut().nlink > 0 || self.store.is_shut() {
             return;
         }
         self.store.written.lock().remove(&self.ino);

@@ -106,6 +106,8 @@ pub(crate) struct Store {
     pub(crate) namespace: Mutex<()>,
     pub(crate) pending: Mutex<Pending>,
     pub(crate) flusher: Arc<Flusher>,
+    /// Nothing is written any more: the store was shut down.
+    shut: AtomicBool,
     /// Whether the mark of an unclean store is absent.
     clean: AtomicBool,
     /// Nodes with an open data file, oldest first.
@@ -174,6 +176,7 @@ impl FakeFs {
             namespace: Mutex::new(()),
             pending: Mutex::new(Pending::default()),
             flusher: Arc::new(Flusher::default()),
+            shut: AtomicBool::new(false),
             clean: AtomicBool::new(true),
             open_data: Mutex::new(VecDeque::new()),
             buffered: AtomicU64::new(0),
@@ -190,11 +193,14 @@ impl FakeFs {
     }
 
     /// Commits everything and marks the store as closed cleanly. For the end of a machine: the data of files
-    /// that are unlinked but still open is removed, too.
+    /// that are unlinked but still open is removed, too. Nothing can be changed afterwards, and nothing in the host's
+    /// directory is touched any more.
     pub fn shutdown(&self) -> ErrnoResult<()> {
         self.store.write_back_pages()?;
         self.store.commit_all(self.store.durable)?;
         self.store.sync_written()?;
+        self.store.shut.store(true, Ordering::SeqCst);
+        self.store.flusher.halt();
         self.store.close()
     }
 }
@@ -203,6 +209,10 @@ impl Drop for FakeFs {
     fn drop(&mut self) {
         // Both hold nodes, and so the store.
         self.kept_pages.get_mut().clear();
+        if self.store.is_shut() {
+            self.store.forget_pending();
+            return;
+        }
         // If it fails (which has been reported) the flusher goes on trying.
         if self.store.commit_all(self.store.durable).is_ok() {
             self.store.flusher.halt();
@@ -239,7 +249,7 @@ impl FileSystem for FakeFs {
         })
     }
     fn sync(&self) -> ErrnoResult<()> {
-        if self.store.read_only {
+        if self.store.read_only || self.store.is_shut() {
             return Ok(());
         }
         self.store.write_back_pages()?;
@@ -307,9 +317,14 @@ impl Store {
         })
     }
 
+    /// Whether the store was shut down.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::SeqCst)
+    }
+
     /// Must come before the first change of anything, so that the next opening knows.
     pub(crate) fn will_change(&self) -> ErrnoResult<()> {
-        if self.read_only {
+        if self.read_only || self.is_shut() {
             return Err(Errno::EROFS);
         }
         if self.clean.load(Ordering::Acquire) {

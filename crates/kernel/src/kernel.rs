@@ -13,7 +13,7 @@ use crate::{
     task::{CurrentTask, Mm, MmLayout, Node, Resources, Task, ThreadGroup, Tree, comm_bytes},
     timer::TimerQueue,
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use rustc_hash::FxHashSet;
 use std::sync::{Arc, OnceLock, atomic::Ordering};
 use tuxlet_cpu::{CpuState, Engine};
@@ -38,6 +38,30 @@ pub struct UtsNames {
     pub hostname: Vec<u8>,
     /// NIS domain name.
     pub domainname: Vec<u8>,
+}
+
+/// How many host threads carry tasks.
+#[derive(Debug, Default)]
+struct HostThreads {
+    running: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// One host thread that carries a task, from before its start until after its task's end.
+struct HostThread(Arc<HostThreads>);
+
+impl HostThread {
+    fn new(threads: &Arc<HostThreads>) -> Self {
+        *threads.running.lock() += 1;
+        Self(Arc::clone(threads))
+    }
+}
+
+impl Drop for HostThread {
+    fn drop(&mut self) {
+        *self.0.running.lock() -= 1;
+        self.0.ended.notify_all();
+    }
 }
 
 /// Makes file systems for mount(2); the embedder's, since the kernel knows none.
@@ -96,6 +120,8 @@ pub struct Kernel {
     pub signal_notify: WaitQueue,
     /// Woken when a process dies, for the embedder's waits.
     pub exit_notify: WaitQueue,
+    /// Host threads that carry tasks.
+    threads: Arc<HostThreads>,
     /// Absent system calls that have been reported already, by name.
     reported: Mutex<FxHashSet<u64>>,
 }
@@ -174,6 +200,7 @@ impl Kernel {
             events,
             signal_notify: WaitQueue::new(),
             exit_notify: WaitQueue::new(),
+            threads: Arc::default(),
             reported: Mutex::new(FxHashSet::default()),
             config,
         });
@@ -253,8 +280,13 @@ impl Kernel {
             return Err(Errno::EAGAIN);
         }
         let name = format!("guest-{}", current.task.tid());
-        thread::spawn(&name, self.config.stack_size, move || current.run())
-            .map_err(|_| Errno::EAGAIN)?;
+        let counted = HostThread::new(&self.threads);
+        let body = move || {
+            // Ends after the task, which holds the kernel and with it the file systems.
+            let _counted = counted;
+            current.run();
+        };
+        thread::spawn(&name, self.config.stack_size, body).map_err(|_| Errno::EAGAIN)?;
         Ok(())
     }
 
@@ -421,14 +453,12 @@ impl Node {
 }
 
 impl Kernel {
-    /// Waits until every task has ended, as after [`Kernel::kill_all`].
+    /// Waits until every task has ended, as after [`Kernel::kill_all`], and has let go of all that it held.
     pub fn wait_all(&self) {
-        let waiter = tuxlet_sync::Waiter::new();
-        let registration = self.exit_notify.register(waiter.clone());
-        while self.tree.lock().groups().any(|(_, n)| n.zombie.is_none()) {
-            waiter.wait(None);
+        let mut running = self.threads.running.lock();
+        while *running > 0 {
+            self.threads.ended.wait(&mut running);
         }
-        drop(registration);
     }
 
     /// The first of some directories that exists, or `/`.

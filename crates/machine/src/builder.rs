@@ -3,6 +3,7 @@
 use crate::{Error, Inner, Machine, Result, Root, files};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_cpu::{Interpreter, Options};
+use tuxlet_fakefs::Durability;
 use tuxlet_hostfs::HostFs;
 use tuxlet_kernel::{Config, EventSink, Kernel, config::NoEvents, config::StraceFilter};
 use tuxlet_mem::MemoryBudget;
@@ -27,6 +28,7 @@ pub struct Builder {
     binds: Vec<Bind>,
     events: Arc<dyn EventSink>,
     engine: Options,
+    durability: Durability,
 }
 
 impl Default for Builder {
@@ -37,6 +39,7 @@ impl Default for Builder {
             binds: Vec::new(),
             events: Arc::new(NoEvents),
             engine: Options::default(),
+            durability: Durability::default(),
         }
     }
 }
@@ -77,6 +80,14 @@ impl Builder {
         self
     }
 
+    /// What the machine writes needs not survive a failure of the host's power: fsync(2) is cheap then. For machines
+    /// that are removed at their end.
+    #[must_use]
+    pub fn short_lived(mut self) -> Self {
+        self.durability = Durability::Process;
+        self
+    }
+
     /// Who hears of exits and trace lines.
     #[must_use]
     pub fn events(mut self, sink: Arc<dyn EventSink>) -> Self {
@@ -94,7 +105,8 @@ impl Builder {
     /// Starts the machine: no process runs yet.
     pub fn build(self) -> Result<Machine> {
         let budget = MemoryBudget::new((self.config.memory / 4096) as usize);
-        let root = self.root.ok_or(Error::NoRoot)?.mount(&host_cx(), &budget)?;
+        let root = self.root.ok_or(Error::NoRoot)?;
+        let root = root.mount(&host_cx(), &budget, self.durability)?;
         let mounts = MountNamespace::new(&root.fs, MountFlags::RELATIME, root.source.as_bytes());
         let engine = Arc::new(Interpreter::new(self.engine));
         let kernel = Kernel::new(self.config, budget, engine, mounts, self.events)?;

@@ -47,7 +47,7 @@ pub struct Machine {
 #[derive(Debug)]
 struct Inner {
     kernel: Arc<Kernel>,
-    /// Kept for an orderly end: file systems with state on the host.
+    /// Closed after everything that uses it has ended.
     root: root::Mounted,
 }
 
@@ -55,7 +55,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.kernel.kill_all();
         self.kernel.wait_all();
-        self.root.close();
     }
 }
 

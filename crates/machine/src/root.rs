@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tuxlet_fakefs::FakeFs;
+use tuxlet_fakefs::{Durability, FakeFs};
 use tuxlet_hostfs::HostFs;
 use tuxlet_mem::MemoryBudget;
 use tuxlet_overlayfs::OverlayFs;
@@ -41,9 +41,15 @@ pub(crate) struct Mounted {
     stores: Vec<Arc<FakeFs>>,
 }
 
-fn open_store(path: &Path, read_only: bool, budget: &Arc<MemoryBudget>) -> Result<Arc<FakeFs>> {
+fn open_store(
+    path: &Path,
+    read_only: bool,
+    durability: Durability,
+    budget: &Arc<MemoryBudget>,
+) -> Result<Arc<FakeFs>> {
     let options = tuxlet_fakefs::Options {
         read_only,
+        durability,
         budget: Arc::clone(budget),
         ..Default::default()
     };
@@ -79,7 +85,12 @@ fn ensure_store(path: &Path) -> Result<()> {
 }
 
 impl Root {
-    pub(crate) fn mount(&self, cx: &Cx, budget: &Arc<MemoryBudget>) -> Result<Mounted> {
+    pub(crate) fn mount(
+        &self,
+        cx: &Cx,
+        budget: &Arc<MemoryBudget>,
+        durability: Durability,
+    ) -> Result<Mounted> {
         match self {
             Self::Memory => {
                 let options = tuxlet_tmpfs::Options {
@@ -95,10 +106,10 @@ impl Root {
             }
             Self::Layers { upper, lower } => {
                 ensure_store(upper)?;
-                let upper = open_store(upper, false, budget)?;
+                let upper = open_store(upper, false, durability, budget)?;
                 let mut layers: Vec<Arc<dyn FileSystem>> = Vec::new();
                 for path in lower {
-                    layers.push(open_store(path, true, budget)?);
+                    layers.push(open_store(path, true, durability, budget)?);
                 }
                 let fs = OverlayFs::new(upper.clone(), layers)?;
                 Ok(Mounted {
@@ -123,7 +134,7 @@ impl Root {
                 })
             }
             Self::Store(path) => {
-                let store = open_store(path, false, budget)?;
+                let store = open_store(path, false, durability, budget)?;
                 Ok(Mounted {
                     fs: store.clone(),
                     source: "root".into(),
@@ -139,11 +150,17 @@ impl Mounted {
         self.fs.sync()
     }
 
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         for store in &self.stores {
             if let Err(errno) = store.shutdown() {
                 tracing::error!("the machine's file system could not be closed: {errno}");
             }
         }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -84,6 +84,9 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let config = serde_json::json!({ "command": &command, "hostname": &args.hostname });
     let record = create(&store, args.name.as_deref(), &image, config)?;
     let name = record.record.name.clone();
+    if args.rm {
+        builder = builder.short_lived();
+    }
     let lock = record.lock()?;
     builder = builder.hostname(args.hostname.as_deref().unwrap_or(&name));
     let status = (|| {
