@@ -387,7 +387,7 @@ impl Kernel {
             .filter_map(|(group, task)| {
                 let adjust = i64::from(group.oom_score_adj.load(Ordering::Relaxed));
                 let usage = task.resources()?.mm.space.usage();
-                let pages = (usage.rss_anon + usage.rss_shmem).cast_signed() / 4096;
+                let pages = (usage.rss_anon + usage.rss_shmem).cast_signed();
                 (adjust > -1000).then_some((pages + adjust * total / 1000, group))
             })
             .max_by_key(|(score, _)| *score)

@@ -31,6 +31,7 @@ pub mod signal;
 pub mod signalfd;
 pub mod special;
 pub mod syscall;
+pub mod sysfs;
 pub mod task;
 pub mod timer;
 pub mod timerfd;

@@ -23,6 +23,11 @@ pub(crate) fn mounts(
             plain | MountFlags::NOEXEC,
         ),
         (
+            "/sys",
+            tuxlet_kernel::sysfs::new(kernel),
+            plain | MountFlags::NOEXEC,
+        ),
+        (
             "/dev",
             Tmpfs::new(cx, &kernel.budget, dev),
             MountFlags::NOSUID | MountFlags::RELATIME,

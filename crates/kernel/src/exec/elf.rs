@@ -14,6 +14,7 @@ use tuxlet_uapi::{
     },
     errno::{Errno, Result},
 };
+use tuxlet_vfs::Path;
 use zerocopy::FromBytes;
 
 /// Linux reads at most a page of program headers; so many fit.
@@ -164,11 +165,13 @@ pub(super) struct Loaded {
 /// Maps the segments of a program with a bias added to their addresses.
 fn map_segments(
     space: &Arc<AddressSpace>,
+    root: &Path,
     image: &Image,
     program: &Program,
     bias: u64,
 ) -> Result<()> {
     let object = image.object()?;
+    let name: Arc<[u8]> = image.path.d_path(root).into();
     for s in program.loads() {
         let prot = [(PF_R, Prot::READ), (PF_W, Prot::WRITE), (PF_X, Prot::EXEC)]
             .into_iter()
@@ -180,12 +183,13 @@ fn map_segments(
         let end = page_up(s.p_vaddr.wrapping_add(bias) + s.p_memsz).ok_or(Errno::ENOEXEC)?;
         let file_pages_end = page_up(file_end).ok_or(Errno::ENOEXEC)?;
         if s.p_filesz > 0 {
-            let request = MapRequest::private(
+            let mut request = MapRequest::private(
                 Arc::clone(&object),
                 s.p_offset - in_page,
                 file_pages_end - start,
                 prot,
             );
+            request.name = Some(Arc::clone(&name));
             space.map(request.at(Placement::Fixed(start)))?;
         }
         if s.p_memsz > s.p_filesz {
@@ -240,7 +244,8 @@ pub(super) fn load(
         _ if interpreter.is_none() => place(&space, program)?,
         _ => (space.layout().pie_base & !(program.alignment() - 1)).wrapping_sub(low),
     };
-    map_segments(&space, image, program, bias)?;
+    let root = task.fs.root();
+    map_segments(&space, &root, image, program, bias)?;
 
     let program_entry = program.header.e_entry.wrapping_add(bias);
     let (entry, base) = match interpreter {
@@ -250,7 +255,7 @@ pub(super) fn load(
             } else {
                 place(&space, loader)?
             };
-            map_segments(&space, file, loader, loader_bias)?;
+            map_segments(&space, &root, file, loader, loader_bias)?;
             (
                 loader.header.e_entry.wrapping_add(loader_bias),
                 loader.extent().0.wrapping_add(loader_bias),

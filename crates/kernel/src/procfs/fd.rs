@@ -4,7 +4,7 @@ use super::{
     DynDir, Entries, Listing, Snapshot, Target,
     pid::{TAG_FD, TAG_FDINFO},
 };
-use crate::epoll::Epoll;
+use crate::{epoll::Epoll, host_stream::HostStream};
 use std::{fmt, sync::Arc};
 use tuxlet_uapi::{
     errno::{Errno, Result},
@@ -76,7 +76,9 @@ impl Inode for Reopen {
     fn open(&self, _cx: &Cx, _flags: u32) -> Result<Arc<dyn FileOps>> {
         // What has no file behind it cannot be opened by name: sockets, epoll files and so on.
         let ops = self.file.ops();
-        if ops.as_socket().is_some() || self.node.kind() == FileType::Regular {
+        let nothing_behind =
+            self.node.kind() == FileType::Regular && self.file.ops_as::<HostStream>().is_none();
+        if ops.as_socket().is_some() || nothing_behind {
             return Err(Errno::ENXIO);
         }
         Ok(Arc::clone(ops))

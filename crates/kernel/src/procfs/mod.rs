@@ -12,6 +12,7 @@ mod pid;
 pub(crate) mod status;
 pub(crate) mod sysctl;
 mod system;
+mod sysvipc;
 
 pub(crate) use dir::{DynDir, Entries, Listing};
 

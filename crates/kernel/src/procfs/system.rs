@@ -1,6 +1,6 @@
 //! The files of `/proc` that are about the whole machine.
 
-use super::Shared;
+use super::{Shared, sysvipc};
 use crate::{arch::hwcap, clock::NSEC_PER_SEC, kernel::Kernel, task::RunState};
 use std::{sync::Arc, time::Instant};
 use tuxlet_uapi::{
@@ -55,28 +55,21 @@ pub(super) fn entries(fs: &Arc<PseudoFs>, shared: &Arc<Shared>) -> Vec<(&'static
         let link = fs.symlink(move |_| Ok(Link::Path(target.as_bytes().to_vec())));
         all.push((name, link));
     }
-    let header = |text: &'static str| fs.file(0o444, move |_: &Cx| Ok(text.as_bytes().to_vec()));
-    all.push((
-        "sysvipc",
-        fs.dir(
-            0o555,
-            vec![
-                ("msg", header(MSG_HEADER)),
-                ("sem", header(SEM_HEADER)),
-                ("shm", header(SHM_HEADER)),
-            ],
-        ),
-    ));
-    all.push(("tty", fs.dir(0o555, vec![("drivers", header(TTY_DRIVERS))])));
+    let table = |make: fn(&Kernel) -> String| {
+        let shared = Arc::clone(shared);
+        fs.file(0o444, move |_| Ok(make(&*shared.kernel()?).into_bytes()))
+    };
+    let tables = vec![
+        ("msg", table(sysvipc::msg)),
+        ("sem", table(sysvipc::sem)),
+        ("shm", table(sysvipc::shm)),
+    ];
+    all.push(("sysvipc", fs.dir(0o555, tables)));
+    let drivers = fs.file(0o444, |_: &Cx| Ok(TTY_DRIVERS.as_bytes().to_vec()));
+    all.push(("tty", fs.dir(0o555, vec![("drivers", drivers)])));
     all
 }
 
-const MSG_HEADER: &str = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  \
-     cgid      stime      rtime      ctime\n";
-const SEM_HEADER: &str =
-    "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n";
-const SHM_HEADER: &str = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  \
-     cuid  cgid      atime      dtime      ctime                   rss                  swap\n";
 const TTY_DRIVERS: &str = "\
 /dev/tty             /dev/tty        5       0 system:/dev/tty
 /dev/console         /dev/console    5       1 system:console

@@ -10,6 +10,7 @@ use crate::{
         sem::{Attempt, SemSet},
         shm::{Segment, Stamps},
     },
+    kernel::Kernel,
     task::CurrentTask,
     wait::WaitError,
 };
@@ -37,19 +38,11 @@ const IPC_64: u32 = 0x100;
 /// Largest segment.
 const SHM_MAX: u64 = 1 << 46;
 
-impl CurrentTask {
-    fn seconds(&self) -> i64 {
-        self.kernel.clock.realtime_vfs().sec
-    }
-
-    fn pid(&self) -> i32 {
-        self.task.tgid().cast_signed()
-    }
-
+impl Kernel {
     /// How many times a segment is mapped; a mapping that was split counts once.
-    fn attachments(&self, segment: &Segment) -> u64 {
+    pub(crate) fn attachments(&self, segment: &Segment) -> u64 {
         let tasks: Vec<_> = {
-            let tree = self.kernel.tree.lock();
+            let tree = self.tree.lock();
             tree.groups()
                 .filter_map(|(_, n)| n.threads.first().cloned())
                 .collect()
@@ -61,11 +54,22 @@ impl CurrentTask {
         };
         tasks.iter().filter_map(|t| t.resources()).map(count).sum()
     }
+}
+
+impl CurrentTask {
+    fn seconds(&self) -> i64 {
+        self.kernel.clock.realtime_vfs().sec
+    }
+
+    fn pid(&self) -> i32 {
+        self.task.tgid().cast_signed()
+    }
 
     /// Forgets segments that were marked for removal and that nobody maps any more.
     fn purge_segments(&self) {
         for (id, segment) in self.kernel.ipc.shm.list() {
-            if segment.perm().lock().mode & SHM_DEST != 0 && self.attachments(&segment) == 0 {
+            if segment.perm().lock().mode & SHM_DEST != 0 && self.kernel.attachments(&segment) == 0
+            {
                 self.kernel.ipc.shm.remove(id);
             }
         }
@@ -201,7 +205,7 @@ pub(super) fn sys_shmctl(
                 shm_ctime: stamps.ctime,
                 shm_cpid: stamps.cpid,
                 shm_lpid: stamps.lpid,
-                shm_nattch: task.attachments(&segment),
+                shm_nattch: task.kernel.attachments(&segment),
                 ..ShmidDs::default()
             };
             buf.write(task, &ds)?;

@@ -114,6 +114,7 @@ pub(super) fn sys_mmap(
             }
             request.object = Some(file.ops().mmap_object(&task.cx())?);
             request.offset = offset;
+            request.name = Some(file.d_path(&task.fs.root()).into());
         }
     }
     task.sync_memory_limits();

@@ -322,6 +322,11 @@ pub(super) fn sys_sendfile(
         Some(_) if !from.ops().seekable() => return Err(Errno::ESPIPE),
         pos => pos.map(i64::cast_unsigned),
     };
+    // Copying goes on to the end of the input, which a stream's reader decides on read by read.
+    // DEVIATION: Linux takes streams into pipes.
+    if !from.ops().seekable() {
+        return Err(Errno::EINVAL);
+    }
     let (copied, pos, _) = copy(task, &from, pos, &to, None, count)?;
     if let Some(pos) = pos {
         offset.write(task, &pos.cast_signed())?;
