@@ -1,7 +1,7 @@
 //! `cargo xtask check-asm`: disassembles the release binary and proves that the interpreter's hot handlers are tail
-//! calls: each ends in an indirect jump, none calls, none spills a frame.
+//! calls: each ends in an indirect jump, none calls, and few save registers.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -21,11 +21,23 @@ pub(crate) struct Args {
     verbose: bool,
 }
 
-/// Part of the symbol of everything that runs between two guest instructions.
-const INTERPRETER: &str = "tuxlet_cpu::interp::";
+/// Parts of the symbols of all functions with a handler's signature, hot or not: each hands over to the next op by a
+/// jump; one that called it would use up the stack.
+const CHAINED: &[&str] = &[
+    "tuxlet_cpu::interp::hot::",
+    "tuxlet_cpu::interp::rows::handler",
+    "tuxlet_cpu::interp::rows::vector_handler",
+    "tuxlet_cpu::interp::control::slow_entry",
+    "tuxlet_cpu::interp::control::kick_entry",
+    "tuxlet_cpu::interp::control::stub",
+    "tuxlet_cpu::interp::control::jump",
+    "tuxlet_cpu::interp::control::call",
+    "tuxlet_cpu::interp::control::indirect",
+];
 
-/// Functions outside the chain of tail calls, which may call through a pointer: they run one instruction's body.
-const CALLERS: &[&str] = &["slow_step", "as tuxlet_cpu::engine::Vcpu", "vcpu::"];
+/// The share of hot handlers that may save registers because they run out of scratch ones: a ratchet, to be lowered
+/// when it falls. x86-64 leaves three scratch registers beside the pinned ones (ADR 2).
+const MAX_FRAMED: f64 = 0.21;
 
 /// What was seen of one function.
 #[derive(Default)]
@@ -33,8 +45,9 @@ struct Handler {
     hot: bool,
     indirect_jumps: usize,
     indirect_calls: usize,
+    calls: usize,
+    frames: usize,
     instructions: usize,
-    offences: Vec<String>,
 }
 
 /// Whether a function is a handler of the hot path (and not a helper that happens to live beside them).
@@ -45,12 +58,9 @@ fn is_hot(symbol: &str) -> bool {
             .any(|name| symbol.contains(&format!("{HOT}{name}")))
 }
 
-/// Whether a function belongs to the chain of handlers, hot or not: one that called the next handler instead of
-/// jumping to it would use up the stack.
+/// Whether a function is one of a chain of tail calls.
 fn is_chained(symbol: &str) -> bool {
-    symbol.contains(INTERPRETER)
-        && !CALLERS.iter().any(|c| symbol.contains(c))
-        && !symbol.contains("::tests::")
+    CHAINED.iter().any(|part| symbol.contains(part))
 }
 
 fn is_indirect_call(instruction: &str) -> bool {
@@ -62,14 +72,16 @@ fn is_indirect_call(instruction: &str) -> bool {
         || operation == "blr"
 }
 
-fn is_offence(instruction: &str) -> bool {
+fn is_call(instruction: &str) -> bool {
+    let operation = instruction.split_whitespace().next().unwrap_or_default();
+    operation.starts_with("call") || operation == "bl" || operation == "blr"
+}
+
+fn is_frame(instruction: &str) -> bool {
     let mut words = instruction.split_whitespace();
     let operation = words.next().unwrap_or_default();
     let operands = words.next().unwrap_or_default();
-    operation.starts_with("call")
-        || operation.starts_with("push")
-        || operation == "bl"
-        || operation == "blr"
+    operation.starts_with("push")
         || (matches!(operation, "sub" | "add" | "lea") && operands.ends_with("%rsp"))
         || (operation == "sub" && operands.starts_with("sp,"))
 }
@@ -96,35 +108,47 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "{} has no hot handlers: is it a release build with symbols?",
         binary.display()
     );
-    let mut bad = 0;
-    let (handlers, chained): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        handlers.into_iter().partition(|(_, h)| h.hot);
-    for (name, _) in chained.iter().filter(|(_, h)| h.indirect_calls > 0) {
-        println!("{name}: calls through a pointer");
-        bad += 1;
-    }
+    let mut broken = Vec::new();
     for (name, handler) in &handlers {
-        let mut offences = handler.offences.clone();
-        if handler.indirect_jumps == 0 {
-            offences.push("does not end in an indirect jump".into());
+        if handler.indirect_calls > 0 {
+            broken.push(format!("{name}: calls through a pointer"));
         }
-        if !offences.is_empty() {
-            bad += 1;
-            if args.verbose || bad <= 10 {
-                println!("{name}: {}", offences.join("; "));
-            }
+        if handler.hot && handler.calls > 0 {
+            broken.push(format!("{name}: calls"));
+        }
+        if handler.hot && handler.indirect_jumps == 0 {
+            broken.push(format!("{name}: does not end in an indirect jump"));
         }
     }
-    let total: usize = handlers.values().map(|h| h.instructions).sum();
+    let hot: Vec<_> = handlers.iter().filter(|(_, h)| h.hot).collect();
+    let framed: Vec<_> = hot.iter().filter(|(_, h)| h.frames > 0).collect();
+    let total: usize = hot.iter().map(|(_, h)| h.instructions).sum();
+    let share = framed.len() as f64 / hot.len() as f64;
     println!(
-        "{} hot handlers with {:.1} instructions in the mean and {} other functions: {bad} break the rules",
-        handlers.len(),
-        total as f64 / handlers.len() as f64,
-        chained.len()
+        "{} hot handlers, {:.1} instructions in the mean; {} other handlers; {:.1} % of the hot ones save registers",
+        hot.len(),
+        total as f64 / hot.len() as f64,
+        handlers.len() - hot.len(),
+        share * 100.0
     );
-    if bad > 0 {
-        bail!("{bad} hot handlers call, spill or do not end in an indirect jump");
+    if args.verbose {
+        for (name, _) in &framed {
+            println!("{name}: saves registers");
+        }
     }
+    for line in broken.iter().take(20) {
+        println!("{line}");
+    }
+    ensure!(
+        broken.is_empty(),
+        "{} handlers call or do not end in an indirect jump",
+        broken.len()
+    );
+    ensure!(
+        share <= MAX_FRAMED,
+        "more than {:.1} % of the hot handlers save registers",
+        MAX_FRAMED * 100.0
+    );
     Ok(())
 }
 
@@ -169,9 +193,8 @@ fn scan(binary: &PathBuf) -> Result<BTreeMap<String, Handler>> {
             continue;
         };
         handler.instructions += 1;
-        if is_offence(instruction) {
-            handler.offences.push(instruction.trim().to_owned());
-        }
+        handler.calls += usize::from(is_call(instruction));
+        handler.frames += usize::from(is_frame(instruction));
         if is_indirect_call(instruction) {
             handler.indirect_calls += 1;
         }
@@ -187,23 +210,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_and_frames_are_offences() {
-        for bad in [
-            "call   1234 <x>",
-            "push   %rbx",
-            "sub    $0x8,%rsp",
-            "bl 1234 <x>",
-            "sub sp, sp, #0x10",
-        ] {
-            assert!(is_offence(bad), "{bad}");
+    fn calls_frames_and_jumps_are_told_apart() {
+        assert!(is_call("call   1234 <x>") && is_call("bl 1234 <x>"));
+        assert!(is_indirect_call("call   *(%rdi)") && !is_indirect_call("call   *0x1234(%rip)"));
+        for frame in ["push   %rbx", "sub    $0x8,%rsp", "sub sp, sp, #0x10"] {
+            assert!(is_frame(frame), "{frame}");
         }
-        for good in [
+        for plain in [
             "sub    %rax,%rcx",
-            "jmp    *%rax",
             "mov    0x8(%rdi),%rax",
             "add    $0x10,%rdi",
         ] {
-            assert!(!is_offence(good), "{good}");
+            assert!(!is_frame(plain) && !is_call(plain), "{plain}");
         }
         assert!(is_indirect_jump("jmp    *(%rdi)"));
         assert!(is_indirect_jump("br x4"));
