@@ -75,7 +75,7 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
         }
         let node = fs.node(FileType::Directory, 0o555);
         let net = NetClass(Arc::downgrade(fs));
-        leaves.push(("class/net".into(), DynDir::new(node, net)));
+        leaves.push(("class/net".into(), DynDir::inode(node, net)));
         for (path, value) in FIXED {
             leaves.push(((*path).to_owned(), line(fs, (*value).to_owned())));
         }

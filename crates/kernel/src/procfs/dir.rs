@@ -31,7 +31,7 @@ pub(crate) struct DynDir<L> {
 }
 
 impl<L: Listing> DynDir<L> {
-    pub(crate) fn new(node: Node, listing: L) -> InodeRef {
+    pub(crate) fn inode(node: Node, listing: L) -> InodeRef {
         Arc::new(Self { node, listing })
     }
 }

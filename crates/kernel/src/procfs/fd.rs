@@ -104,7 +104,7 @@ fn make(target: &Target, ino: u64, mode: u32, owner: (u32, u32), what: What) -> 
         .node_with_ino(ino, FileType::Directory, mode)
         .owned(owner.0, owner.1);
     let target = target.clone();
-    Ok(DynDir::new(node, FdDir { target, what }))
+    Ok(DynDir::inode(node, FdDir { target, what }))
 }
 
 /// `/proc/PID/fd`.

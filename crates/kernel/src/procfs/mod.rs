@@ -77,7 +77,7 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
             }),
         ));
         let node = fs.node(FileType::Directory, 0o555);
-        DynDir::new(node, Root { shared, entries })
+        DynDir::inode(node, Root { shared, entries })
     })
 }
 

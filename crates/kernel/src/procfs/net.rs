@@ -63,7 +63,7 @@ pub(super) fn directory(
 ) -> Result<InodeRef> {
     let fs = target.shared.fs()?;
     let node = fs.node_with_ino(ino, FileType::Directory, mode);
-    Ok(DynDir::new(node, NetDir(target.clone())))
+    Ok(DynDir::inode(node, NetDir(target.clone())))
 }
 
 impl Listing for NetDir {

@@ -107,7 +107,7 @@ impl Target {
             .fs()?
             .node_with_ino(ino, FileType::Directory, 0o555)
             .owned(uid, gid);
-        Ok(DynDir::new(node, PidDir(self)))
+        Ok(DynDir::inode(node, PidDir(self)))
     }
 
     fn entry(&self, index: usize, mode: u32, kind: Kind) -> Result<InodeRef> {
@@ -183,7 +183,7 @@ fn tasks(target: &Target, ino: u64, mode: u32, owner: (u32, u32)) -> Result<Inod
     let node = fs
         .node_with_ino(ino, FileType::Directory, mode)
         .owned(owner.0, owner.1);
-    Ok(DynDir::new(node, TaskDir(target.clone())))
+    Ok(DynDir::inode(node, TaskDir(target.clone())))
 }
 
 fn thread(shared: &Arc<Shared>, tid: u32) -> Target {
@@ -245,7 +245,7 @@ fn namespaces(target: &Target, ino: u64, mode: u32, owner: (u32, u32)) -> Result
     let node = fs
         .node_with_ino(ino, FileType::Directory, mode)
         .owned(owner.0, owner.1);
-    Ok(DynDir::new(node, NsDir(target.clone())))
+    Ok(DynDir::inode(node, NsDir(target.clone())))
 }
 
 impl Listing for NsDir {

@@ -312,6 +312,9 @@ impl Kernel {
         let Some((sid, _)) = self.terminals.session_of(tty) else {
             return;
         };
+        // First, so that whoever is told finds it gone.
+        let old = self.terminals.sessions.lock().remove(&sid);
+        drop(old);
         let leader = self
             .tree
             .lock()
@@ -324,7 +327,5 @@ impl Kernel {
                 let _ = send_to_group(self, &leader, SigInfo::kernel(signal));
             }
         }
-        let old = self.terminals.sessions.lock().remove(&sid);
-        drop(old);
     }
 }
