@@ -60,7 +60,7 @@ pub(super) fn lower(b: &mut Block, id: OpId) {
             }
             None => {
                 b.generic(id);
-                if !row(id).is_some_and(|row| row.vector) {
+                if sets_flags(id) || !row(id).is_some_and(|row| row.vector) {
                     b.flags = KIND_UNKNOWN;
                 }
             }

@@ -131,6 +131,23 @@ fn a_loop_sums() {
     });
 }
 
+/// `cmp` leaves flags of a known kind; a conditional FP comparison between it and its reader must not be forgotten.
+#[test]
+fn flags_of_a_conditional_fp_comparison_are_seen() {
+    let code = [
+        subs_imm(31, 0, 3),
+        0x1e61_0400, // fccmp d0, d1, #0, eq
+        0x9a9f_b7e2, // cset x2, ge
+        SVC,
+    ];
+    both(&code, |mut g| {
+        g.state.x[0] = 3;
+        g.state.v[0] = u128::from((-1.0f64).to_bits());
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!(g.state.x[2], 0, "-1 is less than 0");
+    });
+}
+
 #[test]
 fn a_system_call_resumes_behind_it() {
     let code = [SVC, movz(5, 7), SVC];
