@@ -166,7 +166,6 @@ pub struct Spawn {
 
 impl Kernel {
     /// A kernel without processes. `ENOMEM` if the budget has no room for its own pages.
-    #[must_use]
     pub fn new(
         config: Config,
         budget: Arc<MemoryBudget>,

@@ -21,10 +21,13 @@ pub trait CharDevice: Send + Sync + Debug {
     ) -> Result<Arc<dyn FileOps>>;
 }
 
+/// Major and, unless a driver takes them all, minor number.
+type DriverKey = (u32, Option<u32>);
+
 /// Character devices by number; a driver without a minor number takes all of a major number.
 #[derive(Debug, Default)]
 pub struct DeviceTable {
-    drivers: RwLock<FxHashMap<(u32, Option<u32>), Arc<dyn CharDevice>>>,
+    drivers: RwLock<FxHashMap<DriverKey, Arc<dyn CharDevice>>>,
 }
 
 impl DeviceTable {

@@ -67,10 +67,13 @@ pub(crate) struct Args {
     output: PathBuf,
 }
 
+/// Makes the command that runs a program with its arguments.
+type MakeCommand = Box<dyn Fn(&[&str]) -> Command>;
+
 /// One way to run a program.
 struct Runner {
     name: &'static str,
-    command: Box<dyn Fn(&[&str]) -> Command>,
+    command: MakeCommand,
 }
 
 /// Builds, measures, prints.

@@ -13,8 +13,6 @@ use crate::Result;
 
 /// Attributes by which overlayfs remembers things; no part of the tree that is seen.
 const PRIVATE_XATTRS: &[u8] = b"trusted.overlay.";
-/// Where overlayfs works, in the root of the writable layer (its `WORK_DIR`).
-const WORK_DIR: &[u8] = b".tuxlet-overlay";
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
 /// Two stores, one over the other.

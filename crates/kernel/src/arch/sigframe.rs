@@ -177,7 +177,7 @@ fn find_fpsimd(area: &[u8]) -> Result<FpsimdContext> {
             _ => {}
         }
         let size = head.size as usize;
-        if size < size_of::<Aarch64Ctx>() || size % 16 != 0 || size > rest.len() {
+        if size < size_of::<Aarch64Ctx>() || !size.is_multiple_of(16) || size > rest.len() {
             return Err(Errno::EFAULT);
         }
         rest = &rest[size..];

@@ -21,7 +21,7 @@ impl CurrentTask {
         let old = self.task.cred();
         let mut new = (*old).clone();
         let honours_set_id =
-            !old.no_new_privs && u64::from(path.mount.flags().bits()) & u64::from(MS_NOSUID) == 0;
+            !old.no_new_privs && u64::from(path.mount.flags().bits()) & MS_NOSUID == 0;
         if honours_set_id && attr.mode & S_ISUID != 0 {
             new.euid = attr.uid;
         }

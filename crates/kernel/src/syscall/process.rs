@@ -26,8 +26,8 @@ pub(super) fn sys_clone(
 ) -> Result<u32> {
     let flags = flags & 0xffff_ffff;
     task.clone_task(&CloneRequest {
-        flags: flags & !u64::from(CSIGNAL),
-        exit_signal: (flags & u64::from(CSIGNAL)) as u32,
+        flags: flags & !CSIGNAL,
+        exit_signal: (flags & CSIGNAL) as u32,
         stack,
         tls,
         parent_tid,
@@ -50,11 +50,10 @@ pub(super) fn sys_clone3(
         return Err(Errno::EINVAL);
     }
     let request: CloneArgs = task.read_extensible(args.addr(), size)?;
-    if request.exit_signal & !u64::from(CSIGNAL) != 0 || request.exit_signal > 64 {
+    if request.exit_signal & !CSIGNAL != 0 || request.exit_signal > 64 {
         return Err(Errno::EINVAL);
     }
-    if request.flags & u64::from(CSIGNAL) != 0 || (request.stack == 0) != (request.stack_size == 0)
-    {
+    if request.flags & CSIGNAL != 0 || (request.stack == 0) != (request.stack_size == 0) {
         return Err(Errno::EINVAL);
     }
     if request.set_tid_size > 1 {

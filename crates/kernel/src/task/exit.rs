@@ -107,10 +107,9 @@ impl Kernel {
                     .lock()
                     .node(dead.tgid())
                     .is_some_and(|n| n.threads.len() <= 1)
+                && let Ok(signal) = Signal::new(signal)
             {
-                if let Ok(signal) = Signal::new(signal) {
-                    let _ = send_to_task(self, &child, SigInfo::kernel(signal));
-                }
+                let _ = send_to_task(self, &child, SigInfo::kernel(signal));
             }
         }
     }

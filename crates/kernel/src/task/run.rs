@@ -35,10 +35,10 @@ impl CurrentTask {
         // A new thread may already have been told to stop or die.
         let mut interrupted = None;
         loop {
-            if self.task.pending_work() != 0 || interrupted.is_some() {
-                if let Some(kind) = self.do_work(interrupted.take()) {
-                    return kind;
-                }
+            if (self.task.pending_work() != 0 || interrupted.is_some())
+                && let Some(kind) = self.do_work(interrupted.take())
+            {
+                return kind;
             }
             match self.vcpu.run(&mut self.cpu) {
                 Exit::Syscall => match self.system_call() {
@@ -101,10 +101,10 @@ impl CurrentTask {
             drop(shared);
             self.task.clear_work(work::EXIT);
         }
-        if self.task.pending_work() & work::STOP != 0 {
-            if let Some(kind) = self.stop_until_continued() {
-                return Some(kind);
-            }
+        if self.task.pending_work() & work::STOP != 0
+            && let Some(kind) = self.stop_until_continued()
+        {
+            return Some(kind);
         }
         self.deliver_signals(interrupted)
     }
