@@ -105,6 +105,28 @@ impl<T: Object> Registry<T> {
             .ok_or(Errno::EINVAL)
     }
 
+    /// The object at an index, with its id: the `*_STAT` commands. `EINVAL`.
+    pub fn at_index(&self, index: i32) -> Result<(i32, Arc<T>)> {
+        let state = self.state.lock();
+        let mut objects = state.objects.iter();
+        let found = objects.find(|(id, _)| *id % ID_STRIDE == index);
+        found
+            .map(|(id, o)| (*id, Arc::clone(o)))
+            .ok_or(Errno::EINVAL)
+    }
+
+    /// The highest index in use, 0 without objects: what the `*_INFO` commands return.
+    #[must_use]
+    pub fn highest_index(&self) -> i32 {
+        let state = self.state.lock();
+        state
+            .objects
+            .keys()
+            .map(|id| id % ID_STRIDE)
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Takes an object out.
     pub fn remove(&self, id: i32) -> Option<Arc<T>> {
         self.state.lock().objects.remove(&id)

@@ -20,10 +20,11 @@ use tuxlet_mem::{MapRequest, PAGE_MASK, PAGE_SIZE, Placement, Prot};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     ipc::{
-        GETALL, GETNCNT, GETPID, GETVAL, GETZCNT, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, IpcPerm,
-        MSG_COPY, MSG_EXCEPT, MSG_STAT, MSGMAX, MSGMNB, MsqidDs, SEM_STAT, SEMMSL, SEMOPM, SETALL,
-        SETVAL, SHM_DEST, SHM_EXEC, SHM_HUGETLB, SHM_LOCK, SHM_RDONLY, SHM_REMAP, SHM_RND,
-        SHM_STAT, SHM_UNLOCK, Sembuf, SemidDs, ShmidDs,
+        GETALL, GETNCNT, GETPID, GETVAL, GETZCNT, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET,
+        IPC_STAT, IpcPerm, MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_STAT, MSGMAX, MSGMNB, MSGMNI,
+        MsqidDs, SEM_INFO, SEM_STAT, SEMMNI, SEMMSL, SEMOPM, SEMVMX, SETALL, SETVAL, SHM_DEST,
+        SHM_EXEC, SHM_HUGETLB, SHM_INFO, SHM_LOCK, SHM_RDONLY, SHM_REMAP, SHM_RND, SHM_STAT,
+        SHM_UNLOCK, Sembuf, SemidDs, ShmidDs,
     },
     resource::RLIMIT_MEMLOCK,
     time::Timespec,
@@ -192,7 +193,16 @@ pub(super) fn sys_shmctl(
     command: u32,
     buf: UserPtr<ShmidDs>,
 ) -> Result<i32> {
-    let segment = task.kernel.ipc.shm.find(id)?;
+    let plain = command & !IPC_64;
+    if matches!(plain, IPC_INFO | SHM_INFO) {
+        shm_info(task, plain, buf.addr())?;
+        return Ok(task.kernel.ipc.shm.highest_index());
+    }
+    let (id, segment) = if plain == SHM_STAT {
+        task.kernel.ipc.shm.at_index(id)?
+    } else {
+        (id, task.kernel.ipc.shm.find(id)?)
+    };
     match command & !IPC_64 {
         IPC_STAT | SHM_STAT => {
             allowed(task, &segment, READ)?;
@@ -240,7 +250,6 @@ pub(super) fn sys_shmctl(
             // Guest memory is never swapped by us.
             Ok(0)
         }
-        // DEVIATION: no IPC_INFO, SHM_INFO.
         _ => Err(Errno::EINVAL),
     }
 }
@@ -344,7 +353,16 @@ pub(super) fn sys_semctl(
     command: u32,
     arg: u64,
 ) -> Result<usize> {
-    let set = task.kernel.ipc.sem.find(id)?;
+    let plain = command & !IPC_64;
+    if matches!(plain, IPC_INFO | SEM_INFO) {
+        sem_info(task, plain, arg)?;
+        return Ok(task.kernel.ipc.sem.highest_index() as usize);
+    }
+    let (id, set) = if plain == SEM_STAT {
+        task.kernel.ipc.sem.at_index(id)?
+    } else {
+        (id, task.kernel.ipc.sem.find(id)?)
+    };
     let (pid, now) = (task.task.tgid(), task.seconds());
     let at = || {
         usize::try_from(index)
@@ -412,7 +430,6 @@ pub(super) fn sys_semctl(
             let values = UserPtr::<u16>::new(arg).read_vec(task, set.len())?;
             set.set(0, &values, pid, now).map(|()| 0)
         }
-        // DEVIATION: no IPC_INFO, SEM_INFO.
         _ => Err(Errno::EINVAL),
     }
 }
@@ -508,7 +525,16 @@ pub(super) fn sys_msgctl(
     command: u32,
     buf: UserPtr<MsqidDs>,
 ) -> Result<i32> {
-    let queue = task.kernel.ipc.msg.find(id)?;
+    let plain = command & !IPC_64;
+    if matches!(plain, IPC_INFO | MSG_INFO) {
+        msg_info(task, plain, buf.addr())?;
+        return Ok(task.kernel.ipc.msg.highest_index());
+    }
+    let (id, queue) = if plain == MSG_STAT {
+        task.kernel.ipc.msg.at_index(id)?
+    } else {
+        (id, task.kernel.ipc.msg.find(id)?)
+    };
     let command = command & !IPC_64;
     match command {
         IPC_STAT | MSG_STAT => {
@@ -545,7 +571,81 @@ pub(super) fn sys_msgctl(
             queue.remove();
             Ok(0)
         }
-        // DEVIATION: no IPC_INFO, MSG_INFO.
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// Writes numbers one behind the other.
+fn write_ints(task: &CurrentTask, to: u64, ints: &[u32]) -> Result<()> {
+    let bytes: Vec<u8> = ints.iter().flat_map(|i| i.to_le_bytes()).collect();
+    task.mm.space.write_bytes(to, &bytes)
+}
+
+fn write_longs(task: &CurrentTask, to: u64, longs: &[u64]) -> Result<()> {
+    let bytes: Vec<u8> = longs.iter().flat_map(|i| i.to_le_bytes()).collect();
+    task.mm.space.write_bytes(to, &bytes)
+}
+
+/// `struct shminfo` and `struct shm_info`.
+fn shm_info(task: &CurrentTask, command: u32, to: u64) -> Result<()> {
+    /// `SHMMNI`, the most segments.
+    const SEGMENTS: u64 = 4096;
+    if command == IPC_INFO {
+        return write_longs(
+            task,
+            to,
+            &[
+                SHM_MAX,
+                1,
+                SEGMENTS,
+                SEGMENTS,
+                SHM_MAX / PAGE_SIZE,
+                0,
+                0,
+                0,
+                0,
+            ],
+        );
+    }
+    let all = task.kernel.ipc.shm.list();
+    let pages: u64 = all.iter().map(|(_, s)| s.size.div_ceil(PAGE_SIZE)).sum();
+    let resident: u64 = all.iter().map(|(_, s)| s.object.page_count()).sum();
+    write_longs(task, to, &[all.len() as u64, pages, resident, 0, 0, 0])
+}
+
+/// `struct seminfo`: limits, or with `SEM_INFO` in two places what is in use.
+fn sem_info(task: &CurrentTask, command: u32, to: u64) -> Result<()> {
+    let all = task.kernel.ipc.sem.list();
+    let count: usize = all.iter().map(|(_, s)| s.len()).sum();
+    let (sets, total) = if command == SEM_INFO {
+        (all.len() as u32, count as u32)
+    } else {
+        (20, SEMVMX)
+    };
+    let most = SEMMNI * SEMMSL;
+    write_ints(
+        task,
+        to,
+        &[
+            most, SEMMNI, most, most, SEMMSL, SEMOPM, SEMOPM, sets, SEMVMX, total,
+        ],
+    )
+}
+
+/// `struct msginfo`: limits, or with `MSG_INFO` in three places what is in use.
+fn msg_info(task: &CurrentTask, command: u32, to: u64) -> Result<()> {
+    let all = task.kernel.ipc.msg.list();
+    let (pool, map, total) = if command == MSG_INFO {
+        let stats: Vec<_> = all.iter().map(|(_, q)| q.stats()).collect();
+        let messages: u64 = stats.iter().map(|s| s.count).sum();
+        let bytes: u64 = stats.iter().map(|s| s.bytes).sum();
+        (all.len() as u32, messages as u32, bytes as u32)
+    } else {
+        (MSGMNI * MSGMNB / 1024, MSGMNB, MSGMNB)
+    };
+    write_ints(
+        task,
+        to,
+        &[pool, map, MSGMAX, MSGMNB, MSGMNI, 16, total, 0xffff],
+    )
 }
