@@ -108,6 +108,11 @@ pub(crate) struct RunArgs {
     /// Write system calls to standard error; FILTER is a list of names, such as `openat,read`
     #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(crate) strace: Option<String>,
+    /// Let the guest trust the certificates that this host trusts, for networks with a proxy of their own: shows the host's
+    /// file of them as /etc/ssl/certs/ca-certificates.crt, read-only, and names it in SSL_CERT_FILE. The guest's own
+    /// ca-certificates package cannot be installed or updated meanwhile
+    #[arg(long)]
+    pub(crate) host_ca: bool,
     /// Use a host directory as the root instead of an image
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) rootfs: Option<PathBuf>,
@@ -119,7 +124,12 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 #[command(
     override_usage = "tuxlet exec [OPTIONS] MACHINE [--] COMMAND [ARG]...",
-    after_help = "Examples:\n  tuxlet exec -it work bash\n  tuxlet exec -u nobody work id"
+    after_help = "\
+Examples:
+  tuxlet exec -it work bash
+  tuxlet exec -u nobody work id
+
+A machine that is not running runs for as long as the command. Without -e, -w and -u, those of `tuxlet run` hold."
 )]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
@@ -132,7 +142,7 @@ pub(crate) struct ExecArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tuxlet ps -a")]
+#[command(after_help = "Examples:\n  tuxlet ps -a\n  tuxlet ps --processes")]
 pub(crate) struct PsArgs {
     /// Show machines that are not running, too
     #[arg(short, long)]
@@ -140,6 +150,9 @@ pub(crate) struct PsArgs {
     /// Show names only
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Show what runs in the machines
+    #[arg(short, long, conflicts_with_all = ["all", "quiet"])]
+    pub(crate) processes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -233,7 +246,12 @@ pub(crate) struct RmiArgs {
 #[derive(Debug, Args)]
 #[command(
     override_usage = "tuxlet cp MACHINE:PATH HOST_PATH\n       tuxlet cp HOST_PATH MACHINE:PATH",
-    after_help = "Examples:\n  tuxlet cp work:/etc/os-release .\n  tuxlet cp ./src work:/root/"
+    after_help = "\
+Examples:
+  tuxlet cp work:/etc/os-release .
+  tuxlet cp ./src work:/root/
+
+Permissions and times are kept; what comes into the machine belongs to its root. Links are copied as links."
 )]
 pub(crate) struct CpArgs {
     /// What to copy; directories with all that is in them

@@ -12,6 +12,8 @@ use tuxlet_image::{
     debian::{Configure, GuestCommand},
 };
 
+use crate::args::EnvVar;
+
 /// Runs the set-up of packages while an image is made.
 #[derive(Debug)]
 pub(crate) struct Guest;
@@ -110,18 +112,34 @@ impl EventSink for Trace {
     }
 }
 
-/// Gives the machine the host's name servers.
-pub(crate) fn share_name_servers(machine: &Machine) {
-    const PATH: &str = "/etc/resolv.conf";
-    let Ok(wanted) = std::fs::read(PATH) else {
-        return;
-    };
-    if machine.read_file(PATH).is_ok_and(|there| there == wanted) {
-        return;
+/// The variables that the command line sets; those named without a value have the host's.
+pub(crate) fn variables(given: &[EnvVar]) -> Vec<(String, String)> {
+    let mut set = Vec::new();
+    for variable in given {
+        let name = &variable.name;
+        match variable.value.clone().or_else(|| std::env::var(name).ok()) {
+            Some(value) => set.push((name.clone(), value)),
+            None => tracing::debug!("{name} is not set here and so not there"),
+        }
     }
-    if let Err(error) = machine.write_file(PATH, 0o644, &wanted) {
-        tracing::warn!("the machine has no name servers: {error}");
+    set
+}
+
+/// The file of a program that was found in a path or is one: for messages only.
+fn program_file(machine: &Machine, program: &str) -> Option<Vec<u8>> {
+    if program.contains('/') {
+        return machine.read_file(program).ok();
     }
+    [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ]
+    .iter()
+    .find_map(|dir| machine.read_file(&format!("{dir}/{program}")).ok())
 }
 
 /// Why a program cannot be started, in words, and the exit status for it.
@@ -129,11 +147,7 @@ pub(crate) fn explain(machine: &Machine, error: &tuxlet::Error) -> (u8, String) 
     let tuxlet::Error::Exec { program, errno } = error else {
         return (crate::FAILED, error.to_string());
     };
-    let header = if program.contains('/') {
-        machine.read_file(program).ok()
-    } else {
-        None
-    };
+    let header = program_file(machine, program);
     match errno.name() {
         Some("ENOENT") if header.is_some() => (
             127,

@@ -7,9 +7,12 @@
 
 mod args;
 mod cmd;
+mod control;
 mod guest;
+mod process;
 mod progress;
 mod session;
+mod settings;
 mod table;
 
 use std::process::ExitCode;

@@ -7,7 +7,10 @@ use tuxlet_fakefs::Durability;
 use tuxlet_hostfs::HostFs;
 use tuxlet_kernel::{Config, EventSink, Kernel, config::NoEvents, config::StraceFilter};
 use tuxlet_mem::MemoryBudget;
-use tuxlet_vfs::{Cred, Cx, FileSystem, FileType, MountFlags, MountNamespace, Time};
+use tuxlet_tmpfs::Tmpfs;
+use tuxlet_vfs::{
+    At, Cred, Cx, FileSystem, FileType, LookupFlags, MountFlags, MountNamespace, Time, resolver,
+};
 
 /// A host directory or file mounted in the guest.
 #[derive(Clone, Debug)]
@@ -20,12 +23,21 @@ pub struct Bind {
     pub read_only: bool,
 }
 
+/// A file that the guest sees in place of what its root file system has there. What it writes to it is forgotten.
+#[derive(Clone, Debug)]
+struct Generated {
+    path: String,
+    mode: u32,
+    content: Vec<u8>,
+}
+
 /// Describes a machine before it runs.
 #[derive(Debug)]
 pub struct Builder {
     config: Config,
     root: Option<Root>,
     binds: Vec<Bind>,
+    generated: Vec<Generated>,
     events: Arc<dyn EventSink>,
     engine: Options,
     durability: Durability,
@@ -37,6 +49,7 @@ impl Default for Builder {
             config: Config::default(),
             root: None,
             binds: Vec::new(),
+            generated: Vec::new(),
             events: Arc::new(NoEvents),
             engine: Options::default(),
             durability: Durability::default(),
@@ -56,6 +69,18 @@ impl Builder {
     #[must_use]
     pub fn bind(mut self, bind: Bind) -> Self {
         self.binds.push(bind);
+        self
+    }
+
+    /// Puts a file over what the root file system has at a path, without changing that. Where the root has no such directory,
+    /// there is no such file.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<String>, mode: u32, content: impl Into<Vec<u8>>) -> Self {
+        self.generated.push(Generated {
+            path: path.into(),
+            mode,
+            content: content.into(),
+        });
         self
     }
 
@@ -112,6 +137,9 @@ impl Builder {
         let kernel = Kernel::new(self.config, budget, engine, mounts, self.events)?;
         kernel.set_file_systems(Arc::new(crate::mountable::Mountable));
         let cx = kernel.host_cx();
+        if !self.generated.is_empty() {
+            mount_generated(&kernel, &cx, &self.generated)?;
+        }
         for (target, fs, flags) in crate::system::mounts(&kernel, &cx) {
             mount_at(&kernel, &cx, &fs, target, flags)?;
             if target == "/dev" {
@@ -196,4 +224,34 @@ fn mount_bind(kernel: &Arc<Kernel>, cx: &Cx, bind: &Bind) -> Result<()> {
         .mount(cx, &fs, &at.map_err(failed)?, flags, source.as_bytes())
         .map_err(failed)?;
     Ok(())
+}
+
+/// Mounts generated files. They are in a file system of their own, which is reachable only while they are mounted from there.
+fn mount_generated(kernel: &Arc<Kernel>, cx: &Cx, files: &[Generated]) -> Result<()> {
+    const WORKSHOP: &str = "/dev";
+    let fs: Arc<dyn FileSystem> = Tmpfs::new(cx, &kernel.budget, tuxlet_tmpfs::Options::default());
+    mount_at(kernel, cx, &fs, WORKSHOP, MountFlags::RELATIME)?;
+    for (number, file) in files.iter().enumerate() {
+        let source = format!("{WORKSHOP}/{number}");
+        files::write(kernel, &source, file.mode, &file.content)?;
+        let at = At::root(kernel.mounts.root());
+        let parent = file.path.rsplit_once('/').map_or("/", |(dir, _)| dir);
+        let follow = LookupFlags::FOLLOW;
+        if resolver::lookup(cx, &at, parent.as_bytes(), follow | LookupFlags::DIRECTORY).is_err() {
+            continue;
+        }
+        let mounted = files::ensure_file(kernel, cx, file.path.as_bytes()).and_then(|target| {
+            let from = resolver::lookup(cx, &at, source.as_bytes(), follow)?;
+            kernel.mounts.bind(cx, &from, &target, false)
+        });
+        if let Err(errno) = mounted {
+            return Err(Error::Mount {
+                target: file.path.clone(),
+                errno,
+            });
+        }
+    }
+    let at = At::root(kernel.mounts.root());
+    let workshop = resolver::lookup(cx, &at, WORKSHOP.as_bytes(), LookupFlags::FOLLOW)?;
+    Ok(kernel.mounts.umount(cx, workshop, true)?)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tuxlet_kernel::Kernel;
 use tuxlet_uapi::{Errno, fcntl::OpenFlags};
 use tuxlet_vfs::{
-    At, Cx, File, LookupFlags, Path, create,
+    At, Cx, File, LookupFlags, Path, create, link,
     open::{How, Opened, open},
     resolver,
 };
@@ -73,7 +73,23 @@ pub(crate) fn ensure_file(kernel: &Arc<Kernel>, cx: &Cx, path: &[u8]) -> tuxlet_
         mode: 0o644,
         resolve: LookupFlags::empty(),
     };
-    open(cx, &at, path, &how)?;
+    match open(cx, &at, path, &how) {
+        // A link to a place that is missing, too.
+        Err(Errno::ENOENT) => {
+            let target =
+                link::readlink(cx, &resolver::lookup(cx, &at, path, LookupFlags::empty())?)?;
+            let mut absolute = Vec::new();
+            if !target.starts_with(b"/") {
+                let slash = path.iter().rposition(|b| *b == b'/');
+                absolute.extend_from_slice(&path[..slash.map_or(0, |s| s + 1)]);
+            }
+            absolute.extend_from_slice(&target);
+            let slash = absolute.iter().rposition(|b| *b == b'/');
+            ensure_dir(kernel, cx, &absolute[..slash.unwrap_or(0)])?;
+            drop(open(cx, &at, path, &how)?);
+        }
+        other => drop(other?),
+    }
     resolver::lookup(cx, &at, path, LookupFlags::FOLLOW)
 }
 

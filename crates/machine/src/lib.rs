@@ -17,6 +17,7 @@
 
 mod builder;
 mod command;
+mod copy;
 mod error;
 mod files;
 mod mountable;
@@ -85,6 +86,11 @@ impl Machine {
             zombie: node.zombie.is_some(),
         });
         live.collect()
+    }
+
+    /// Kills every process; those that start meanwhile may survive.
+    pub fn kill_all(&self) {
+        self.inner.kernel.kill_all();
     }
 
     /// Makes everything that was written durable.

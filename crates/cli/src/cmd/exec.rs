@@ -2,29 +2,28 @@
 
 use std::process::ExitCode;
 
-use tuxlet_image::store::Store;
+use tuxlet_image::{Error, store::Store};
 
 use crate::{
     args::{ExecArgs, without_dashes},
     cmd::run,
-    guest,
+    process::{self, Spec},
+    settings::Settings,
 };
 
 pub(crate) fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let command = run::texts(without_dashes(args.command))?;
     let store = Store::open_default()?;
     let record = store.machine(&args.machine)?;
-    // A machine that nobody runs is started for the command.
-    let _lock = record.lock()?;
-    let machine = run::builder_of(&record)
-        .root(run::root(&store, &record)?)
-        .build()?;
-    guest::share_name_servers(&machine);
-    let env = record
-        .record
-        .image
-        .as_ref()
-        .and_then(|name| store.image(name).ok())
-        .map(|image| image.env);
-    run::start(&machine, &args.process, &command, &env.unwrap_or_default())
+    let settings = Settings::of(&record.record.config)?;
+    let spec = Spec::new(&args.process, &settings, command)?;
+    match record.lock() {
+        Ok(_lock) => {
+            // Nobody runs it, so it runs for this command.
+            let builder = settings.builder(&record.record.name);
+            run::run_in(&store, &record, builder, &args.process, spec)
+        }
+        Err(Error::MachineBusy(_)) => process::run_elsewhere(record.dir(), &args.process, spec),
+        Err(error) => Err(error.into()),
+    }
 }

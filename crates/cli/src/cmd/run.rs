@@ -4,11 +4,10 @@ use std::{
     ffi::OsString,
     io::{self, IsTerminal},
     process::ExitCode,
-    sync::Arc,
 };
 
-use anyhow::{Context, bail};
-use tuxlet::{Bind, Builder, Command, Machine, Root, Stdio};
+use anyhow::bail;
+use tuxlet::{Builder, Root};
 use tuxlet_image::{
     Error,
     config::Config,
@@ -19,92 +18,99 @@ use tuxlet_image::{
 use crate::{
     args::{ProcessArgs, RunArgs, without_dashes},
     cmd::pull,
-    guest, session,
+    control::Server,
+    process::{self, Spec},
+    settings::Settings,
 };
 
-pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let mut builder = Machine::builder();
-    for volume in &args.volume {
-        builder = builder.bind(Bind {
-            host: volume.host.clone(),
-            guest: volume.guest.clone(),
-            read_only: volume.read_only,
-        });
-    }
-    if let Some(size) = args.memory {
-        builder = builder.memory(size.0);
-    }
-    if let Some(filter) = &args.strace {
-        let names = filter
-            .split(',')
-            .map(str::trim)
-            .filter(|n| !n.is_empty())
-            .map(str::to_owned)
-            .collect();
-        builder = builder.strace(names).events(Arc::new(guest::Trace));
-    }
-    if let Some(directory) = args.rootfs {
+/// Host name of a machine without a name.
+const ROOTFS_NAME: &str = "tuxlet";
+
+pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
+    let mut rest = std::mem::take(&mut args.rest);
+    if let Some(directory) = &args.rootfs {
         if args.name.is_some() {
             bail!("--name goes with images; a machine on --rootfs ends with its command");
         }
-        let command = texts(without_dashes(args.rest))?;
+        let command = texts(without_dashes(rest))?;
         if command.is_empty() {
             bail!("--rootfs needs a command");
         }
-        if let Some(name) = &args.hostname {
-            builder = builder.hostname(name);
-        }
-        let machine = builder.root(Root::HostDir(directory)).build()?;
-        return start(&machine, &args.process, &command, &[]);
+        let settings = Settings::new(&args, None, command.clone())?;
+        let spec = Spec::new(&args.process, &settings, command)?;
+        let builder = traced(settings.builder(ROOTFS_NAME), args.strace.as_deref());
+        let machine = builder.root(Root::HostDir(directory.clone())).build()?;
+        return process::run(&machine, &args.process, spec);
     }
 
-    let mut rest = args.rest.into_iter();
-    let Some(image) = rest.next() else {
+    if rest.is_empty() {
         bail!("run needs an image, or --rootfs; `tuxlet run --help` has examples");
-    };
-    let image: ImageName = image.to_string_lossy().parse()?;
-    let given = texts(without_dashes(rest.collect()))?;
+    }
+    let name: ImageName = rest.remove(0).to_string_lossy().parse()?;
+    let given = texts(without_dashes(rest))?;
     let store = Store::open_default()?;
-    let image = find_image(&store, &image)?;
-    let mut process = args.process;
+    let image = find_image(&store, &name)?;
     if given.is_empty()
-        && !process.interactive
-        && !process.tty
+        && !args.process.interactive
+        && !args.process.tty
         && io::stdin().is_terminal()
         && io::stdout().is_terminal()
     {
-        (process.interactive, process.tty) = (true, true);
+        (args.process.interactive, args.process.tty) = (true, true);
     }
     let command = if given.is_empty() {
         image.command.clone()
     } else {
         given
     };
-
-    let config = serde_json::json!({ "command": &command, "hostname": &args.hostname });
-    let record = create(&store, args.name.as_deref(), &image, config)?;
-    let name = record.record.name.clone();
+    let settings = Settings::new(&args, Some(&image), command.clone())?;
+    let spec = Spec::new(&args.process, &settings, command)?;
+    let record = create(
+        &store,
+        args.name.as_deref(),
+        &image,
+        serde_json::to_value(&settings)?,
+    )?;
+    let lock = record.lock()?;
+    let name = &record.record.name;
+    let mut builder = traced(settings.builder(name), args.strace.as_deref());
     if args.rm {
         builder = builder.short_lived();
     }
-    let lock = record.lock()?;
-    builder = builder.hostname(args.hostname.as_deref().unwrap_or(&name));
-    let status = (|| {
-        let machine = builder.root(root(&store, &record)?).build()?;
-        guest::share_name_servers(&machine);
-        if process.workdir.is_none() && image.workdir != "/" {
-            process.workdir = Some(image.workdir.clone());
-        }
-        if process.user.is_none() && !image.user.is_empty() {
-            process.user = Some(image.user.clone());
-        }
-        start(&machine, &process, &command, &image.env)
-    })();
+    let status = run_in(&store, &record, builder, &args.process, spec);
     drop(lock);
     if args.rm {
-        store.remove_machine(&name)?;
+        store.remove_machine(name)?;
     }
     status
+}
+
+/// Runs a command in a machine that this process has claimed, and meanwhile those that others ask for.
+pub(crate) fn run_in(
+    store: &Store,
+    record: &store::Machine,
+    builder: Builder,
+    args: &ProcessArgs,
+    spec: Spec,
+) -> anyhow::Result<ExitCode> {
+    let machine = builder.root(root(store, record)?).build()?;
+    let server = Server::start(record.dir(), &machine)
+        .inspect_err(|e| tracing::warn!("`tuxlet exec` will not reach this machine: {e}"))
+        .ok();
+    let status = process::run(&machine, args, spec);
+    if let Some(server) = server {
+        server.stop();
+    }
+    status
+}
+
+/// Adds what `--strace` says.
+fn traced(builder: Builder, filter: Option<&str>) -> Builder {
+    let Some(filter) = filter else {
+        return builder;
+    };
+    let names = filter.split(',').map(str::trim).filter(|n| !n.is_empty());
+    builder.strace(names.map(str::to_owned).collect())
 }
 
 /// The layers a machine stands on, as a root file system.
@@ -161,74 +167,6 @@ fn create(
     }
 }
 
-/// Runs a command to its end; the exit status is its own.
-pub(crate) fn start(
-    machine: &Machine,
-    args: &ProcessArgs,
-    command: &[String],
-    image_env: &[String],
-) -> anyhow::Result<ExitCode> {
-    let Some((program, rest)) = command.split_first() else {
-        bail!("there is no command to run");
-    };
-    let mut run = Command::new(program).args(rest);
-    for variable in image_env {
-        if let Some((name, value)) = variable.split_once('=') {
-            run = run.env(name, value);
-        }
-    }
-    if args.tty {
-        run = run.env(
-            "TERM",
-            std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned()),
-        );
-    }
-    for variable in &args.env {
-        match variable
-            .value
-            .clone()
-            .or_else(|| std::env::var(&variable.name).ok())
-        {
-            Some(value) => run = run.env(&variable.name, value),
-            None => tracing::debug!("{} is not set here and so not there", variable.name),
-        }
-    }
-    if let Some(directory) = &args.workdir {
-        run = run.cwd(directory);
-    }
-    if let Some(user) = &args.user {
-        run = run.user(user);
-    }
-    session::check_terminal(args.interactive, args.tty)?;
-    if args.tty {
-        run = run.terminal(session::window_size());
-    } else {
-        if args.interactive {
-            run = run.stdin(Stdio::inherit(io::stdin())?);
-        }
-        run = run
-            .stdout(Stdio::inherit(io::stdout())?)
-            .stderr(Stdio::inherit(io::stderr())?);
-    }
-    match machine.exec(run) {
-        Ok(process) => {
-            let process = Arc::new(process);
-            session::pass_signals_on(&process).context("cannot watch signals")?;
-            let status = match process.terminal() {
-                Some(terminal) => session::attach(terminal, args.interactive, || process.wait())
-                    .context("cannot use the terminal")?,
-                None => process.wait(),
-            };
-            Ok(ExitCode::from(status.code()))
-        }
-        Err(error) => {
-            let (status, text) = guest::explain(machine, &error);
-            eprintln!("tuxlet: {text}");
-            Ok(ExitCode::from(status))
-        }
-    }
-}
-
 /// Words of the command line as text.
 pub(crate) fn texts(words: Vec<OsString>) -> anyhow::Result<Vec<String>> {
     words
@@ -238,14 +176,4 @@ pub(crate) fn texts(words: Vec<OsString>) -> anyhow::Result<Vec<String>> {
                 .map_err(|w| anyhow::anyhow!("{} is not UTF-8", w.to_string_lossy()))
         })
         .collect()
-}
-
-/// The builder for a machine that exists, as its record remembers it.
-pub(crate) fn builder_of(machine: &store::Machine) -> Builder {
-    let name = machine
-        .record
-        .config
-        .get("hostname")
-        .and_then(|n| n.as_str());
-    Machine::builder().hostname(name.unwrap_or(&machine.record.name))
 }
