@@ -144,8 +144,10 @@ fn program_file(machine: &Machine, program: &str) -> Option<Vec<u8>> {
 
 /// Why a program cannot be started, in words, and the exit status for it.
 pub(crate) fn explain(machine: &Machine, error: &tuxlet::Error) -> (u8, String) {
-    let tuxlet::Error::Exec { program, errno } = error else {
-        return (crate::FAILED, error.to_string());
+    let (program, errno) = match error {
+        tuxlet::Error::Exec { program, errno } => (program, errno),
+        tuxlet::Error::WorkingDirectory { .. } => return (126, error.to_string()),
+        _ => return (crate::FAILED, error.to_string()),
     };
     let header = program_file(machine, program);
     match errno.name() {

@@ -60,7 +60,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rmi(args) => cmd::rmi::run(&args)?,
         Command::Cp(args) => cmd::cp::run(&args)?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tuxlet", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tuxlet", &mut script);
+            std::io::Write::write_all(&mut std::io::stdout(), &script)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -201,7 +201,7 @@ fn mount_bind(kernel: &Arc<Kernel>, cx: &Cx, bind: &Bind) -> Result<()> {
     let fs: Arc<dyn FileSystem> =
         HostFs::open(&bind.host, &options).map_err(|errno| Error::HostPath {
             path: bind.host.clone(),
-            source: std::io::Error::other(errno),
+            reason: std::io::Error::other(errno),
         })?;
     let failed = |errno| Error::Mount {
         target: bind.guest.clone(),

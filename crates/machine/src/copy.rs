@@ -79,10 +79,10 @@ fn guest_error(path: &[u8], errno: Errno) -> Error {
     }
 }
 
-fn host_error(path: &HostPath, source: io::Error) -> Error {
+fn host_error(path: &HostPath, reason: io::Error) -> Error {
     Error::HostPath {
         path: path.to_owned(),
-        source,
+        reason,
     }
 }
 

@@ -14,20 +14,20 @@ pub enum Error {
     #[error("the machine has no root file system")]
     NoRoot,
     /// A host path cannot be used.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {reason}", path = path.display())]
     HostPath {
         /// The path.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A file system store cannot be opened.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {reason}", path = path.display())]
     Store {
         /// The store's directory.
         path: PathBuf,
         /// Why.
-        source: tuxlet_fakefs::Error,
+        reason: tuxlet_fakefs::Error,
     },
     /// A mount cannot be made.
     #[error("cannot mount on {target}: {errno}")]
@@ -51,6 +51,14 @@ pub enum Error {
         /// The program.
         program: String,
         /// As execve(2) says.
+        errno: Errno,
+    },
+    /// A program cannot be started where it should.
+    #[error("working directory {path}: {errno}")]
+    WorkingDirectory {
+        /// The guest's path.
+        path: String,
+        /// Why.
         errno: Errno,
     },
     /// No such user or group in the guest.

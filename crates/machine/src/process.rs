@@ -12,7 +12,7 @@ use tuxlet_uapi::{
     fcntl::OpenFlags,
     signal::{SI_USER, SigInfo},
 };
-use tuxlet_vfs::{Cx, File};
+use tuxlet_vfs::{At, Cx, File, LookupFlags, resolver};
 
 /// What `PATH` is if nobody sets it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -139,6 +139,11 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
         Some(dir) => dir.clone(),
         None => kernel.first_directory(&cx, &[&user.home, "/"]),
     };
+    let at = At::root(kernel.mounts.root());
+    let flags = LookupFlags::FOLLOW | LookupFlags::DIRECTORY;
+    if let Err(errno) = resolver::lookup(&cx, &at, cwd.as_bytes(), flags) {
+        return Err(Error::WorkingDirectory { path: cwd, errno });
+    }
     let path = env
         .iter()
         .find(|(n, _)| n == "PATH")

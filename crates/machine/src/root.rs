@@ -53,9 +53,9 @@ fn open_store(
         budget: Arc::clone(budget),
         ..Default::default()
     };
-    FakeFs::open(path, &options).map_err(|source| Error::Store {
+    FakeFs::open(path, &options).map_err(|reason| Error::Store {
         path: path.to_owned(),
-        source,
+        reason,
     })
 }
 
@@ -67,9 +67,9 @@ fn ensure_store(path: &Path) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
-    let failed = |source| Error::HostPath {
+    let failed = |reason| Error::HostPath {
         path: path.to_owned(),
-        source,
+        reason,
     };
     // Left by a process that was killed; the caller sees to it that there is one at a time.
     if temporary.exists() {
@@ -77,9 +77,9 @@ fn ensure_store(path: &Path) -> Result<()> {
     }
     tuxlet_fakefs::Writer::create(&temporary)
         .and_then(tuxlet_fakefs::Writer::finish)
-        .map_err(|source| Error::Store {
+        .map_err(|reason| Error::Store {
             path: path.to_owned(),
-            source,
+            reason,
         })?;
     std::fs::rename(&temporary, path).map_err(failed)
 }
@@ -125,7 +125,7 @@ impl Root {
                 };
                 let fs = HostFs::open(path, &options).map_err(|errno| Error::HostPath {
                     path: path.clone(),
-                    source: std::io::Error::other(errno),
+                    reason: std::io::Error::other(errno),
                 })?;
                 Ok(Mounted {
                     fs,

@@ -1,0 +1,271 @@
+//! Machines from the command line, with guests of a few instructions each.
+
+use std::{
+    error::Error,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Where the guests' only segment is loaded.
+const BASE: u64 = 0x40_0000;
+/// Lengths of an ELF header and a program header.
+const HEADERS: u64 = 64 + 56;
+
+/// write(1, "ok\n", 3), exit(9).
+const OK: [u32; 9] = [
+    0xd280_0020, // mov x0, #1
+    0x1000_00e1, // adr x1, data
+    0xd280_0062, // mov x2, #3
+    0xd280_0808, // mov x8, #64
+    0xd400_0001, // svc #0
+    0xd280_0120, // mov x0, #9
+    0xd280_0ba8, // mov x8, #93
+    0xd400_0001, // svc #0
+    0x000a_6b6f, // data: "ok\n"
+];
+
+/// ppoll(NULL, 0, NULL, NULL, 0): waits for a signal.
+const WAIT: [u32; 7] = [
+    0xd280_0000, // mov x0, #0
+    0xd280_0001, // mov x1, #0
+    0xd280_0002, // mov x2, #0
+    0xd280_0003, // mov x3, #0
+    0xd280_0004, // mov x4, #0
+    0xd280_0928, // mov x8, #73
+    0xd400_0001, // svc #0
+];
+
+/// A static program for a processor: elf(5).
+fn elf(machine: u16, code: &[u32]) -> Vec<u8> {
+    let size = HEADERS + 4 * code.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    file.extend(2u16.to_le_bytes());
+    file.extend(machine.to_le_bytes());
+    file.extend(1u32.to_le_bytes());
+    for word in [BASE + HEADERS, 64, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 1, 64, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    // PT_LOAD, readable and executable.
+    for word in [1u32, 5] {
+        file.extend(word.to_le_bytes());
+    }
+    for word in [0, BASE, BASE, size, size, 0x1000] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(code.iter().flat_map(|w| w.to_le_bytes()));
+    file
+}
+
+const AARCH64: u16 = 183;
+const X86_64: u16 = 62;
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Result<Place> {
+        let place = Place {
+            dir: tempfile::tempdir()?,
+        };
+        let bin = place.path("root/bin");
+        fs::create_dir_all(&bin)?;
+        fs::create_dir_all(place.path("root/etc"))?;
+        for (name, content) in [
+            ("ok", elf(AARCH64, &OK)),
+            ("wait", elf(AARCH64, &WAIT)),
+            ("foreign", elf(X86_64, &OK)),
+            ("cut", elf(AARCH64, &OK)[..50].to_vec()),
+            ("text", b"no program".to_vec()),
+            ("lost", b"#!/bin/nothing\n".to_vec()),
+        ] {
+            fs::write(bin.join(name), content)?;
+            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(place)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn tuxlet(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tuxlet"));
+        command
+            .args(line.split_whitespace())
+            .current_dir(self.dir.path())
+            .env("TUXLET_HOME", self.path("home"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The exit status, the standard output and the standard error.
+    fn run(&self, line: &str) -> Result<(i32, String, String)> {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.tuxlet(line).output()?;
+        let code = status.code().ok_or("killed")?;
+        Ok((code, String::from_utf8(stdout)?, String::from_utf8(stderr)?))
+    }
+
+    fn image(&self) -> Result<()> {
+        let archive = self.path("root.tar");
+        let mut tar = tar::Builder::new(fs::File::create(&archive)?);
+        tar.append_dir_all(".", self.path("root"))?;
+        tar.finish()?;
+        let (code, _, error) = self.run("import -q root.tar tiny")?;
+        assert_eq!(code, 0, "{error}");
+        Ok(())
+    }
+}
+
+/// Ends the process whatever happens to the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn exit_statuses_are_dockers() -> Result<()> {
+    let place = Place::new()?;
+    for (line, code, output, complaint) in [
+        ("run --rootfs root ok", 9, "ok\n", ""),
+        ("run --rootfs root -- ok", 9, "ok\n", ""),
+        ("run --rootfs root /bin/ok a -- b", 9, "ok\n", ""),
+        ("run -t --rootfs root ok", 9, "ok\r\n", ""),
+        ("run --rootfs root foreign", 126, "", "a program for x86-64"),
+        ("run --rootfs root cut", 126, "", "no program"),
+        ("run --rootfs root text", 126, "", "no program"),
+        ("run --rootfs root /bin", 126, "", "Permission denied"),
+        ("run --rootfs root lost", 127, "", "interpreter"),
+        ("run --rootfs root none", 127, "", "not found"),
+        (
+            "run -w /none --rootfs root ok",
+            126,
+            "",
+            "working directory /none",
+        ),
+        ("run -u none --rootfs root ok", 125, "", "no user"),
+        ("run --rootfs none ok", 125, "", "none: "),
+        ("run --rootfs root", 125, "", "needs a command"),
+        ("run none", 125, "", "no image"),
+        ("run -v /none:/x --rootfs root ok", 125, "", "/none"),
+        ("run -i -t --rootfs root ok", 125, "", "needs a terminal"),
+        ("exec none ok", 125, "", "no machine"),
+        ("cp a b", 125, "", "MACHINE:PATH"),
+    ] {
+        let (status, stdout, stderr) = place.run(line)?;
+        assert_eq!((status, &stdout[..]), (code, output), "{line}: {stderr}");
+        assert!(stderr.contains(complaint), "{line}: {stderr}");
+    }
+    let Output { stdout, .. } = place
+        .tuxlet("run --strace=exit --rootfs root ok")
+        .output()?;
+    assert_eq!(stdout, b"ok\n");
+    Ok(())
+}
+
+#[test]
+fn short_lived_machines_leave_nothing_behind() -> Result<()> {
+    let place = Place::new()?;
+    place.image()?;
+    let (code, output, error) = place.run("run --rm tiny ok")?;
+    assert_eq!((code, &output[..], &error[..]), (9, "ok\n", ""));
+    assert_eq!(place.run("ps -aq")?.1, "");
+    assert_eq!(place.run("rmi tiny")?.0, 0);
+    Ok(())
+}
+
+fn send(process: &Child, signal: &str) -> Result<()> {
+    let status = Command::new("kill")
+        .args(["-s", signal, &process.id().to_string()])
+        .status()?;
+    assert!(status.success());
+    Ok(())
+}
+
+fn content(path: &Path) -> Result<String> {
+    Ok(fs::read_to_string(path)?)
+}
+
+#[test]
+fn running_machines_are_reached() -> Result<()> {
+    let place = Place::new()?;
+    place.image()?;
+    fs::create_dir_all(place.path("shared/in"))?;
+    fs::write(place.path("shared/in/file"), "from the host")?;
+    let first = place
+        .tuxlet("run --name m --hostname here -v shared:/shared:ro tiny wait")
+        .spawn()?;
+    let mut first = Running(first);
+    let since = Instant::now();
+    while !place.run("ps")?.1.contains("running") {
+        assert!(since.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, output, error) = place.run("exec m -- ok")?;
+    assert_eq!((code, &output[..]), (9, "ok\n"), "{error}");
+    let (code, output, _) = place.run("exec -t m ok")?;
+    assert_eq!((code, &output[..]), (9, "ok\r\n"));
+    let (code, _, error) = place.run("exec m foreign")?;
+    assert!(code == 126 && error.contains("x86-64"), "{error}");
+    let (_, output, _) = place.run("ps --processes")?;
+    assert!(output.lines().any(|l| l.ends_with("wait")), "{output}");
+
+    // Both ways, while it runs.
+    assert_eq!(place.run("cp m:/etc/hostname name")?.0, 0);
+    assert_eq!(content(&place.path("name"))?, "here\n");
+    assert_eq!(place.run("cp shared/in m:/etc")?.0, 0);
+    let (code, _, error) = place.run("cp shared/in/file m:/shared/new")?;
+    assert!(code == 125 && error.contains("Read-only"), "{error}");
+    let (code, _, error) = place.run("rm m")?;
+    assert!(code == 125 && error.contains("running"), "{error}");
+    assert_eq!(place.run("rmi tiny")?.0, 125);
+
+    // Who goes away takes its command along.
+    let mut lost = Running(place.tuxlet("exec m wait").spawn()?);
+    let waits = || -> Result<usize> {
+        let (_, output, _) = place.run("ps -p")?;
+        Ok(output.lines().filter(|l| l.ends_with("wait")).count())
+    };
+    let until = |count: usize| -> Result<()> {
+        let since = Instant::now();
+        while waits()? != count {
+            assert!(since.elapsed() < Duration::from_secs(20));
+        }
+        Ok(())
+    };
+    until(2)?;
+    lost.0.kill()?;
+    until(1)?;
+
+    // The end of the first command is the end of all.
+    let mut second = Running(place.tuxlet("exec m wait").spawn()?);
+    until(2)?;
+    send(&first.0, "INT")?;
+    assert_eq!(first.0.wait()?.code(), Some(130));
+    assert_eq!(second.0.wait()?.code(), Some(137));
+    assert!(place.run("ps -a")?.1.contains("stopped"));
+
+    // And when it is stopped.
+    assert_eq!(place.run("cp m:/etc/in/file back")?.0, 0);
+    assert_eq!(content(&place.path("back"))?, "from the host");
+    assert_eq!(place.run("exec m ok")?.0, 9);
+    assert_eq!(place.run("rm m")?.0, 0);
+    Ok(())
+}
