@@ -523,3 +523,26 @@ fn access_times_alone_cost_nothing_and_are_not_lost() {
     let seen = walk(&open(&copy), "f").unwrap().attr(&cx()).unwrap();
     assert_eq!(seen.mode, 0o1);
 }
+
+#[test]
+fn nothing_is_written_after_a_shutdown() {
+    let t = tempfile::tempdir().unwrap();
+    let path = t.path().join("store");
+    let fs = fresh(&path);
+    let root = fs.root();
+    let kept = write_file(&root, "kept", b"before");
+    let gone = write_file(&root, "gone", b"before");
+    let open = (ops(&kept), ops(&gone));
+    root.unlink(&cx(), b"gone").unwrap();
+    fs.shutdown().unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+
+    assert_eq!(touch(&root, "new").unwrap_err(), Errno::EROFS);
+    assert_eq!(write(&kept, 0, b"after").unwrap_err(), Errno::EROFS);
+    assert_eq!(fs.sync(), Ok(()));
+    drop((open, kept, gone, root));
+    drop(fs);
+    assert!(!path.exists());
+    // Nothing holds the store's name any more.
+    drop(fresh(&path));
+}
