@@ -13,9 +13,8 @@ const HOT: &str = "tuxlet_cpu::interp::hot::";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The binary to look at.
-    #[arg(default_value = "")]
-    binary: PathBuf,
+    /// The binary to look at; the release build's without one.
+    binary: Option<PathBuf>,
     /// Print every handler that breaks the rules, with the instruction.
     #[arg(short, long)]
     verbose: bool,
@@ -97,11 +96,7 @@ fn is_indirect_jump(instruction: &str) -> bool {
 
 /// Checks the binary.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let binary = if args.binary.as_os_str().is_empty() {
-        release_binary()?
-    } else {
-        args.binary.clone()
-    };
+    let binary = args.binary.clone().unwrap_or_else(release_binary);
     let handlers = scan(&binary)?;
     ensure!(
         !handlers.is_empty(),
@@ -152,10 +147,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn release_binary() -> Result<PathBuf> {
+fn release_binary() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    Ok(target.join("release/tuxlet"))
+    target.join("release/tuxlet")
 }
 
 fn scan(binary: &PathBuf) -> Result<BTreeMap<String, Handler>> {
