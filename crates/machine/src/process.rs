@@ -187,10 +187,18 @@ fn spawn_in_path(
         spawn.program = program.as_bytes().to_vec();
         return kernel.spawn(spawn);
     }
+    let cx = kernel.host_cx();
+    let at = At::root(kernel.mounts.root());
     let mut outcome = Errno::ENOENT;
     for dir in path.split(':') {
         let dir = if dir.is_empty() { "." } else { dir };
         spawn.program = format!("{dir}/{program}").into_bytes();
+        // A process is only made where there is something to run: the first one gets number 1.
+        let absent = |found| matches!(found, Err(Errno::ENOENT | Errno::ENOTDIR));
+        let found = resolver::lookup(&cx, &at, &spawn.program, LookupFlags::FOLLOW);
+        if dir.starts_with('/') && absent(found.map(drop)) {
+            continue;
+        }
         match kernel.spawn(spawn) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => {}
             Err(errno @ Errno::EACCES) => outcome = errno,
