@@ -8,6 +8,7 @@ use tuxlet_hostfs::HostFs;
 use tuxlet_kernel::{Config, EventSink, Kernel, config::NoEvents, config::StraceFilter};
 use tuxlet_mem::MemoryBudget;
 use tuxlet_tmpfs::Tmpfs;
+use tuxlet_uapi::Errno;
 use tuxlet_vfs::{
     At, Cred, Cx, FileSystem, FileType, LookupFlags, MountFlags, MountNamespace, Time, resolver,
 };
@@ -138,11 +139,11 @@ impl Builder {
         kernel.set_file_systems(Arc::new(crate::mountable::Mountable));
         let cx = kernel.host_cx();
         if !self.generated.is_empty() {
-            mount_generated(&kernel, &cx, &self.generated)?;
+            unless_read_only(mount_generated(&kernel, &cx, &self.generated))?;
         }
         for (target, fs, flags) in crate::system::mounts(&kernel, &cx) {
-            mount_at(&kernel, &cx, &fs, target, flags)?;
-            if target == "/dev" {
+            let mounted = unless_read_only(mount_at(&kernel, &cx, &fs, target, flags))?;
+            if mounted && target == "/dev" {
                 kernel.populate_dev(&cx)?;
             }
         }
@@ -169,6 +170,20 @@ fn host_cx() -> Cx {
         fsize_limit: u64::MAX,
         tgid: 0,
         tid: 0,
+    }
+}
+
+/// Whether it was done. A root that may not be changed and lacks a place for a mount is used without.
+fn unless_read_only(mounted: Result<()>) -> Result<bool> {
+    match mounted {
+        Err(Error::Mount {
+            target,
+            errno: errno @ (Errno::EACCES | Errno::EPERM | Errno::EROFS),
+        }) => {
+            tracing::warn!("there is no {target} in the machine, and none can be made: {errno}");
+            Ok(false)
+        }
+        other => other.map(|()| true),
     }
 }
 
