@@ -1,0 +1,168 @@
+//! Runs the guest programs of `tests/guest` in a machine and compares with the transcripts of real Linux.
+
+use std::{
+    collections::HashMap,
+    io::{Read, pipe},
+    path::{Path, PathBuf},
+    process::Command as Host,
+    sync::{Arc, Mutex, OnceLock, mpsc},
+    time::Duration,
+};
+use tuxlet::{Command, Machine, Root, Stdio};
+
+const TARGET: &str = "aarch64-unknown-linux-musl";
+
+/// Enough for a machine under heavy load; a program takes seconds.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Builds all guest programs once; the directory with them.
+fn programs() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        // Beside this test's own build, so that `cargo clean` removes it.
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
+        let status = Host::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--target", TARGET])
+            .current_dir(root().join("tests/guest"))
+            .env("CARGO_TARGET_DIR", &target)
+            .env_remove("RUSTFLAGS")
+            .status()
+            .expect("cargo starts");
+        assert!(
+            status.success(),
+            "the guest programs do not build; `rustup target add {TARGET}` may help"
+        );
+        target.join(TARGET).join("debug")
+    })
+}
+
+/// What a program prints in a machine.
+fn in_machine(program: &[u8]) -> String {
+    let machine = Machine::builder()
+        .root(Root::Memory)
+        .build()
+        .expect("a machine");
+    machine
+        .write_file("/program", 0o755, program)
+        .expect("the program's file");
+    let (mut reader, writer) = pipe().expect("a pipe");
+    let printed = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&printed);
+    let reading = std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(n @ 1..) = reader.read(&mut chunk) {
+            sink.lock().expect("the text").extend_from_slice(&chunk[..n]);
+        }
+    });
+    let command = Command::new("/program")
+        .stdout(Stdio::Host(writer.into()))
+        .stderr(Stdio::inherit(std::io::stderr()).expect("standard error"));
+    let process = machine.exec(command).expect("the program starts");
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(process.wait()));
+    let end = match told.recv_timeout(DEADLINE) {
+        Ok(status) => {
+            // The last handle: what is left of the guest ends, and with it the pipe.
+            drop(machine);
+            reading.join().expect("the reader");
+            (status.code() != 0).then(|| format!("[ended with status {}]\n", status.code()))
+        }
+        Err(_) => Some(format!("[still running: {:?}]\n", machine.processes())),
+    };
+    let mut text = String::from_utf8_lossy(&printed.lock().expect("the text")).into_owned();
+    text.push_str(&end.unwrap_or_default());
+    text
+}
+
+/// The lines of `a` and `b` that differ, marked `-` and `+`; empty if there are none.
+fn differences(a: &str, b: &str) -> String {
+    let (a, b): (Vec<&str>, Vec<&str>) = (a.lines().collect(), b.lines().collect());
+    // Lengths of the longest common subsequences of the rests.
+    let mut common = vec![vec![0u32; b.len() + 1]; a.len() + 1];
+    for i in (0..a.len()).rev() {
+        for j in (0..b.len()).rev() {
+            common[i][j] = if a[i] == b[j] {
+                common[i + 1][j + 1] + 1
+            } else {
+                common[i + 1][j].max(common[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut out) = (0, 0, String::new());
+    while i < a.len() || j < b.len() {
+        if i < a.len() && j < b.len() && a[i] == b[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if j == b.len() || (i < a.len() && common[i + 1][j] >= common[i][j + 1]) {
+            out.push_str(&format!("- {}\n", a[i]));
+            i += 1;
+        } else {
+            out.push_str(&format!("+ {}\n", b[j]));
+            j += 1;
+        }
+    }
+    out
+}
+
+/// Where qemu-aarch64 is known to differ from Linux, by program: blocks of `- Linux` and `+ qemu` lines after `= NAME`.
+/// A block of `*` alone says that the program cannot be compared.
+fn known_deviations() -> HashMap<String, String> {
+    let path = root().join("tests/golden/guest/qemu-deviations.txt");
+    let text = std::fs::read_to_string(path).expect("the list of deviations");
+    let mut all = HashMap::new();
+    let mut name = "";
+    for line in text.lines() {
+        if let Some(n) = line.strip_prefix("= ") {
+            name = n;
+        } else if !line.starts_with('#') && !line.is_empty() {
+            let block: &mut String = all.entry(name.to_owned()).or_default();
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    all
+}
+
+fn qemu() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .flat_map(|d| [d.join("qemu-aarch64"), d.join("qemu-aarch64-static")])
+        .find(|p| p.is_file())
+}
+
+fn check(name: &str) {
+    let file = programs().join(name);
+    let golden = root().join(format!("tests/golden/guest/{name}.txt"));
+    let golden = std::fs::read_to_string(golden).expect("the transcript of real Linux");
+    let program = std::fs::read(&file).expect("the program");
+    let ours = in_machine(&program);
+    let wrong = differences(&golden, &ours);
+    assert!(
+        wrong.is_empty(),
+        "{name}: Linux (-) and Tuxlet (+) differ:\n{wrong}"
+    );
+    let Some(qemu) = qemu() else {
+        eprintln!("SKIPPED: {name} under qemu: no qemu-aarch64 in PATH");
+        return;
+    };
+    let known = known_deviations().remove(name).unwrap_or_default();
+    if known == "*\n" {
+        return;
+    }
+    let output = Host::new(qemu).arg(&file).output().expect("qemu starts");
+    let theirs = String::from_utf8_lossy(&output.stdout);
+    let deviations = differences(&golden, &theirs);
+    assert_eq!(
+        known, deviations,
+        "{name}: the transcript does not agree with qemu (or qemu-deviations.txt is out of date)"
+    );
+}
+
+macro_rules! guest_programs {
+    ($($name:ident)*) => { $( #[test] fn $name() { check(stringify!($name)); } )* };
+}
+
+guest_programs! { signals process threads events memory }
