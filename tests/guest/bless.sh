@@ -12,12 +12,13 @@ qemu=$(command -v qemu-aarch64 || command -v qemu-aarch64-static)
 names=("$@")
 if [ ${#names[@]} = 0 ]; then
   for source in src/bin/*.rs; do names+=("$(basename "$source" .rs)"); done
+  names=("${names[@]/init}")
 fi
 for name in "${names[@]}"; do
   by_qemu=$(timeout 100 "$qemu" "$target/aarch64-unknown-linux-musl/debug/$name" || true)
   case $name in
     arm64 | arith) printf '%s\n' "$by_qemu" >"$golden/$name.txt" ;;
-    *) timeout 100 "$target/debug/$name" >"$golden/$name.txt" ;;
+    *) timeout 100 "$target/debug/$name" | cat >"$golden/$name.txt" ;; # a pipe: a file would meet its size limit
   esac
   diff -u --label "$name on Linux" --label "$name on qemu" "$golden/$name.txt" - <<<"$by_qemu" || true
 done

@@ -46,9 +46,12 @@ fn in_machine(program: &[u8]) -> String {
         .root(Root::Memory)
         .build()
         .expect("a machine");
-    machine
-        .write_file("/program", 0o755, program)
-        .expect("the program's file");
+    let init = std::fs::read(programs().join("init")).expect("init");
+    for (path, data) in [("/init", &init[..]), ("/program", program)] {
+        machine
+            .write_file(path, 0o755, data)
+            .expect("the program's file");
+    }
     let (mut reader, writer) = pipe().expect("a pipe");
     let printed = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&printed);
@@ -58,7 +61,8 @@ fn in_machine(program: &[u8]) -> String {
             sink.lock().expect("the text").extend_from_slice(&chunk[..n]);
         }
     });
-    let command = Command::new("/program")
+    let command = Command::new("/init")
+        .arg("/program")
         .stdout(Stdio::Host(writer.into()))
         .stderr(Stdio::inherit(std::io::stderr()).expect("standard error"));
     let process = machine.exec(command).expect("the program starts");
@@ -165,4 +169,4 @@ macro_rules! guest_programs {
     ($($name:ident)*) => { $( #[test] fn $name() { check(stringify!($name)); } )* };
 }
 
-guest_programs! { signals process threads events memory }
+guest_programs! { signals process threads events memory files sockets clocks jobs arith arm64 errors limits }

@@ -93,14 +93,17 @@ fn main() {
         say!("waitid no flags: {}", waitid(libc::P_ALL, 0, 0));
 
         // Stop and continue.
+        let (go, went) = pipe();
         let pid = fork(|| {
             libc::raise(libc::SIGSTOP);
+            read(go, 1);
             3
         });
         say!("stopped: {}", waitid(libc::P_PID, pid as u32, libc::WSTOPPED));
         say!("told once: {}", waitid(libc::P_PID, pid as u32, libc::WSTOPPED | libc::WNOHANG));
         libc::kill(pid, libc::SIGCONT);
         say!("continued: {}", waitid(libc::P_PID, pid as u32, libc::WCONTINUED));
+        write(went, b"x");
         say!("exited: {}", waitid(libc::P_PID, pid as u32, libc::WEXITED));
         let pid = fork(|| {
             libc::raise(libc::SIGSTOP);
