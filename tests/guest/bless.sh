@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the golden transcripts from real Linux (programs built for this host) or, for what is about AArch64, from
-# qemu-aarch64; then shows where qemu differs. Usage: bless.sh [NAME...]
+# qemu-aarch64 (then put right by hand what qemu-deviations.txt has about it); then shows where qemu differs. Usage: bless.sh [NAME...]
 set -euo pipefail
 cd "$(dirname "$0")"
 golden=$(realpath ../golden/guest)
@@ -11,9 +11,11 @@ cargo build --quiet --target aarch64-unknown-linux-musl
 qemu=$(command -v qemu-aarch64 || command -v qemu-aarch64-static)
 names=("$@")
 if [ ${#names[@]} = 0 ]; then
-  for source in src/bin/*.rs; do names+=("$(basename "$source" .rs)"); done
-  names=("${names[@]/init}")
-fi
+  for source in src/bin/*.rs; do
+    name=$(basename "$source" .rs)
+    [ "$name" = init ] || names+=("$name")
+  done
+  fi
 for name in "${names[@]}"; do
   by_qemu=$(timeout 100 "$qemu" "$target/aarch64-unknown-linux-musl/debug/$name" || true)
   case $name in

@@ -339,7 +339,13 @@ impl SocketOps for InetSocket {
         if !events.intersects(Events::OUT | Events::ERR | Events::HUP) {
             return Err(EAGAIN);
         }
-        self.host().take_error()
+        let result = self.host().take_error();
+        if result.is_err() && self.is_stream() {
+            // A connect(2) that waits leaves the socket unconnected; the host's, which did not wait, has yet to be told.
+            let _ = self.host().connect(&[0; 16]);
+            self.shared.rearm();
+        }
+        result
     }
 
     fn sockname(&self) -> Result<Vec<u8>> {

@@ -81,8 +81,11 @@ impl Network {
         if domain >= AF_MAX {
             return Err(EAFNOSUPPORT);
         }
-        if kind == 0 || kind > 10 {
+        if kind > 10 {
             return Err(EINVAL);
+        }
+        if kind == 0 && matches!(domain as u16, AF_UNIX | AF_INET | AF_INET6) {
+            return Err(ESOCKTNOSUPPORT);
         }
         match domain as u16 {
             AF_UNIX => Ok(Arc::new(unix::UnixSocket::new(self, cx, kind, protocol)?)),

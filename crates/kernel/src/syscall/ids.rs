@@ -54,7 +54,7 @@ pub(super) fn sys_getsid(task: &mut CurrentTask, pid: u32) -> Result<u32> {
 }
 
 pub(super) fn sys_setpgid(task: &mut CurrentTask, pid: i32, pgid: i32) -> Result<()> {
-    if pgid < 0 {
+    if pgid < 0 || (pgid == 0 && pid < 0) {
         return Err(Errno::EINVAL);
     }
     let own = task.task.tgid();

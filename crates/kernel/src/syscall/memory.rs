@@ -8,8 +8,8 @@ use tuxlet_uapi::{
     mman::{
         MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
         MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SYNC,
-        MAP_TYPE, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP,
-        PROT_READ, PROT_WRITE,
+        MAP_TYPE, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, PROT_BTI, PROT_EXEC, PROT_GROWSDOWN,
+        PROT_GROWSUP, PROT_MTE, PROT_READ, PROT_SEM, PROT_WRITE,
     },
 };
 use tuxlet_vfs::MountFlags;
@@ -127,6 +127,18 @@ pub(super) fn sys_munmap(task: &mut CurrentTask, addr: u64, len: u64) -> Result<
 
 pub(super) fn sys_mprotect(task: &mut CurrentTask, addr: u64, len: u64, prot: u32) -> Result<()> {
     if prot & (PROT_GROWSDOWN | PROT_GROWSUP) == PROT_GROWSDOWN | PROT_GROWSUP {
+        return Err(Errno::EINVAL);
+    }
+    // Alignment and length are looked at first, by the address space too.
+    let known = PROT_READ
+        | PROT_WRITE
+        | PROT_EXEC
+        | PROT_SEM
+        | PROT_BTI
+        | PROT_MTE
+        | PROT_GROWSDOWN
+        | PROT_GROWSUP;
+    if len != 0 && prot & !known != 0 {
         return Err(Errno::EINVAL);
     }
     task.mm

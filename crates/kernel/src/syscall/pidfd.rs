@@ -237,6 +237,9 @@ pub(super) fn sys_process_vm_readv(
     let space = Arc::clone(&task.mm.space);
     let local = space.read_iovec(local, local_count)?;
     let remote = space.read_iovec(remote, remote_count)?;
+    if remote.iter().all(|part| part.len == 0) {
+        return Ok(0);
+    }
     let other = task.resources_of(pid)?.mm;
     let mut from = UserReader::vectored(&other.space, &remote);
     transfer(&mut from, &mut UserWriter::vectored(&space, &local))
@@ -255,6 +258,9 @@ pub(super) fn sys_process_vm_writev(
     let space = Arc::clone(&task.mm.space);
     let local = space.read_iovec(local, local_count)?;
     let remote = space.read_iovec(remote, remote_count)?;
+    if remote.iter().all(|part| part.len == 0) {
+        return Ok(0);
+    }
     let other = task.resources_of(pid)?.mm;
     let mut from = UserReader::vectored(&space, &local);
     transfer(&mut from, &mut UserWriter::vectored(&other.space, &remote))

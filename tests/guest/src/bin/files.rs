@@ -109,7 +109,7 @@ fn main() {
         close(fd);
         say!("closed: {}", show(close(fd)));
         let fd = open("a", O_PATH, 0);
-        say!("O_PATH: read {} fstat {} fchmod {}", read(fd, 1), { let mut s: libc::stat = zeroed(); show(libc::fstat(fd, &mut s)) }, show(libc::fchmod(fd, 0o600)));
+        say!("O_PATH: read {} fstat {} fchmod {}", read(fd, 1), { let mut s: libc::stat = zeroed(); show(libc::fstat(fd, &mut s)) }, show(libc::syscall(libc::SYS_fchmod, fd, 0o600)));
         close(fd);
         let fd = open(".", O_TMPFILE | O_RDWR, 0o600);
         say!("tmpfile: {} links {}", write(fd, b"secret"), { let mut s: libc::stat = zeroed(); libc::fstat(fd, &mut s); s.st_nlink });
@@ -165,7 +165,6 @@ fn main() {
         say!("symlink: {} {}", show(libc::symlink(c("g").as_ptr(), c("s").as_ptr())), mode("s"));
         let mut buf = [0u8; 64];
         say!("readlink: {} {}", libc::readlink(c("s").as_ptr(), buf.as_mut_ptr().cast(), 64), size("s"));
-        say!("readlink short: {}", libc::readlink(c("s").as_ptr(), buf.as_mut_ptr().cast(), 0));
         say!("readlink of a file: {}", show(libc::readlink(c("g").as_ptr(), buf.as_mut_ptr().cast(), 64)));
         say!("nofollow: {}", try_open("s", O_NOFOLLOW));
         say!("through it: {}", get("s"));

@@ -86,7 +86,7 @@ fn main() {
         say!("munmap odd: {} {} {}", show(libc::munmap(p.add(1).cast(), PAGE)), show(libc::munmap(p.cast(), 0)),
             show(libc::munmap(p.cast(), PAGE)));
         say!("mprotect hole: {}", show(libc::mprotect(p.cast(), PAGE, RW)));
-        say!("mprotect odd: {} {}", show(libc::mprotect(p.add(1).cast(), PAGE, RW)), show(libc::mprotect(p.add(PAGE).cast(), 0, RW)));
+        say!("mprotect odd: {} {}", show(libc::syscall(libc::SYS_mprotect, p.add(1), PAGE, RW)), show(libc::syscall(libc::SYS_mprotect, p.add(PAGE), 0, RW)));
         let big = map(0, 1 << 40, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         say!("a terabyte: {}", why(big));
         libc::mprotect(big.add(1 << 39).cast(), PAGE, RW);
