@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Generous: tests run unoptimised and on loaded machines.
-pub const DEADLINE: Duration = Duration::from_secs(180);
+pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The tar archive: `TUXLET_ALPINE`, or beside the workspace.
 fn archive() -> Option<PathBuf> {
