@@ -105,9 +105,11 @@ impl RawMode {
             // nothing reads before a handler for this signal can run.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = restore_and_crash as extern "C" fn(libc::c_int) as usize;
+                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+                    restore_and_crash;
+                action.sa_sigaction = handler as usize;
                 // On the alternate stack, where the thread has one: it may be the stack that overflowed.
-                action.sa_flags = libc::SA_ONSTACK;
+                action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO;
                 libc::sigaction(signal, &raw const action, &raw mut (*saved).actions[slot]);
             }
         }
@@ -134,10 +136,14 @@ impl Drop for RawMode {
 }
 
 /// Restores the terminal and lets the crash go on as it would have.
-extern "C" fn restore_and_crash(signal: libc::c_int) {
+extern "C" fn restore_and_crash(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    _: *mut libc::c_void,
+) {
     let saved = SAVED.load(Ordering::Acquire);
     // SAFETY: the pointer is null or to a `Saved` that is never freed once it was published; tcsetattr, sigaction and raise are
-    // async-signal-safe.
+    // async-signal-safe; `info` is what the system gave the handler.
     unsafe {
         if let Some(saved) = saved.as_ref() {
             libc::tcsetattr(
@@ -148,7 +154,10 @@ extern "C" fn restore_and_crash(signal: libc::c_int) {
             for (slot, other) in CRASHES.into_iter().enumerate() {
                 libc::sigaction(other, &raw const saved.actions[slot], ptr::null_mut());
             }
-        } else {
+        }
+        // The standard library's handler of faults takes one that was only sent, by kill(2), for its last warning.
+        let sent = info.as_ref().is_none_or(|i| i.si_code <= 0);
+        if saved.is_null() || sent {
             libc::signal(signal, libc::SIG_DFL);
         }
         // A fault happens again on return, and an abort raises again; this is for signals sent from outside.
