@@ -65,7 +65,8 @@ pub(crate) fn ensure_file(kernel: &Arc<Kernel>, cx: &Cx, path: &[u8]) -> tuxlet_
     if !matches!(found, Err(Errno::ENOENT)) {
         return found;
     }
-    if let Some(slash) = path.iter().rposition(|b| *b == b'/') {
+    // Right below the root there is no directory to make.
+    if let Some(slash) = path.iter().rposition(|b| *b == b'/').filter(|s| *s > 0) {
         ensure_dir(kernel, cx, &path[..slash])?;
     }
     let how = How {
