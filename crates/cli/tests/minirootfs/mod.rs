@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Generous: tests run unoptimised and on loaded machines.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The tar archive: `TUXLET_ALPINE`, or beside the workspace.
 fn archive() -> Option<PathBuf> {
@@ -29,7 +29,7 @@ fn archive() -> Option<PathBuf> {
 }
 
 /// A `TUXLET_HOME` with the image `alpine`; `None`, said loudly, where there is no archive.
-pub fn home() -> Option<&'static Path> {
+pub(crate) fn home() -> Option<&'static Path> {
     static HOME: OnceLock<Option<tempfile::TempDir>> = OnceLock::new();
     let home = HOME.get_or_init(|| {
         let archive = archive()?;
@@ -53,14 +53,14 @@ pub fn home() -> Option<&'static Path> {
 }
 
 /// The command, with that home.
-pub fn tuxlet(home: &Path) -> Command {
+pub(crate) fn tuxlet(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tuxlet"));
     command.env("TUXLET_HOME", home);
     command
 }
 
 /// Runs a command with that standard input to its end.
-pub fn output(command: &mut Command, input: &[u8]) -> Output {
+pub(crate) fn output(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
