@@ -5,7 +5,7 @@
 //! - [`tar`] and [`debian`] make trees.
 //!
 //! This crate never runs guest code itself: where packages have to be configured inside the guest, the caller does it (see
-//! [`debian::pull`]).
+//! `debian::pull`).
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! Event polling: epoll(7).
 //!
-//! Each watched file has an [`Item`] that sits on the file's wait queues and puts itself on the set's ready list
+//! Each watched file has an `Item` that sits on the file's wait queues and puts itself on the set's ready list
 //! when it is woken. A wait looks at the ready list only. Locks, in order: `items`, then those of the files, and
 //! `ready` last, under which nothing else is called.
 

@@ -1,6 +1,6 @@
 //! execve(2): from a path to a new program in place of the old one.
 //!
-//! The new memory is built beside the old one; until [`CurrentTask::commit_exec`] every failure is just an errno.
+//! The new memory is built beside the old one; until `CurrentTask::commit_exec` every failure is just an errno.
 
 mod aux;
 mod commit;

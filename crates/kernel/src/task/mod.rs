@@ -36,7 +36,7 @@ use tuxlet_host::thread::CpuClock;
 use tuxlet_sync::Waiter;
 use tuxlet_vfs::{Cred, FsContext};
 
-/// Bits of [`Task::work`]: reasons for the task to leave the engine and look around.
+/// Bits of `Task::work`: reasons for the task to leave the engine and look around.
 pub mod work {
     /// A signal may be deliverable.
     pub const SIGNAL: u32 = 1;

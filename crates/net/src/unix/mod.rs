@@ -1,6 +1,6 @@
 //! Unix sockets, entirely in the process: unix(7).
 //!
-//! A [`Sock`] is an endpoint with a queue of what was sent to it; connected endpoints know each other weakly.
+//! A `Sock` is an endpoint with a queue of what was sent to it; connected endpoints know each other weakly.
 //! The open file, [`UnixSocket`], owns its `Sock`; when it goes the endpoint is closed, and others that still
 //! have it see that.
 //!
