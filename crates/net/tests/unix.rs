@@ -351,7 +351,8 @@ fn creation_is_checked() {
     let net = Network::new();
     let new = |d: u32, k, p| net.socket(&cx(), d, k, p).map(|_| ());
     assert_eq!(new(99, SOCK_STREAM, 0), Err(EAFNOSUPPORT));
-    assert_eq!(new(1, 0, 0), Err(EINVAL));
+    assert_eq!(new(1, 0, 0), Err(ESOCKTNOSUPPORT));
+    assert_eq!(new(1, 11, 0), Err(EINVAL));
     assert_eq!(new(1, SOCK_STREAM, 7), Err(EPROTONOSUPPORT));
     assert_eq!(new(1, SOCK_RDM, 0), Err(ESOCKTNOSUPPORT));
     assert_eq!(new(2, SOCK_STREAM, IPPROTO_UDP), Err(EPROTONOSUPPORT));
