@@ -113,7 +113,7 @@ syscalls! {
     PWRITEV => rw::sys_pwritev, Full;
     PREADV2 => rw::sys_preadv2, Full;
     PWRITEV2 => rw::sys_pwritev2, Partial "RWF_SYNC and RWF_DSYNC write without waiting for the medium";
-    LSEEK => rw::sys_lseek, Full;
+    LSEEK => rw::sys_lseek, Partial "ESPIPE for eventfd, timerfd and the like, where Linux gives 0";
     SENDFILE => rw::sys_sendfile, Full;
     COPY_FILE_RANGE => rw::sys_copy_file_range, Full;
     OPENAT => open::sys_openat, Full;
