@@ -45,20 +45,15 @@ fn send(
     info: SigInfo,
 ) -> Result<()> {
     let signal = Signal::new(info.si_signo)?;
+    if signal == Signal::SIGKILL {
+        // A stopped process needs no continuing: its end is all that its threads find when they wake.
+        kernel.begin_group_exit(group, WaitStatus::Signaled(signal, false));
+        return Ok(());
+    }
     let tasks = kernel.threads_of(group.tgid());
     stop_and_continue(kernel, group, &tasks, signal);
 
     let mut shared = group.signals.lock();
-    if signal == Signal::SIGKILL {
-        shared
-            .group_exit
-            .get_or_insert(WaitStatus::Signaled(signal, false));
-        drop(shared);
-        for task in &tasks {
-            task.notify(work::EXIT | work::SIGNAL);
-        }
-        return Ok(());
-    }
     if ignored(group, target, &tasks, signal) {
         return Ok(());
     }
@@ -131,8 +126,6 @@ fn stop_and_continue(
         SigSet::STOP
     } else if signal.default_action() == DefaultAction::Stop {
         SigSet::of(Signal::SIGCONT)
-    } else if signal == Signal::SIGKILL {
-        SigSet::EMPTY
     } else {
         return;
     };
@@ -142,20 +135,13 @@ fn stop_and_continue(
         for task in tasks {
             task.signals.lock().queue.discard(discard);
         }
-        if signal == Signal::SIGCONT || signal == Signal::SIGKILL {
-            shared.stop.take().is_some()
-        } else {
-            false
-        }
+        signal == Signal::SIGCONT && shared.stop.take().is_some()
     };
     if !was_stopped {
         return;
     }
     for task in tasks {
-        task.clear_work(work::STOP);
         task.notify(work::SIGNAL);
     }
-    if signal == Signal::SIGCONT {
-        kernel.report_continued(group);
-    }
+    kernel.report_continued(group);
 }

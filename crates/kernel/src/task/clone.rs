@@ -1,6 +1,6 @@
 //! Making tasks: clone(2), fork(2), vfork(2).
 
-use super::{CurrentTask, Node, Resources, Task, ThreadGroup};
+use super::{CurrentTask, Node, Resources, Task, ThreadGroup, work};
 use crate::signal::TaskSignals;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -234,6 +234,15 @@ impl CurrentTask {
         let mut tree = self.kernel.tree.lock();
         if !new_group {
             tree.insert_thread(Arc::clone(child));
+            drop(tree);
+            // Whoever ends or stops the process from now on finds the thread; what came before, it is told here.
+            let shared = child.group().signals.lock();
+            if shared.group_exit.is_some() || shared.exec_by.is_some() {
+                child.notify(work::EXIT);
+            }
+            if shared.stop.is_some() {
+                child.notify(work::STOP);
+            }
             return;
         }
         let own = tree.node(self.task.tgid());

@@ -125,9 +125,10 @@ impl CurrentTask {
             let mut shared = self.task.group().signals.lock();
             shared.stop = Some(signal);
             shared.stopped_threads = 0;
-        }
-        for task in threads.iter().filter(|t| t.tid() != self.task.tid()) {
-            task.notify(work::STOP);
+            // Under the lock, as is the clearing: else a thread that still leaves an earlier stop could clear this one.
+            for task in threads.iter().filter(|t| t.tid() != self.task.tid()) {
+                task.notify(work::STOP);
+            }
         }
         self.stop_until_continued()
     }
@@ -137,7 +138,6 @@ impl CurrentTask {
         {
             let mut shared = group.signals.lock();
             let Some(signal) = shared.stop else {
-                drop(shared);
                 self.task.clear_work(work::STOP);
                 return None;
             };
@@ -157,13 +157,13 @@ impl CurrentTask {
                     break Some(ExitKind::Thread(0));
                 }
                 if shared.stop.is_none() {
+                    self.task.clear_work(work::STOP);
                     break None;
                 }
             }
             self.task.waiter().wait(None);
         };
         self.task.set_run_state(RunState::Running);
-        self.task.clear_work(work::STOP);
         kind
     }
 
