@@ -21,6 +21,7 @@ mod listing;
 mod lookup;
 mod node;
 mod rename;
+mod settle;
 mod xattr;
 
 use node::Node;

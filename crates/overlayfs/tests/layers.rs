@@ -185,6 +185,42 @@ fn hard_links_of_a_lower_layer_stay_links() {
 }
 
 #[test]
+fn a_settled_upper_layer_is_a_lower_one() {
+    let (first, lower) = (tmpfs(), lower());
+    let fs = OverlayFs::new(Arc::clone(&first), vec![Arc::clone(&lower)]).unwrap();
+    write(&at(&fs.root(), "one").unwrap(), b"ONE");
+    at(&fs.root(), "dir")
+        .unwrap()
+        .unlink(&cx(), b"two")
+        .unwrap();
+    drop(fs);
+    let fs = OverlayFs::new(Arc::clone(&first), vec![Arc::clone(&lower)]).unwrap();
+    fs.settle(&cx()).unwrap();
+    fs.settle(&cx()).unwrap();
+    drop(fs);
+    let index = at(&first.root(), ".tuxlet-overlay/index").unwrap();
+    assert_eq!(names(&index), []);
+    let second = tmpfs();
+    let fs = OverlayFs::new(Arc::clone(&second), vec![first, lower]).unwrap();
+    let root = fs.root();
+    for name in ["one", "dir/one"] {
+        assert_eq!(read(&at(&root, name).unwrap()), b"ONE", "{name}");
+    }
+    let one = at(&root, "one").unwrap();
+    assert_eq!(ino(&one), ino(&at(&root, "dir/one").unwrap()));
+    assert_eq!(one.attr(&cx()).unwrap().nlink, 2);
+    assert_eq!(at(&root, "dir/two").unwrap_err(), Errno::ENOENT);
+    // And once more on top.
+    write(&at(&root, "dir/one").unwrap(), b"two");
+    assert_eq!(read(&at(&root, "one").unwrap()), b"two");
+    assert!(
+        names(&root)
+            .iter()
+            .all(|(name, _)| name.as_bytes() != WORK_DIR)
+    );
+}
+
+#[test]
 fn a_lower_directory_is_renamed_with_all_it_has() {
     let (upper, lower) = (tmpfs(), lower());
     let fs = OverlayFs::new(Arc::clone(&upper), vec![Arc::clone(&lower)]).unwrap();
