@@ -95,9 +95,25 @@ impl Reader {
         self.load(path.to_vec(), ino).map(Some)
     }
 
+    /// The names in a directory, by inode number.
+    pub fn names(&self, directory: u64) -> Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        schema::load_dir(&self.db, directory, |name, _, _| names.push(name.to_vec()))?;
+        Ok(names)
+    }
+
     /// Visits everything, parents before children, siblings by name.
-    pub fn walk<E: From<Error>>(&self, mut f: impl FnMut(&Item) -> Result<(), E>) -> Result<(), E> {
-        let mut todo = vec![self.load(Vec::new(), ROOT)?];
+    pub fn walk<E: From<Error>>(&self, f: impl FnMut(&Item) -> Result<(), E>) -> Result<(), E> {
+        self.walk_from(self.load(Vec::new(), ROOT)?, f)
+    }
+
+    /// Visits `top`, which [`Reader::find`] has found, and everything below it, parents before children, siblings by name.
+    pub fn walk_from<E: From<Error>>(
+        &self,
+        top: Item,
+        mut f: impl FnMut(&Item) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut todo = vec![top];
         while let Some(item) = todo.pop() {
             f(&item)?;
             if item.kind != FileType::Directory {
