@@ -38,6 +38,8 @@ pub struct Builder {
     config: Config,
     root: Option<Root>,
     binds: Vec<Bind>,
+    /// Stores of volumes, and where the guest sees them.
+    volumes: Vec<(PathBuf, String)>,
     generated: Vec<Generated>,
     events: Arc<dyn EventSink>,
     engine: Options,
@@ -50,6 +52,7 @@ impl Default for Builder {
             config: Config::default(),
             root: None,
             binds: Vec::new(),
+            volumes: Vec::new(),
             generated: Vec::new(),
             events: Arc::new(NoEvents),
             engine: Options::default(),
@@ -70,6 +73,14 @@ impl Builder {
     #[must_use]
     pub fn bind(mut self, bind: Bind) -> Self {
         self.binds.push(bind);
+        self
+    }
+
+    /// Mounts a fakefs store, which is made where it is missing: a directory whose content is apart from the root file system. One
+    /// machine at a time.
+    #[must_use]
+    pub fn volume(mut self, store: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
+        self.volumes.push((store.into(), guest.into()));
         self
     }
 
@@ -132,7 +143,8 @@ impl Builder {
     pub fn build(self) -> Result<Machine> {
         let budget = MemoryBudget::new((self.config.memory / 4096) as usize);
         let root = self.root.ok_or(Error::NoRoot)?;
-        let root = root.mount(&host_cx(), &budget, self.durability)?;
+        let mut root = root.mount(&host_cx(), &budget, self.durability)?;
+        let budget_of_volumes = Arc::clone(&budget);
         let mounts = MountNamespace::new(&root.fs, MountFlags::RELATIME, root.source.as_bytes());
         let engine = Arc::new(Interpreter::new(self.engine));
         let kernel = Kernel::new(self.config, budget, engine, mounts, self.events)?;
@@ -146,6 +158,10 @@ impl Builder {
             if mounted && target == "/dev" {
                 kernel.populate_dev(&cx)?;
             }
+        }
+        for (path, target) in &self.volumes {
+            let fs = root.open_volume(path, self.durability, &budget_of_volumes)?;
+            mount_at(&kernel, &cx, &fs, target, MountFlags::RELATIME)?;
         }
         for bind in &self.binds {
             mount_bind(&kernel, &cx, bind)?;

@@ -146,7 +146,24 @@ impl Root {
 }
 
 impl Mounted {
+    /// Opens the store of a volume, made where it is missing; it is closed with the root.
+    pub(crate) fn open_volume(
+        &mut self,
+        path: &Path,
+        durability: Durability,
+        budget: &Arc<MemoryBudget>,
+    ) -> Result<Arc<dyn FileSystem>> {
+        ensure_store(path)?;
+        let store = open_store(path, false, durability, budget)?;
+        self.stores.push(Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// Makes the root and the volumes durable.
     pub(crate) fn sync(&self) -> std::result::Result<(), Errno> {
+        for store in &self.stores {
+            store.sync()?;
+        }
         self.fs.sync()
     }
 
