@@ -47,8 +47,8 @@ pub enum Error {
     },
     /// A downloaded or cached object is not what the signed index says.
     #[error(
-        "{what} does not match its signed checksum (expected sha256 {expected}, got {got}); it was discarded. \
-         The mirror may be in the middle of an update or damaged: try again later or give another one with --mirror"
+        "{what} does not match its checksum (expected sha256 {expected}, got {got}); it was discarded. \
+         The server may be in the middle of an update or damaged: try again later, or another mirror with --mirror"
     )]
     Hash {
         /// What was fetched.
@@ -96,6 +96,16 @@ pub enum Error {
         /// Where the configuration file would be.
         config: PathBuf,
     },
+    /// No mirror of Alpine is known.
+    #[error(
+        "no Alpine mirror is known. Give one with `--mirror URL`, or write it to {}:\n\n    [alpine]\n    mirror = \"URL\"\n\n\
+         (URL is the directory that holds `v3.NN/` and `edge/`.)",
+        config.display()
+    )]
+    NoAlpineMirror {
+        /// Where the configuration file would be.
+        config: PathBuf,
+    },
     /// The package set cannot be closed.
     #[error("{package} needs {dependency}, which this suite does not have")]
     Dependency {
@@ -127,6 +137,25 @@ pub enum Error {
         "no image named {0:?}; `tuxlet images` lists them, `tuxlet pull` and `tuxlet import` make them"
     )]
     NoImage(String),
+    /// A registry wants to know who asks, or does not let them.
+    #[error("{registry}: {reason}; `tuxlet login {registry}` logs in")]
+    Login {
+        /// The registry.
+        registry: String,
+        /// Its words.
+        reason: String,
+    },
+    /// An image in OCI's or Docker's form cannot be used.
+    #[error("{what}: {reason}")]
+    Image {
+        /// Its name, or that of a part of it.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// A layer that was there has been removed with its last image.
+    #[error("layer {0} was removed meanwhile; try again")]
+    LayerGone(String),
     /// The named machine does not exist.
     #[error("no machine named {0:?}")]
     NoMachine(String),
@@ -146,6 +175,16 @@ pub enum Error {
     /// The machine is running.
     #[error("machine {0:?} is running")]
     MachineBusy(String),
+    /// The machine has no snapshot of that name.
+    #[error(
+        "machine {machine:?} has no snapshot {snapshot:?}; `tuxlet inspect {machine}` lists them"
+    )]
+    NoSnapshot {
+        /// The machine.
+        machine: String,
+        /// The name given.
+        snapshot: String,
+    },
     /// A file of the store cannot be understood.
     #[error("{}: {reason}", path.display())]
     Store {
@@ -157,6 +196,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// An image, or a part of it, that cannot be used.
+    pub fn image(what: impl Into<String>, reason: impl Into<String>) -> Error {
+        Error::Image {
+            what: what.into(),
+            reason: reason.into(),
+        }
+    }
+
     /// An I/O error with what was being done to `path`.
     pub fn io(doing: &str, path: &Path, source: io::Error) -> Error {
         Error::Io {

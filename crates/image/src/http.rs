@@ -1,8 +1,10 @@
 //! Downloads: `http`, `https` and `file` addresses, with retries, resumption and checksums.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read, Seek, Write},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -24,10 +26,27 @@ const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a download must be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
+}
+
+/// Who may see what.
+pub(crate) trait Authorize: Send + Sync + fmt::Debug {
+    /// The `Authorization` header to send, if any.
+    fn authorization(&self) -> Option<String>;
+    /// The server refused `used` and says how it wants to be asked (`WWW-Authenticate`). It is asked
+    /// once more then.
+    fn challenged(&self, used: Option<&str>, challenges: &[String]) -> Result<()>;
+}
+
+/// A small thing with what the server says about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    pub(crate) bytes: Vec<u8>,
+    /// `Content-Type` without parameters.
+    pub(crate) media_type: Option<String>,
 }
 
 /// Fetches things.
@@ -35,6 +54,8 @@ pub(crate) struct Expected {
 pub(crate) struct Fetcher {
     agent: Agent,
     pause: Duration,
+    accept: Option<String>,
+    authorize: Option<Arc<dyn Authorize>>,
 }
 
 /// One failed attempt.
@@ -47,7 +68,20 @@ enum Failure {
 impl Fetcher {
     /// Uses the system's certificates, and the proxy of the environment (`http_proxy`, `https_proxy`, `no_proxy`).
     pub(crate) fn new() -> Fetcher {
-        let config = Agent::config_builder()
+        Fetcher::with_proxy(true)
+    }
+
+    /// As [`Fetcher::new`], but for servers of this host, which a proxy does not reach.
+    pub(crate) fn direct() -> Fetcher {
+        Fetcher::with_proxy(false)
+    }
+
+    fn with_proxy(proxy: bool) -> Fetcher {
+        let mut config = Agent::config_builder();
+        if !proxy {
+            config = config.proxy(None);
+        }
+        let config = config
             .tls_config(
                 TlsConfig::builder()
                     .root_certs(RootCerts::PlatformVerifier)
@@ -66,14 +100,35 @@ impl Fetcher {
         Fetcher {
             agent: config.new_agent(),
             pause: FIRST_PAUSE,
+            accept: None,
+            authorize: None,
         }
     }
 
+    /// Asks for these media types, and proves who asks. Redirections to other hosts do not get that.
+    pub(crate) fn authorized(self, accept: &str, authorize: Arc<dyn Authorize>) -> Fetcher {
+        Fetcher {
+            accept: Some(accept.to_owned()),
+            authorize: Some(authorize),
+            ..self
+        }
+    }
+
+    /// Pauses shortly between attempts.
     #[cfg(test)]
     pub(crate) fn impatient() -> Fetcher {
         Fetcher {
             pause: Duration::from_millis(5),
-            ..Fetcher::new()
+            ..Fetcher::direct()
+        }
+    }
+
+    /// Asks once; the status.
+    pub(crate) fn probe(&self, url: &str) -> Result<u16> {
+        match self.get(url, 0) {
+            Ok(response) => Ok(response.status().as_u16()),
+            Err(Failure::Final(error)) => Err(error),
+            Err(Failure::Transient(reason)) => Err(failed(url, reason)),
         }
     }
 
@@ -88,13 +143,20 @@ impl Fetcher {
                 Err(e) => Err(failed(url, e.to_string())),
             };
         }
+        Ok(self.document(url, limit)?.map(|document| document.bytes))
+    }
+
+    /// A small file of at most `limit` bytes with its type; `None` where the server says that there is none.
+    pub(crate) fn document(&self, url: &str, limit: u64) -> Result<Option<Document>> {
         self.retry(url, |_| {
             let mut response = self.get(url, 0)?;
             match response.status() {
                 StatusCode::OK => {
+                    let media_type = header(&response, "content-type")
+                        .and_then(|t| t.split(';').next().map(|t| t.trim().to_owned()));
                     let body = response.body_mut().as_reader();
                     read_limited(body, limit)
-                        .map(Some)
+                        .map(|bytes| Some(Document { bytes, media_type }))
                         .map_err(|e| match e.kind() {
                             io::ErrorKind::FileTooLarge => {
                                 Failure::Final(failed(url, e.to_string()))
@@ -103,7 +165,7 @@ impl Fetcher {
                         })
                 }
                 StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
-                status => Err(status_failure(url, status)),
+                _ => Err(status_failure(url, response)),
             }
         })
     }
@@ -137,12 +199,7 @@ impl Fetcher {
             partial.file.rewind().map_err(disk)?;
             let (got, size) = Digest::of_stream(&partial.file).map_err(disk)?;
             if got == expected.digest && size == expected.size {
-                cache.complete(partial, &expected.digest)?;
-                return cache.open(&expected.digest)?.ok_or_else(|| Error::Hash {
-                    what: what.to_owned(),
-                    expected: expected.digest.to_string(),
-                    got: "nothing; it vanished from the cache".to_owned(),
-                });
+                return cache.complete(partial, &expected.digest);
             }
             partial.file.set_len(0).map_err(disk)?;
             partial.file.rewind().map_err(disk)?;
@@ -222,7 +279,7 @@ impl Fetcher {
                         "the server cannot resume the download".to_owned(),
                     ));
                 }
-                status => return Err(status_failure(url, status)),
+                _ => return Err(status_failure(url, response)),
             }
             let mut body = response.body_mut().as_reader();
             let mut buffer = vec![0; 1 << 16];
@@ -272,9 +329,42 @@ impl Fetcher {
     }
 
     fn get(&self, url: &str, from: u64) -> std::result::Result<Response<ureq::Body>, Failure> {
+        let Some(authorize) = &self.authorize else {
+            return self.send(url, from, None);
+        };
+        let used = authorize.authorization();
+        let response = self.send(url, from, used.as_deref())?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let challenges: Vec<String> = response
+            .headers()
+            .get_all("www-authenticate")
+            .iter()
+            .filter_map(|value| value.to_str().ok().map(str::to_owned))
+            .collect();
+        drop(response);
+        authorize
+            .challenged(used.as_deref(), &challenges)
+            .map_err(Failure::Final)?;
+        self.send(url, from, authorize.authorization().as_deref())
+    }
+
+    fn send(
+        &self,
+        url: &str,
+        from: u64,
+        authorization: Option<&str>,
+    ) -> std::result::Result<Response<ureq::Body>, Failure> {
         let mut request = self.agent.get(url);
         if from > 0 {
             request = request.header("Range", format!("bytes={from}-"));
+        }
+        if let Some(accept) = &self.accept {
+            request = request.header("Accept", accept);
+        }
+        if let Some(authorization) = authorization {
+            request = request.header("Authorization", authorization);
         }
         request.call().map_err(|error| match error {
             ureq::Error::Io(_)
@@ -296,8 +386,28 @@ fn failed(url: &str, reason: impl Into<String>) -> Error {
     }
 }
 
-fn status_failure(url: &str, status: StatusCode) -> Failure {
-    let reason = format!("the server answers {status}");
+/// A header's value as text.
+fn header(response: &Response<ureq::Body>, name: &str) -> Option<String> {
+    let value = response.headers().get(name)?;
+    value.to_str().ok().map(str::to_owned)
+}
+
+/// What a registry says about a failure: `{"errors":[{"code":...,"message":...}]}`.
+fn server_message(response: &mut Response<ureq::Body>) -> Option<String> {
+    let bytes = read_limited(response.body_mut().as_reader(), 1 << 14).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    let error = value.get("errors")?.get(0)?;
+    let text = error.get("message").or_else(|| error.get("code"))?;
+    let text = text.as_str()?.replace(char::is_control, " ");
+    Some(text.chars().take(300).collect()).filter(|text: &String| !text.trim().is_empty())
+}
+
+fn status_failure(url: &str, mut response: Response<ureq::Body>) -> Failure {
+    let status = response.status();
+    let mut reason = format!("the server answers {status}");
+    if let Some(message) = server_message(&mut response) {
+        reason = format!("{reason}: {message}");
+    }
     let again = [
         StatusCode::REQUEST_TIMEOUT,
         StatusCode::TOO_MANY_REQUESTS,
@@ -315,13 +425,12 @@ fn status_failure(url: &str, status: StatusCode) -> Failure {
 
 /// Whether `Content-Range: bytes FROM-...` starts where asked.
 fn resumes_at(response: &Response<ureq::Body>, from: u64) -> bool {
-    response
-        .headers()
-        .get("content-range")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.trim().strip_prefix("bytes"))
-        .and_then(|value| value.trim_start().split('-').next())
-        .is_some_and(|start| start.parse() == Ok(from))
+    let range = header(response, "content-range").unwrap_or_default();
+    let start = range
+        .trim()
+        .strip_prefix("bytes")
+        .and_then(|rest| rest.trim_start().split('-').next());
+    start.is_some_and(|start| start.parse() == Ok(from))
 }
 
 /// The path of a `file:` address.
@@ -348,7 +457,7 @@ mod tests {
         io::{BufRead, BufReader},
         net::TcpListener,
         sync::{
-            Arc, Mutex,
+            Mutex,
             atomic::{AtomicU64, Ordering},
         },
     };
