@@ -7,7 +7,9 @@ pub enum Stage {
     Index,
     /// Fetching packages; counted in bytes.
     Download,
-    /// Writing packages into the tree; counted in packages.
+    /// Fetching the layers of an image; counted in bytes.
+    Layers,
+    /// Writing packages or layers into trees; counted in those.
     Unpack,
     /// Reading an imported archive; counted in (compressed) bytes.
     Import,
@@ -21,6 +23,10 @@ pub trait Progress: Send + Sync {
     fn begin(&self, stage: Stage, total: u64);
     /// `n` more units are done.
     fn advance(&self, stage: Stage, n: u64);
+    /// One of several parts of a stage that go on side by side: `done` of `total` units of it are done.
+    fn part(&self, stage: Stage, name: &str, done: u64, total: u64) {
+        let _ = (stage, name, done, total);
+    }
     /// What is being worked on now.
     fn item(&self, stage: Stage, text: &str);
     /// The stage is over.

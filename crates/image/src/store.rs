@@ -6,7 +6,7 @@
 //! HOME/images/NAME.json      what an image is and which layer holds it
 //! HOME/layers/ID/fs          a read-only layer: one file system store, never changed once it is here
 //! HOME/layers/tmp-ID/        a layer being made; its `lock` is held by the maker
-//! HOME/machines/NAME/        machine.json, `fs` (its writable layer), `lock` (held while it runs)
+//! HOME/machines/NAME/        machine.json, `fs` (its writable layer), `lock` (held while it runs), `volumes`
 //! HOME/machines/tmp-ID/      a machine being made or removed
 //! HOME/cache/blobs/sha256/   downloads by content
 //! HOME/cache/partial/        downloads not complete
@@ -17,12 +17,15 @@
 //! of the same name does not pull the ground from under machines that stand on the older one.
 
 mod blob;
+mod image;
 mod layer;
 mod machine;
 mod name;
+mod snapshot;
+mod volume;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     env,
     fs::{self, File},
     io::{self, Write},
@@ -31,48 +34,18 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+pub(crate) use blob::DigestReader;
 pub use blob::{BlobCache, Digest};
+pub use image::{Image, ImageConfig};
 pub use layer::NewLayer;
-pub use machine::{Machine, MachineRecord};
+pub use machine::{Machine, MachineRecord, Snapshot};
 pub use name::ImageName;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Error, Result};
 
 /// The format of the layout; a store of another one is refused.
 const VERSION: &str = "1\n";
-
-/// What an image is, as kept in `images/NAME.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {
-    /// Its name.
-    pub name: ImageName,
-    /// The layer that holds its root file system.
-    pub layer: String,
-    /// When it was made, in seconds since 1970.
-    pub created: u64,
-    /// Where it came from, for people: `Debian 13.7 (trixie)`, a tarball's name.
-    pub origin: String,
-    /// Sum of the sizes of its files in bytes, as unpacked.
-    #[serde(default)]
-    pub size: u64,
-    /// The command that runs where none is given.
-    #[serde(default)]
-    pub command: Vec<String>,
-    /// Environment variables, `NAME=VALUE`.
-    #[serde(default)]
-    pub env: Vec<String>,
-    /// The directory commands start in.
-    #[serde(default = "slash")]
-    pub workdir: String,
-    /// The user commands run as; empty means root.
-    #[serde(default)]
-    pub user: String,
-}
-
-fn slash() -> String {
-    "/".to_owned()
-}
 
 /// The store.
 #[derive(Debug, Clone)]
@@ -160,9 +133,14 @@ impl Store {
         read_json(&self.image_file(name))?.ok_or_else(|| Error::NoImage(name.to_string()))
     }
 
-    /// The directory of an image's file system store, to be opened read-only.
-    pub fn layer_dir(&self, image: &Image) -> Result<PathBuf> {
-        self.layer_path(&image.layer)
+    /// The directories of an image's file system stores, topmost first, to be opened read-only.
+    pub fn layer_dirs(&self, image: &Image) -> Result<Vec<PathBuf>> {
+        self.layer_paths(&image.layers())
+    }
+
+    /// The directories of these layers' file system stores.
+    pub fn layer_paths(&self, ids: &[String]) -> Result<Vec<PathBuf>> {
+        ids.iter().map(|id| self.layer_path(id)).collect()
     }
 
     /// The directory of a layer's file system store.
@@ -202,7 +180,7 @@ impl Store {
         if let Some(user) = self
             .machines()?
             .into_iter()
-            .find(|m| m.record.layer.as_deref() == Some(&image.layer))
+            .find(|m| m.record.base_layers().first() == Some(&image.layer))
         {
             return Err(Error::ImageInUse {
                 image: name.to_string(),
@@ -232,22 +210,19 @@ impl Store {
                 fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
             }
         }
-        let mut used: Vec<String> = self
-            .images()?
-            .into_iter()
-            .map(|image| image.layer)
-            .collect();
-        used.extend(
-            self.machines()?
-                .into_iter()
-                .filter_map(|machine| machine.record.layer),
-        );
+        let mut used: HashSet<String> = HashSet::new();
+        for image in self.images()? {
+            used.extend(image.layers());
+        }
+        for machine in self.machines()? {
+            used.extend(machine.record.all_layers());
+        }
         for path in list(&self.home.join("layers"))? {
             let name = path
                 .file_name()
                 .and_then(|n| n.to_str())
                 .unwrap_or_default();
-            if !is_temporary(&path) && !used.iter().any(|id| id == name) {
+            if !is_temporary(&path) && !used.contains(name) {
                 // Out of sight first: a half-removed layer must not look like one.
                 let doomed = self.home.join("layers").join(temporary_name());
                 fs::rename(&path, &doomed).map_err(|e| Error::io("remove", &path, e))?;
@@ -417,15 +392,8 @@ mod tests {
         fs::create_dir(layer.fs_dir()).unwrap();
         fs::write(layer.fs_dir().join("content"), name).unwrap();
         let image = Image {
-            name: name.parse().unwrap(),
-            layer: String::new(),
             created: 0,
-            origin: "test".into(),
-            size: 0,
-            command: vec![],
-            env: vec![],
-            workdir: "/".into(),
-            user: String::new(),
+            ..Image::new(name.parse().unwrap(), "test".into())
         };
         layer.commit(image).unwrap()
     }

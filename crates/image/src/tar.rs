@@ -7,6 +7,7 @@ mod import;
 mod reader;
 mod writer;
 
+pub(crate) use import::import_plain;
 pub use import::{Limits, import};
 pub use reader::{Data, Entry, Kind, TarReader};
 pub use writer::TarWriter;

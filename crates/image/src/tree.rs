@@ -12,7 +12,9 @@ pub mod merged;
 
 use std::io::Read;
 
+pub(crate) use builder::Below;
 pub use builder::TreeBuilder;
+pub(crate) use merged::settled;
 
 use crate::Result;
 
@@ -88,6 +90,10 @@ pub trait TreeSink {
     fn special(&mut self, path: &[u8], meta: &Meta, what: Special) -> Result<()>;
     /// Removes a non-directory or an empty directory.
     fn remove(&mut self, path: &[u8]) -> Result<()>;
+    /// Says that the directory `path` hides what lower layers have in it; only sinks of layers know of such.
+    fn opaque(&mut self, path: &[u8]) -> Result<()> {
+        Err(crate::Error::unsafe_path(path, "there are no layers here"))
+    }
     /// All is written; makes it durable.
     fn finish(&mut self) -> Result<()>;
 }

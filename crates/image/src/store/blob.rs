@@ -31,6 +31,35 @@ impl Digest {
     }
 }
 
+/// Computes the checksum of what is read through it.
+#[derive(Debug)]
+pub(crate) struct DigestReader<R> {
+    input: R,
+    hash: Sha256,
+}
+
+impl<R> DigestReader<R> {
+    pub(crate) fn new(input: R) -> DigestReader<R> {
+        DigestReader {
+            input,
+            hash: Sha256::new(),
+        }
+    }
+
+    /// Of all that has been read.
+    pub(crate) fn digest(self) -> Digest {
+        Digest(self.hash.finalize().into())
+    }
+}
+
+impl<R: Read> Read for DigestReader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(buf)?;
+        self.hash.update(&buf[..n]);
+        Ok(n)
+    }
+}
+
 struct HashWriter<'a>(&'a mut Sha256);
 
 impl Write for HashWriter<'_> {
@@ -121,15 +150,29 @@ impl BlobCache {
         }
     }
 
-    /// Makes a partial blob, complete and checked by the caller, a whole one.
-    pub(crate) fn complete(&self, partial: PartialBlob, digest: &Digest) -> Result<()> {
+    /// Makes a partial blob, complete and checked by the caller, a whole one; returns it, positioned at its begin.
+    pub(crate) fn complete(&self, mut partial: PartialBlob, digest: &Digest) -> Result<File> {
         let path = self.blob_path(digest);
         partial
             .file
             .sync_all()
             .map_err(|e| Error::io("sync", &partial.path, e))?;
         fs::rename(&partial.path, &path).map_err(|e| Error::io("make", &path, e))?;
-        sync_dir(path.parent().unwrap_or(&self.root))
+        sync_dir(path.parent().unwrap_or(&self.root))?;
+        partial
+            .file
+            .rewind()
+            .map_err(|e| Error::io("read", &path, e))?;
+        Ok(partial.file)
+    }
+
+    /// Removes a blob that is of no more use; who has it open keeps it.
+    pub(crate) fn remove(&self, digest: &Digest) -> Result<()> {
+        let path = self.blob_path(digest);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &path, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Removes every download; those on their way are left alone.

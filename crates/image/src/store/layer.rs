@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
-    Image, Store, remove_tree, sync_dir, sync_fs, temporary_name, try_lock, unique_id, write_json,
+    Image, NamesLock, Store, remove_tree, sync_dir, sync_fs, temporary_name, try_lock, unique_id,
+    write_json,
 };
 use crate::{Error, Result};
 
@@ -37,6 +38,37 @@ impl Store {
             committed: false,
         })
     }
+
+    /// Whether a layer is there now. It stays only as long as an image or a machine uses it.
+    pub(crate) fn has_layer(&self, id: &str) -> bool {
+        self.layer_path(id).is_ok()
+    }
+
+    /// Makes `image` exist, with the layers that it names. Those of `made` get their names now, unless there are layers of these
+    /// names already; all others must be there.
+    ///
+    /// # Errors
+    /// [`Error::LayerGone`] where one of the others has been removed meanwhile.
+    pub(crate) fn commit_image(&self, made: Vec<(String, NewLayer)>, image: &Image) -> Result<()> {
+        if let Some((_, layer)) = made.first() {
+            sync_fs(&layer.path)?;
+        }
+        let names = self.lock_names()?;
+        let layers = self.home.join("layers");
+        for id in image.layers() {
+            if !made.iter().any(|(new, _)| *new == id) && !self.has_layer(&id) {
+                return Err(Error::LayerGone(id));
+            }
+        }
+        for (id, layer) in made {
+            if !layers.join(&id).exists() {
+                layer.publish(&names, &id)?;
+            }
+        }
+        sync_dir(&layers)?;
+        write_json(&self.image_file(&image.name), image)?;
+        self.clean(&names)
+    }
 }
 
 impl NewLayer {
@@ -45,20 +77,26 @@ impl NewLayer {
         self.path.join("fs")
     }
 
-    /// Makes the layer durable and gives it to `image`, which thereby exists; an image of the same name is replaced. Returns the
-    /// image with its layer filled in.
-    pub fn commit(mut self, mut image: Image) -> Result<Image> {
-        sync_fs(&self.path)?;
-        let names = self.store.lock_names()?;
-        let id = unique_id();
-        let layers = self.store.home.join("layers");
-        let path = layers.join(&id);
+    /// A directory for work in progress; it vanishes with the layer.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the layer its name. It is removed by the next cleaning, unless something uses it by then.
+    pub(super) fn publish(mut self, _names: &NamesLock, id: &str) -> Result<()> {
+        let path = self.store.home.join("layers").join(id);
         fs::rename(&self.path, &path).map_err(|e| Error::io("make", &path, e))?;
         self.committed = true;
-        sync_dir(&layers)?;
-        image.layer = id;
-        write_json(&self.store.image_file(&image.name), &image)?;
-        self.store.clean(&names)?;
+        Ok(())
+    }
+
+    /// Makes the layer durable and gives it to `image`, which thereby exists; an image of the same name is replaced. Returns the
+    /// image with its layer filled in.
+    pub fn commit(self, image: Image) -> Result<Image> {
+        let store = self.store.clone();
+        let id = unique_id();
+        let image = image.with_layers(vec![id.clone()]);
+        store.commit_image(vec![(id, self)], &image)?;
         Ok(image)
     }
 }

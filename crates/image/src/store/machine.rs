@@ -1,6 +1,7 @@
 //! Machines: a name, the layer they stand on and a writable layer of their own.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
 };
@@ -20,8 +21,26 @@ pub struct MachineRecord {
     pub name: String,
     /// The image it was made from.
     pub image: Option<ImageName>,
-    /// The layer it stands on.
+    /// The topmost layer it stands on.
     pub layer: Option<String>,
+    /// The layers below that, topmost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lower: Vec<String>,
+    /// The layers it was made with, topmost first, where it stands on others now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base: Vec<String>,
+    /// The directory of its writable layer.
+    #[serde(default = "first_upper", skip_serializing_if = "is_first_upper")]
+    pub(super) upper: String,
+    /// The layer that the writable one is about to become: it is there already if that exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) freezing: Option<String>,
+    /// States to come back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Snapshot>,
+    /// The versions of the patches that it has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub patches: BTreeMap<String, u64>,
     /// When it was made, in seconds since 1970.
     pub created: u64,
     /// What its owner wants to remember about it (command, environment, mounts).
@@ -29,12 +48,67 @@ pub struct MachineRecord {
     pub config: serde_json::Value,
 }
 
+/// A state of a machine's root file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// When it was taken, in seconds since 1970.
+    pub created: u64,
+    /// Its layers, topmost first.
+    pub layers: Vec<String>,
+    /// The versions of the patches in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub patches: BTreeMap<String, u64>,
+}
+
+fn first_upper() -> String {
+    "fs".to_owned()
+}
+
+fn is_first_upper(upper: &str) -> bool {
+    upper == "fs"
+}
+
+impl MachineRecord {
+    /// The layers it stands on, topmost first.
+    pub fn layers(&self) -> Vec<String> {
+        self.layer.iter().chain(&self.lower).cloned().collect()
+    }
+
+    pub(super) fn set_layers(&mut self, layers: Vec<String>) {
+        let mut layers = layers.into_iter();
+        self.layer = layers.next();
+        self.lower = layers.collect();
+    }
+
+    /// The layers it was made with, topmost first.
+    pub fn base_layers(&self) -> Vec<String> {
+        if self.base.is_empty() {
+            self.layers()
+        } else {
+            self.base.clone()
+        }
+    }
+
+    /// Every layer that it needs.
+    pub(super) fn all_layers(&self) -> Vec<String> {
+        let mut all = self.layers();
+        all.extend(self.base.iter().cloned());
+        all.extend(self.freezing.iter().cloned());
+        for snapshot in &self.snapshots {
+            all.extend(snapshot.layers.iter().cloned());
+        }
+        all
+    }
+}
+
 /// A machine's directory.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// What is kept about it.
     pub record: MachineRecord,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Machine {
@@ -45,7 +119,21 @@ impl Machine {
 
     /// Where its writable layer is; made by whoever runs it first.
     pub fn fs_dir(&self) -> PathBuf {
-        self.path.join("fs")
+        self.frozen_dir()
+            .filter(|dir| dir.exists())
+            .unwrap_or_else(|| self.path.join(&self.record.upper))
+    }
+
+    /// Where the writable layer goes that is becoming a read-only one.
+    pub(super) fn frozen_dir(&self) -> Option<PathBuf> {
+        let id = self.record.freezing.as_ref()?;
+        let home = self.path.parent()?.parent()?;
+        Some(home.join("layers").join(id).join("fs"))
+    }
+
+    /// Where the file system store of its volume of that number is.
+    pub fn volume_dir(&self, number: usize) -> PathBuf {
+        self.path.join("volumes").join(number.to_string())
     }
 
     /// Claims the machine for this process, until the returned file is closed.
@@ -72,22 +160,32 @@ impl Store {
     ) -> Result<Machine> {
         check_machine(name)?;
         let _names = self.lock_names()?;
-        let machines = self.home.join("machines");
-        let path = machines.join(name);
-        if path.exists() {
-            return Err(Error::MachineExists(name.to_owned()));
-        }
-        if let Some(image) = image {
-            // It may have been removed since the caller looked it up.
-            self.layer_path(&image.layer)?;
-        }
-        let record = MachineRecord {
+        let mut record = MachineRecord {
             name: name.to_owned(),
             image: image.map(|i| i.name.clone()),
-            layer: image.map(|i| i.layer.clone()),
+            layer: None,
+            lower: Vec::new(),
+            base: Vec::new(),
+            upper: first_upper(),
+            freezing: None,
+            snapshots: Vec::new(),
+            patches: BTreeMap::new(),
             created: now(),
             config,
         };
+        record.set_layers(image.map(Image::layers).unwrap_or_default());
+        self.add_machine(record)
+    }
+
+    /// Makes the machine of a record; the names lock is the caller's.
+    pub(super) fn add_machine(&self, record: MachineRecord) -> Result<Machine> {
+        let machines = self.home.join("machines");
+        let path = machines.join(&record.name);
+        if path.exists() {
+            return Err(Error::MachineExists(record.name));
+        }
+        // They may have been removed since the caller looked them up.
+        self.layer_paths(&record.all_layers())?;
         let temporary = machines.join(temporary_name());
         fs::create_dir(&temporary).map_err(|e| Error::io("make", &temporary, e))?;
         write_json(&temporary.join("machine.json"), &record)?;
@@ -100,8 +198,10 @@ impl Store {
     pub fn machine(&self, name: &str) -> Result<Machine> {
         check_machine(name)?;
         let path = self.home.join("machines").join(name);
-        let record = read_json(&path.join("machine.json"))?
+        let mut record: MachineRecord = read_json(&path.join("machine.json"))?
             .ok_or_else(|| Error::NoMachine(name.to_owned()))?;
+        // The directory's name counts: a process that renames may have been killed.
+        record.name = name.to_owned();
         Ok(Machine { record, path })
     }
 
@@ -110,8 +210,10 @@ impl Store {
         let mut machines = Vec::new();
         for path in list(&self.home.join("machines"))? {
             if !is_temporary(&path)
-                && let Some(record) = read_json(&path.join("machine.json"))?
+                && let Some(name) = path.file_name().and_then(|n| n.to_str())
+                && let Some(mut record) = read_json::<MachineRecord>(&path.join("machine.json"))?
             {
+                record.name = name.to_owned();
                 machines.push(Machine { record, path });
             }
         }

@@ -36,6 +36,19 @@ pub fn import(
     tree: &mut TreeBuilder<'_>,
 ) -> Result<()> {
     let (stream, _) = compress::decompress(what, input)?;
+    if import_plain(what, stream, limits, tree)? == 0 {
+        return Err(Error::archive(what, "it is empty"));
+    }
+    Ok(())
+}
+
+/// As [`import`], of what has been decompressed already; returns the number of entries.
+pub(crate) fn import_plain(
+    what: &str,
+    stream: impl Read,
+    limits: Limits,
+    tree: &mut TreeBuilder<'_>,
+) -> Result<u64> {
     let mut tar = TarReader::new(stream);
     let mut entries = 0u64;
     let mut bytes = 0u64;
@@ -91,12 +104,9 @@ pub fn import(
             Kind::Special(special) => tree.special(path, &entry.meta, *special)?,
         }
     }
-    if entries == 0 {
-        return Err(Error::archive(what, "it is empty"));
-    }
     // Padding after the end mark, and the compressed stream's own checks.
     io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(|e| read_error(what, entries, e))?;
-    Ok(())
+    Ok(entries)
 }
 
 fn read_error(what: &str, entries: u64, error: io::Error) -> Error {

@@ -1,8 +1,8 @@
 //! Archive names to tree paths: resolves symbolic links inside the tree, refuses what points outside, replaces what is there.
 
-use std::{collections::BTreeMap, io::Read};
+use std::{borrow::Cow, collections::BTreeMap, io::Read};
 
-use super::{Meta, Special, TreeSink};
+use super::{Meta, Special, TreeSink, merged::PRIVATE_XATTRS};
 use crate::{Error, Result};
 
 /// Longest path an entry may have, in bytes (`PATH_MAX`).
@@ -17,6 +17,8 @@ enum Kind {
     Directory(BTreeMap<Vec<u8>, usize>),
     Symlink(Vec<u8>),
     Other,
+    /// A name that lower layers may have and this one has not: only in a tree that is a layer.
+    Whiteout,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,14 @@ pub struct TreeBuilder<'a> {
     layer: u32,
     /// Keep a symbolic link to a directory where the archive has a directory (as dpkg does).
     keep_directory_links: bool,
+    /// What the layers below have, where the tree is one layer of several.
+    below: Option<&'a dyn Below>,
+}
+
+/// The layers below one that is being made.
+pub(crate) trait Below {
+    /// The metadata of the directory at a path; `None` where there is none.
+    fn directory(&self, path: &[u8]) -> Result<Option<Meta>>;
 }
 
 /// Where a name leads: its canonical path, the directory's node and the last component.
@@ -59,7 +69,18 @@ impl<'a> TreeBuilder<'a> {
             nodes: vec![root],
             layer: 0,
             keep_directory_links: false,
+            below: None,
         })
+    }
+
+    /// Says that the tree is a layer to be put over others: whiteouts are kept in it, and directories that an archive does not
+    /// mention are as they are below.
+    pub(crate) fn over(mut self, below: &'a dyn Below) -> Result<TreeBuilder<'a>> {
+        if let Some(meta) = below.directory(b"")? {
+            self.sink.directory(b"", &meta)?;
+        }
+        self.below = Some(below);
+        Ok(self)
     }
 
     /// Says that directories in archives leave symbolic links to directories alone, as dpkg does.
@@ -91,9 +112,12 @@ impl<'a> TreeBuilder<'a> {
 
     /// Makes a directory; one that is there gets the new metadata.
     pub fn directory(&mut self, name: &[u8], meta: &Meta) -> Result<()> {
+        let meta = self.own(meta);
+        let meta = &*meta;
         let Some(place) = self.place(name)? else {
             return self.sink.directory(b"", meta);
         };
+        let mut opaque = false;
         if let Some(node) = self.child(place.parent, &place.name) {
             let keep = match &self.nodes[node].kind {
                 Kind::Directory(_) => true,
@@ -106,11 +130,27 @@ impl<'a> TreeBuilder<'a> {
                 self.nodes[node].layer = self.layer;
                 return self.sink.directory(&place.path, meta);
             }
+            // Anything but a directory hides one that is below it, and so must what comes in its place.
+            opaque = self.below.is_some();
             self.remove_node(&place)?;
         }
         self.sink.directory(&place.path, meta)?;
+        if opaque {
+            self.sink.opaque(&place.path)?;
+        }
         self.insert(&place, Kind::Directory(BTreeMap::new()));
         Ok(())
+    }
+
+    /// Metadata without what only overlayfs may say of a layer.
+    fn own<'m>(&self, meta: &'m Meta) -> Cow<'m, Meta> {
+        let private = |name: &[u8]| name.starts_with(PRIVATE_XATTRS);
+        if self.below.is_none() || !meta.xattrs.iter().any(|(name, _)| private(name)) {
+            return Cow::Borrowed(meta);
+        }
+        let mut meta = meta.clone();
+        meta.xattrs.retain(|(name, _)| !private(name));
+        Cow::Owned(meta)
     }
 
     /// Makes a regular file of `size` bytes, in place of what is there.
@@ -121,6 +161,8 @@ impl<'a> TreeBuilder<'a> {
         size: u64,
         content: &mut dyn Read,
     ) -> Result<()> {
+        let meta = self.own(meta);
+        let meta = &*meta;
         let place = self.fresh(name)?;
         self.sink.file(&place.path, meta, size, content)?;
         self.insert(&place, Kind::Other);
@@ -164,6 +206,7 @@ impl<'a> TreeBuilder<'a> {
             }
             Kind::Symlink(target) => Kind::Symlink(target.clone()),
             Kind::Other => Kind::Other,
+            Kind::Whiteout => return Err(missing()),
         };
         let at = self
             .place(name)?
@@ -187,8 +230,24 @@ impl<'a> TreeBuilder<'a> {
 
     /// Removes what older layers put at `name`; nothing there is no error.
     pub fn whiteout(&mut self, name: &[u8]) -> Result<()> {
-        if let Some(place) = self.place(name)?
-            && let Some(node) = self.child(place.parent, &place.name)
+        let Some(place) = self.place(name)? else {
+            return Ok(());
+        };
+        let node = self.child(place.parent, &place.name);
+        if self.below.is_some() {
+            return match node.map(|node| &self.nodes[node].kind) {
+                None => {
+                    let device = Special::Char { major: 0, minor: 0 };
+                    self.sink.special(&place.path, &Meta::root(0), device)?;
+                    self.insert(&place, Kind::Whiteout);
+                    Ok(())
+                }
+                // What this layer itself puts there stays.
+                Some(Kind::Directory(_)) => self.sink.opaque(&place.path),
+                Some(_) => Ok(()),
+            };
+        }
+        if let Some(node) = node
             && self.nodes[node].layer < self.layer
         {
             self.remove_node(&place)?;
@@ -198,6 +257,18 @@ impl<'a> TreeBuilder<'a> {
 
     /// Removes what older layers put into the directory `name`.
     pub fn opaque(&mut self, name: &[u8]) -> Result<()> {
+        if self.below.is_some() {
+            let Some(place) = self.place(name)? else {
+                return self.sink.opaque(b"");
+            };
+            if self.child(place.parent, &place.name).is_none() {
+                self.implicit(place.parent, &place.path, &place.name)?;
+            }
+            if self.is_directory(&place.path) {
+                self.sink.opaque(&place.path)?;
+            }
+            return Ok(());
+        }
         let Some(node) = self.lookup(name) else {
             return Ok(());
         };
@@ -208,6 +279,23 @@ impl<'a> TreeBuilder<'a> {
             self.whiteout(&join(name, &child))?;
         }
         Ok(())
+    }
+
+    /// Makes a directory that the archive has not mentioned; returns its node.
+    fn implicit(&mut self, parent: usize, path: &[u8], name: &[u8]) -> Result<usize> {
+        let known = match self.below {
+            Some(below) => below.directory(path)?,
+            None => None,
+        };
+        self.sink
+            .directory(path, &known.unwrap_or_else(|| Meta::root(0o755)))?;
+        let place = Place {
+            parent,
+            path: path.to_vec(),
+            name: name.to_vec(),
+        };
+        self.insert(&place, Kind::Directory(BTreeMap::new()));
+        Ok(self.nodes.len() - 1)
     }
 
     fn child(&self, parent: usize, name: &[u8]) -> Option<usize> {
@@ -344,15 +432,20 @@ impl<'a> TreeBuilder<'a> {
                 .map(|node| (node, &self.nodes[node].kind))
             {
                 None => {
+                    let node = self.implicit(parent, &here, &part)?;
+                    stack.push((node, here));
+                }
+                Some((_, Kind::Whiteout)) => {
+                    // It is gone below, and this layer has a new one.
+                    let place = Place {
+                        parent,
+                        path: here.clone(),
+                        name: part,
+                    };
+                    self.remove_node(&place)?;
                     self.sink.directory(&here, &Meta::root(0o755))?;
-                    self.insert(
-                        &Place {
-                            parent,
-                            path: here.clone(),
-                            name: part,
-                        },
-                        Kind::Directory(BTreeMap::new()),
-                    );
+                    self.sink.opaque(&here)?;
+                    self.insert(&place, Kind::Directory(BTreeMap::new()));
                     stack.push((self.nodes.len() - 1, here));
                 }
                 Some((node, Kind::Directory(_))) => stack.push((node, here)),
@@ -510,6 +603,56 @@ mod tests {
         assert!(tree.get("d/old").is_none());
         assert_eq!(tree.text("d/new"), "2");
         assert!(tree.get("e").is_none());
+    }
+
+    /// A lower layer with directories of mode 0711 at `d` and `e`.
+    struct Lower;
+
+    impl Below for Lower {
+        fn directory(&self, path: &[u8]) -> Result<Option<Meta>> {
+            Ok([&b"d"[..], b"e"].contains(&path).then(|| Meta::root(0o711)))
+        }
+    }
+
+    #[test]
+    fn layers_keep_their_whiteouts() {
+        let mut sink = MemoryTree::default();
+        let mut b = TreeBuilder::new(&mut sink).unwrap().over(&Lower).unwrap();
+        let overlay = Meta {
+            xattrs: vec![(b"trusted.overlay.opaque".to_vec(), b"y".to_vec())],
+            ..Meta::root(0o700)
+        };
+        b.whiteout(b"d/gone").unwrap();
+        put(&mut b, "e/new", "1").unwrap();
+        b.opaque(b"e").unwrap();
+        b.opaque(b"f/g").unwrap();
+        // In whichever order they come, what the layer has stays.
+        b.whiteout(b"both").unwrap();
+        put(&mut b, "both", "2").unwrap();
+        b.whiteout(b"both").unwrap();
+        b.whiteout(b"tree").unwrap();
+        put(&mut b, "tree/x", "3").unwrap();
+        b.directory(b"own", &overlay).unwrap();
+        assert!(b.hard_link(b"h", b"d/gone").is_err());
+        let whiteout = Item::Special(Meta::root(0), Special::Char { major: 0, minor: 0 });
+        assert_eq!(sink.get("d/gone"), Some(&whiteout));
+        for (path, mode) in [("d", 0o711), ("e", 0o711), ("tree", 0o755), ("own", 0o700)] {
+            assert_eq!(
+                sink.get(path),
+                Some(&Item::Directory(Meta::root(mode))),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            (sink.text("both"), sink.text("tree/x")),
+            ("2".into(), "3".into())
+        );
+        let opaque: Vec<_> = sink
+            .opaque
+            .iter()
+            .map(|p| String::from_utf8_lossy(p))
+            .collect();
+        assert_eq!(opaque, ["e", "f/g", "tree"]);
     }
 
     #[test]

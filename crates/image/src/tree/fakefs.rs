@@ -1,7 +1,7 @@
 //! Trees in fakefs stores, the form in which layers are kept.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -10,7 +10,7 @@ use tuxlet_fakefs::{Item, Reader, Writer};
 use tuxlet_uapi::errno::Errno;
 use tuxlet_vfs::{DeviceId, FileType, attr::Time};
 
-use super::{Meta, Mtime, Special, TreeSink, TreeSource};
+use super::{Meta, Mtime, Special, TreeSink, TreeSource, merged::OPAQUE};
 use crate::{Error, Result};
 
 /// Writes a new fakefs store.
@@ -112,6 +112,18 @@ impl TreeSink for FakefsSink {
         self.put(meta, |writer, meta| writer.node(path, kind, device, meta))
     }
 
+    fn opaque(&mut self, path: &[u8]) -> Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Err(self.finished());
+        };
+        if let Some(found) = writer.lookup(path, false) {
+            writer
+                .set_xattr(found.ino, OPAQUE, b"y")
+                .map_err(|e| store_error(&self.path, e))?;
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, path: &[u8]) -> Result<()> {
         self.put(&Meta::default(), |writer, _| {
             writer.remove(path).map(|()| 0)
@@ -143,10 +155,64 @@ impl FakefsSource {
         })
     }
 
-    /// Calls `f` with everything, parents before children, siblings by name.
-    pub(super) fn visit(&self, mut f: impl FnMut(&Item) -> Result<()>) -> Result<()> {
+    /// The sizes of all files, in bytes.
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        let mut links = HashSet::new();
+        let mut bytes = 0u64;
+        self.visit(|item| {
+            let first = item.nlink <= 1 || links.insert(item.ino);
+            if item.kind == FileType::Regular && first {
+                bytes = bytes.saturating_add(item.size);
+            }
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// What is at a path; links are not followed.
+    pub(crate) fn find(&self, path: &[u8]) -> Result<Option<Item>> {
         self.reader
-            .walk(|item| f(item).map_err(Walk::Ours))
+            .find(path)
+            .map_err(|e| store_error(&self.path, e))
+    }
+
+    /// Whether there is a directory at a path that is not empty.
+    pub(super) fn has_entries(&self, path: &[u8]) -> Result<bool> {
+        match self.find(path)? {
+            Some(item) => Ok(!self
+                .reader
+                .names(item.ino)
+                .map_err(|e| store_error(&self.path, e))?
+                .is_empty()),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether an item is a directory that hides what lower layers have in it.
+    pub(crate) fn is_opaque(&self, item: &Item) -> Result<bool> {
+        Ok(item.kind == FileType::Directory
+            && self
+                .xattrs(item.ino)?
+                .iter()
+                .any(|(name, value)| name == OPAQUE && value == b"y"))
+    }
+
+    /// Calls `f` with everything, parents before children, siblings by name.
+    pub(crate) fn visit(&self, f: impl FnMut(&Item) -> Result<()>) -> Result<()> {
+        self.visit_from(b"", f)
+    }
+
+    /// Calls `f` with what is at `top`, if anything, and everything below that.
+    pub(super) fn visit_from(
+        &self,
+        top: &[u8],
+        mut f: impl FnMut(&Item) -> Result<()>,
+    ) -> Result<()> {
+        let Some(top) = self.find(top)? else {
+            return Ok(());
+        };
+        self.reader
+            .walk_from(top, |item| f(item).map_err(Walk::Ours))
             .map_err(|e| match e {
                 Walk::Ours(error) => error,
                 Walk::Store(error) => store_error(&self.path, error),
@@ -160,9 +226,26 @@ impl FakefsSource {
             .map_err(|e| store_error(&self.path, e))
     }
 
+    /// The metadata of an item, without extended attributes whose names start with `without`.
+    pub(super) fn meta(&self, item: &Item, without: &[u8]) -> Result<Meta> {
+        let mut xattrs = self.xattrs(item.ino)?;
+        xattrs.retain(|(name, _)| without.is_empty() || !name.starts_with(without));
+        xattrs.sort();
+        Ok(Meta {
+            mode: item.mode,
+            uid: item.uid,
+            gid: item.gid,
+            mtime: Mtime {
+                secs: item.mtime.sec,
+                nanos: item.mtime.nsec,
+            },
+            xattrs,
+        })
+    }
+
     /// Writes one item to `sink`. `first` has the first path of every inode written so far that has several; extended attributes
     /// whose names start with `without` are left out.
-    pub(super) fn copy_item(
+    pub(crate) fn copy_item(
         &self,
         item: &Item,
         first: &mut HashMap<u64, Vec<u8>>,
@@ -176,19 +259,7 @@ impl FakefsSource {
             }
             first.insert(item.ino, item.path.clone());
         }
-        let mut xattrs = self.xattrs(item.ino)?;
-        xattrs.retain(|(name, _)| without.is_empty() || !name.starts_with(without));
-        xattrs.sort();
-        let meta = Meta {
-            mode: item.mode,
-            uid: item.uid,
-            gid: item.gid,
-            mtime: Mtime {
-                secs: item.mtime.sec,
-                nanos: item.mtime.nsec,
-            },
-            xattrs,
-        };
+        let meta = self.meta(item, without)?;
         let (major, minor) = (item.rdev.major, item.rdev.minor);
         match item.kind {
             FileType::Directory => sink.directory(&item.path, &meta),
@@ -360,7 +431,7 @@ mod tests {
             put(tree, "hidden/new", "upper")
         });
         let mut got = MemoryTree::default();
-        MergedSource::open(&upper, &lower)
+        MergedSource::open(&[upper, lower])
             .unwrap()
             .copy_to(&mut got)
             .unwrap();

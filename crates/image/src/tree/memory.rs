@@ -1,6 +1,10 @@
 //! A tree in memory, for tests.
 
-use std::{collections::BTreeMap, io::Read, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    rc::Rc,
+};
 
 use super::{Meta, Special, TreeSink, TreeSource};
 use crate::{Error, Result};
@@ -16,6 +20,8 @@ pub(crate) enum Item {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct MemoryTree {
     pub(crate) items: BTreeMap<Vec<u8>, Item>,
+    /// Directories that hide what is below.
+    pub(crate) opaque: BTreeSet<Vec<u8>>,
 }
 
 impl MemoryTree {
@@ -76,6 +82,10 @@ impl TreeSink for MemoryTree {
     }
     fn special(&mut self, path: &[u8], meta: &Meta, what: Special) -> Result<()> {
         self.put(path, Item::Special(meta.clone(), what))
+    }
+    fn opaque(&mut self, path: &[u8]) -> Result<()> {
+        self.opaque.insert(path.to_vec());
+        Ok(())
     }
     fn remove(&mut self, path: &[u8]) -> Result<()> {
         assert!(self.items.remove(path).is_some());
