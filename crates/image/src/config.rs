@@ -15,6 +15,16 @@ use crate::{Error, Result};
 pub struct Config {
     /// Where Debian comes from.
     pub debian: DebianConfig,
+    /// Where Alpine comes from.
+    pub alpine: AlpineConfig,
+}
+
+/// The `[alpine]` table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlpineConfig {
+    /// Address of the mirror (the directory with `v3.NN/` and `edge/`).
+    pub mirror: Option<String>,
 }
 
 /// The `[debian]` table.

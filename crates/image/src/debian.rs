@@ -77,6 +77,11 @@ impl Options {
         }
     }
 
+    /// Whether there is a mirror to use.
+    pub fn knows_mirror(&self) -> bool {
+        self.mirrors().is_ok()
+    }
+
     fn mirrors(&self) -> Result<Mirrors> {
         let given = self.mirror.as_deref().or(self.config.mirror.as_deref());
         let mut mirrors = given.map_or_else(|| Mirrors::of_host(&self.host_root), Mirrors::of_uri);

@@ -2,18 +2,20 @@
 //!
 //! - [`store`] is the home of images, machines and downloads on the host's disk.
 //! - [`tree`] is what a root file system is written to and read from.
-//! - [`tar`] and [`debian`] make trees.
+//! - [`tar`] and [`debian`] make trees, [`oci`] makes images of layers.
 //!
 //! This crate never runs guest code itself: where packages have to be configured inside the guest, the caller does it (see
 //! `debian::pull`).
 
 #![forbid(unsafe_code)]
 
+pub mod alpine;
 mod compress;
 pub mod config;
 pub mod debian;
 mod error;
 mod http;
+pub mod oci;
 mod progress;
 mod provision;
 pub mod store;

@@ -9,30 +9,27 @@ use std::{
 use crate::{
     Error, Result,
     debian::{self, Bootstrap, Configure},
+    oci,
     progress::{Progress, Stage},
-    store::{Image, ImageName, Machine, Store, now},
+    store::{Image, ImageConfig, ImageName, Machine, Store},
     tar::{self, TarWriter},
-    tree::{
-        TreeBuilder, TreeSink, TreeSource,
-        fakefs::{FakefsSink, FakefsSource},
-        merged::MergedSource,
-    },
+    tree::{TreeBuilder, TreeSink, TreeSource, fakefs::FakefsSink, merged::MergedSource, settled},
 };
 
 /// What commands get as their `PATH` and the like where nothing else is said.
 const DEFAULT_ENV: &[&str] = &["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"];
+/// What is read of standard input to see what kind of archive it is, in bytes.
+const HEAD: u64 = 1 << 20;
 
 fn image(name: &ImageName, origin: String, size: u64, shell: &str) -> Image {
     Image {
-        name: name.clone(),
-        layer: String::new(),
-        created: now(),
-        origin,
         size,
-        command: vec![shell.to_owned()],
-        env: DEFAULT_ENV.iter().map(|s| (*s).to_owned()).collect(),
-        workdir: "/".to_owned(),
-        user: String::new(),
+        config: ImageConfig {
+            command: vec![shell.to_owned()],
+            env: DEFAULT_ENV.iter().map(|s| (*s).to_owned()).collect(),
+            ..ImageConfig::default()
+        },
+        ..Image::new(name.clone(), origin)
     }
 }
 
@@ -66,6 +63,27 @@ pub fn import_tar(
     archive: impl Read,
     progress: &dyn Progress,
 ) -> Result<Image> {
+    import_tree(
+        store,
+        name,
+        what.to_owned(),
+        what,
+        archive,
+        |_| Ok(()),
+        progress,
+    )
+}
+
+/// As [`import_tar`], with what `finish` changes.
+pub(crate) fn import_tree(
+    store: &Store,
+    name: &ImageName,
+    origin: String,
+    what: &str,
+    archive: impl Read,
+    finish: impl FnOnce(&mut TreeBuilder<'_>) -> Result<()>,
+    progress: &dyn Progress,
+) -> Result<Image> {
     let layer = store.new_layer()?;
     let mut sink = FakefsSink::create(&layer.fs_dir())?;
     let mut tree = TreeBuilder::new(&mut sink)?;
@@ -74,6 +92,7 @@ pub fn import_tar(
         progress,
     };
     tar::import(what, counted, tar::Limits::default(), &mut tree)?;
+    finish(&mut tree)?;
     let shell = ["bin/bash", "bin/ash", "bin/sh"]
         .into_iter()
         .find(|path| tree.exists(path.as_bytes()));
@@ -82,29 +101,65 @@ pub fn import_tar(
     let shell = format!("/{}", shell.unwrap_or("bin/sh"));
     let size = sink.bytes();
     drop(sink);
-    layer.commit(image(name, what.to_owned(), size, &shell))
+    layer.commit(image(name, origin, size, &shell))
 }
 
-/// Makes the image `name` from the archive file at `path`; `-` is standard input.
+/// Makes images of the archive file at `path`; `-` is standard input. What it is shows its content: the image `name` of a root file
+/// system, and of an archive of images all that it holds, or its only one as `name`.
 pub fn import_file(
     store: &Store,
-    name: &ImageName,
+    name: Option<&ImageName>,
     path: &Path,
     progress: &dyn Progress,
-) -> Result<Image> {
+) -> Result<Vec<Image>> {
+    let one = |name: Option<&ImageName>, what: &str, input: &mut dyn Read| {
+        let Some(name) = name else {
+            return Err(Error::image(
+                what,
+                "it is a root file system and has no name of its own; give it one",
+            ));
+        };
+        import_tar(store, name, what, input, progress).map(|image| vec![image])
+    };
     if path == Path::new("-") {
+        let what = "standard input";
         progress.begin(Stage::Import, 0);
-        return import_tar(store, name, "standard input", io::stdin().lock(), progress);
+        let mut input = io::stdin().lock();
+        let mut head = Vec::new();
+        let read = |e| Error::Io {
+            what: format!("cannot read {what}"),
+            source: e,
+        };
+        input
+            .by_ref()
+            .take(HEAD)
+            .read_to_end(&mut head)
+            .map_err(read)?;
+        // Where the beginning is that of an archive of images and goes on for long, it is one: nothing else looks like that.
+        let images = oci::holds_images(what, &head[..])?;
+        let mut all = head.chain(input);
+        return match images {
+            Some(false) => one(name, what, &mut all),
+            _ => oci::import_archive(store, name, what, all, progress),
+        };
     }
-    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let open = || File::open(path).map_err(|e| Error::io("open", path, e));
+    let file = open()?;
     let size = file.metadata().map_or(0, |m| m.len());
-    progress.begin(Stage::Import, size);
     let what = path
         .file_name()
         .unwrap_or(path.as_os_str())
         .to_string_lossy()
         .into_owned();
-    import_tar(store, name, &what, file, progress)
+    progress.begin(Stage::Import, size);
+    if oci::holds_images(&what, file)? == Some(true) {
+        let counted = Counted {
+            input: open()?,
+            progress,
+        };
+        return oci::import_archive(store, name, &what, counted, progress);
+    }
+    one(name, &what, &mut open()?)
 }
 
 /// Takes over a predecessor's fakefs directory (`data/` and `meta.db`) as the image `name`.
@@ -125,7 +180,7 @@ pub fn import_fakefs_v3(store: &Store, name: &ImageName, path: &Path) -> Result<
 pub fn export_image(store: &Store, name: &ImageName, output: impl Write) -> Result<()> {
     let image = store.image(name)?;
     let mut sink = TarWriter::new(output);
-    FakefsSource::open(&store.layer_dir(&image)?)?.copy_to(&mut sink)?;
+    MergedSource::open(&store.layer_dirs(&image)?)?.copy_to(&mut sink)?;
     sink.finish()
 }
 
@@ -133,14 +188,14 @@ pub fn export_image(store: &Store, name: &ImageName, output: impl Write) -> Resu
 pub fn export_machine(store: &Store, machine: &Machine, output: impl Write) -> Result<()> {
     let _lock = machine.lock()?;
     let upper = machine.fs_dir();
+    let mut layers = store.layer_paths(&machine.record.layers())?;
+    // A machine that never ran has no layer of its own yet.
+    if upper.exists() {
+        settled(&upper, &layers)?;
+        layers.insert(0, upper);
+    }
     let mut sink = TarWriter::new(output);
-    let mut source: Box<dyn TreeSource> = match &machine.record.layer {
-        // A machine that never ran has no layer of its own yet.
-        Some(layer) if !upper.exists() => Box::new(FakefsSource::open(&store.layer_path(layer)?)?),
-        Some(layer) => Box::new(MergedSource::open(&upper, &store.layer_path(layer)?)?),
-        None => Box::new(FakefsSource::open(&upper)?),
-    };
-    source.copy_to(&mut sink)?;
+    MergedSource::open(&layers)?.copy_to(&mut sink)?;
     sink.finish()
 }
 
