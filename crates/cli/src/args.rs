@@ -33,12 +33,18 @@ pub(crate) enum Command {
     Ps(PsArgs),
     /// Remove machines and all they have written
     Rm(RmArgs),
-    /// Make an image from a distribution's packages
+    /// Get an image: from a distribution's own archive or from a registry
     Pull(PullArgs),
-    /// Make an image from a tar archive
+    /// Make images from an archive: of a root file system, or of images
     Import(ImportArgs),
-    /// Write an image or a machine as a tar archive
+    /// Write the root file system of an image or a machine as a tar archive
     Export(ExportArgs),
+    /// Write images with their layers and configuration as an OCI archive
+    Save(SaveArgs),
+    /// Log in to a registry
+    Login(LoginArgs),
+    /// Forget the password of a registry
+    Logout(LogoutArgs),
     /// List images
     Images(ImagesArgs),
     /// Remove images
@@ -83,9 +89,14 @@ Examples:
   tuxlet run --rm debian -- bash -c 'echo $HOSTNAME'  one command in a machine that is gone afterwards
   tuxlet run -it --name work -v ~/src:/src debian    a machine to come back to with `tuxlet exec`
   echo hello | tuxlet run -i --rm debian cat         with standard input
+  tuxlet run --rm python:3.13 python3 -c 'print(1)'  an image of a registry
+  tuxlet run --rm --entrypoint sh nginx -c 'ls /etc'
   tuxlet run --rootfs ./rootfs /bin/sh               a directory of the host as root
 
-On a terminal and without a command, -i and -t go without saying."
+On a terminal and without a command, -i and -t go without saying. Environment, entry point, command, directory, user \
+and stop signal are the image's where nothing else is said. Each of the image's volumes is a file system of its own that \
+belongs to the machine: it starts with what the image has there, and goes with the machine. Ports need no publishing: \
+guests use the host's network."
 )]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -96,6 +107,15 @@ pub(crate) struct RunArgs {
     /// Name of the machine
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Run this program in place of the image's entry point, and not the image's command; an empty one is none
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// The signal that asks the machine's command to end, by name or number [default: the image's, else SIGTERM]
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) stop_signal: Option<String>,
+    /// When to get the image from where it comes from
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = PullWhen::Missing)]
+    pub(crate) pull: PullWhen,
     /// Show a host directory or file in the machine
     #[arg(short, long, value_name = "HOST:GUEST[:ro]")]
     pub(crate) volume: Vec<Volume>,
@@ -163,20 +183,41 @@ pub(crate) struct RmArgs {
     pub(crate) machines: Vec<String>,
 }
 
+/// When `run` gets an image from where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PullWhen {
+    /// When there is none of that name
+    Missing,
+    /// Each time
+    Always,
+    /// Never
+    Never,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tuxlet pull debian                             the current stable release
+  tuxlet pull debian                             the current stable release, from Debian's packages
   tuxlet pull debian:bookworm
   tuxlet pull --include python3,git debian       with more packages
   tuxlet pull --mirror http://HOST/debian debian
+  tuxlet pull alpine:3.20                        Alpine's own root file system
+  tuxlet pull python:3.13-slim                   docker.io/library/python:3.13-slim
+  tuxlet pull ghcr.io/OWNER/NAME:TAG             any registry
+  tuxlet pull localhost:5000/NAME@sha256:DIGEST  a registry of this host, where it must be by plain HTTP
 
-The mirror is that of --mirror, of the configuration file, or of the host's own apt sources.
-The archive's signature and every checksum are verified. An interrupted pull goes on where it was.")]
+The mirror is that of --mirror, of the configuration file, or of the host's own apt sources or apk repositories. Where \
+none is known, and with --registry, `debian` and `alpine` are the images of these names on docker.io. Of images for \
+several platforms, that for linux/arm64 is taken; layers that are there already are not fetched again.
+Debian's signature and every checksum are verified; Alpine's index has no signature, so its mirror has to be trusted. \
+An interrupted pull goes on where it was. Proxies are those of the environment (https_proxy, no_proxy).")]
 pub(crate) struct PullArgs {
-    /// Address of the Debian archive (the directory with dists/ and pool/)
+    /// Address of the distribution's archive (for Debian the directory with dists/ and pool/, for Alpine that with v3.NN/)
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub(crate) mirror: Option<String>,
+    /// Take `debian` and `alpine` from docker.io as well
+    #[arg(long, conflicts_with_all = ["mirror", "include", "keyring", "ignore_valid_until"])]
+    pub(crate) registry: bool,
     /// More packages to put in
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     pub(crate) include: Vec<String>,
@@ -186,14 +227,14 @@ pub(crate) struct PullArgs {
     /// Accept an archive that has expired, such as a snapshot
     #[arg(long)]
     pub(crate) ignore_valid_until: bool,
-    /// Name of the image [default: as given in DISTRIBUTION]
+    /// Name of the image [default: as given in IMAGE]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<ImageName>,
     /// Show no progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// `debian` or `debian:SUITE`
-    pub(crate) distribution: ImageName,
+    /// `debian[:SUITE]`, `alpine[:3.NN]`, or an image of a registry, `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
+    pub(crate) image: String,
 }
 
 #[derive(Debug, Args)]
@@ -201,9 +242,11 @@ pub(crate) struct PullArgs {
 Examples:
   tuxlet import alpine-minirootfs-3.20.3-aarch64.tar.gz alpine
   curl URL | tuxlet import - mine:v1
+  tuxlet import images.tar             all images of an OCI archive or of `docker save`, under their own names
+  docker save thing | tuxlet import -
 
-Plain tar, .gz, .xz and .zst are recognised by their content. A directory that holds a fakefs store of iSH
-(data/ and meta.db) is taken over as well.")]
+What it is shows the content: a root file system, or images; plain tar, .gz, .xz and .zst. A directory that holds a
+fakefs store of iSH (data/ and meta.db) is taken over as well.")]
 pub(crate) struct ImportArgs {
     /// Show no progress
     #[arg(short, long)]
@@ -211,8 +254,8 @@ pub(crate) struct ImportArgs {
     /// The archive; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) archive: PathBuf,
-    /// Name of the image
-    pub(crate) name: ImageName,
+    /// Name of the image; may be left out where the archive has it
+    pub(crate) name: Option<ImageName>,
 }
 
 #[derive(Debug, Args)]
@@ -225,6 +268,44 @@ pub(crate) struct ExportArgs {
     pub(crate) output: Option<PathBuf>,
     /// The machine or image; a machine goes before an image of the same name
     pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tuxlet save -o images.tar debian mine:v1\n  tuxlet save mine | docker load\n\nThe archive is an OCI layout that Docker takes as well; `tuxlet import` reads it back."
+)]
+pub(crate) struct SaveArgs {
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// The images
+    #[arg(required = true)]
+    pub(crate) images: Vec<ImageName>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tuxlet login ghcr.io\n  tuxlet login -u me --password-stdin ghcr.io < token\n\nThe password is checked, then kept in credentials.json beside the configuration file, readable by you alone. What Docker's \
+config.json has under `auths` is used as well; its credential helpers are not."
+)]
+pub(crate) struct LoginArgs {
+    /// The user
+    #[arg(short, long)]
+    pub(crate) username: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// The registry
+    #[arg(default_value = "docker.io")]
+    pub(crate) registry: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tuxlet logout ghcr.io")]
+pub(crate) struct LogoutArgs {
+    /// The registry
+    #[arg(default_value = "docker.io")]
+    pub(crate) registry: String,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tuxlet_image::{Progress, Quiet, Stage};
 
 /// What shows progress here.
@@ -25,6 +25,7 @@ fn label(stage: Stage) -> &'static str {
     match stage {
         Stage::Index => "Indices",
         Stage::Download => "Packages",
+        Stage::Layers => "Layers",
         Stage::Unpack => "Unpacking",
         Stage::Import => "Importing",
         Stage::Configure => "Configuring",
@@ -33,12 +34,18 @@ fn label(stage: Stage) -> &'static str {
 
 /// Whether a stage is counted in bytes.
 fn in_bytes(stage: Stage) -> bool {
-    matches!(stage, Stage::Index | Stage::Download | Stage::Import)
+    matches!(
+        stage,
+        Stage::Index | Stage::Download | Stage::Layers | Stage::Import
+    )
 }
 
 #[derive(Default)]
 struct Bars {
     bars: Mutex<HashMap<&'static str, ProgressBar>>,
+    /// The bars of parts, below that of their stage.
+    parts: Mutex<HashMap<String, ProgressBar>>,
+    all: MultiProgress,
 }
 
 impl Bars {
@@ -69,6 +76,7 @@ impl Progress for Bars {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
+        let bar = self.all.add(bar);
         bar.set_prefix(label(stage));
         bar.enable_steady_tick(Duration::from_millis(120));
         if let Ok(mut bars) = self.bars.lock() {
@@ -84,6 +92,29 @@ impl Progress for Bars {
         self.with(stage, |bar| bar.set_message(text.to_owned()));
     }
 
+    fn part(&self, _: Stage, name: &str, done: u64, total: u64) {
+        let Ok(mut parts) = self.parts.lock() else {
+            return;
+        };
+        if done >= total {
+            if let Some(bar) = parts.remove(name) {
+                bar.finish_and_clear();
+            }
+            return;
+        }
+        let bar = parts.entry(name.to_owned()).or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new(total));
+            if let Ok(style) = ProgressStyle::with_template(
+                "{prefix:>12.dim} [{bar:25.dim}] {bytes}/{total_bytes}",
+            ) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(name.to_owned());
+            bar
+        });
+        bar.set_position(done);
+    }
+
     fn end(&self, stage: Stage) {
         self.with(stage, |bar| {
             bar.set_message("");
@@ -94,6 +125,9 @@ impl Progress for Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
+        if let Ok(parts) = self.parts.get_mut() {
+            parts.values().for_each(ProgressBar::finish_and_clear);
+        }
         // Where an error ended it, the bar stays where it was.
         if let Ok(bars) = self.bars.get_mut() {
             bars.values()
@@ -139,6 +173,16 @@ impl Progress for Lines {
     }
 
     fn item(&self, _: Stage, _: &str) {}
+
+    fn part(&self, stage: Stage, name: &str, done: u64, total: u64) {
+        if done == total {
+            eprintln!(
+                "{}: {name} is there ({})",
+                label(stage),
+                crate::table::size(total)
+            );
+        }
+    }
 
     fn end(&self, _: Stage) {}
 }

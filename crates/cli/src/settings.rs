@@ -33,6 +33,10 @@ pub(crate) struct Settings {
     hostname: Option<String>,
     memory: Option<u64>,
     volumes: Vec<Mount>,
+    /// Directories that have file systems of their own because the image says so; their numbers name these.
+    pub(crate) image_volumes: Vec<String>,
+    /// The signal that asks the command to end.
+    pub(crate) stop_signal: Option<String>,
     /// Environment of every command.
     pub(crate) env: Vec<(String, String)>,
     /// Directory commands start in.
@@ -62,13 +66,25 @@ impl Settings {
             ..Settings::default()
         };
         if let Some(image) = image {
-            let pairs = image.env.iter().filter_map(|v| v.split_once('='));
+            let config = &image.config;
+            let pairs = config.env.iter().filter_map(|v| v.split_once('='));
             settings.env = pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
             let given = |text: &str, default: &str| {
                 (!text.is_empty() && text != default).then(|| text.to_owned())
             };
-            settings.workdir = given(&image.workdir, "/");
-            settings.user = given(&image.user, "");
+            settings.workdir = given(&config.workdir, "/");
+            settings.user = given(&config.user, "");
+            settings.stop_signal.clone_from(&config.stop_signal);
+            // What is mounted there by hand goes first.
+            let mounted = |path: &str| {
+                let plain = |path: &str| path.trim_end_matches('/').to_owned();
+                args.volume.iter().any(|v| plain(&v.guest) == plain(path))
+            };
+            let volumes = config.volumes.iter().filter(|path| path.starts_with('/'));
+            settings.image_volumes = volumes.filter(|path| !mounted(path)).cloned().collect();
+        }
+        if let Some(signal) = &args.stop_signal {
+            settings.stop_signal = Some(signal.clone());
         }
         for volume in &args.volume {
             let host = fs::canonicalize(&volume.host)

@@ -1,133 +1,25 @@
 //! Machines from the command line, with guests of a few instructions each.
 
+mod guests;
+
 use std::{
-    error::Error,
     fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    path::Path,
+    process::{Child, Command, Output},
     time::{Duration, Instant},
 };
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use guests::{Place, Result};
 
-/// Where the guests' only segment is loaded.
-const BASE: u64 = 0x40_0000;
-/// Lengths of an ELF header and a program header.
-const HEADERS: u64 = 64 + 56;
-
-/// write(1, "ok\n", 3), exit(9).
-const OK: [u32; 9] = [
-    0xd280_0020, // mov x0, #1
-    0x1000_00e1, // adr x1, data
-    0xd280_0062, // mov x2, #3
-    0xd280_0808, // mov x8, #64
-    0xd400_0001, // svc #0
-    0xd280_0120, // mov x0, #9
-    0xd280_0ba8, // mov x8, #93
-    0xd400_0001, // svc #0
-    0x000a_6b6f, // data: "ok\n"
-];
-
-/// ppoll(NULL, 0, NULL, NULL, 0): waits for a signal.
-const WAIT: [u32; 7] = [
-    0xd280_0000, // mov x0, #0
-    0xd280_0001, // mov x1, #0
-    0xd280_0002, // mov x2, #0
-    0xd280_0003, // mov x3, #0
-    0xd280_0004, // mov x4, #0
-    0xd280_0928, // mov x8, #73
-    0xd400_0001, // svc #0
-];
-
-/// A static program for a processor: elf(5).
-fn elf(machine: u16, code: &[u32]) -> Vec<u8> {
-    let size = HEADERS + 4 * code.len() as u64;
-    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    file.extend(2u16.to_le_bytes());
-    file.extend(machine.to_le_bytes());
-    file.extend(1u32.to_le_bytes());
-    for word in [BASE + HEADERS, 64, 0] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(0u32.to_le_bytes());
-    for half in [64u16, 56, 1, 64, 0, 0] {
-        file.extend(half.to_le_bytes());
-    }
-    // PT_LOAD, readable and executable.
-    for word in [1u32, 5] {
-        file.extend(word.to_le_bytes());
-    }
-    for word in [0, BASE, BASE, size, size, 0x1000] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(code.iter().flat_map(|w| w.to_le_bytes()));
-    file
-}
-
-const AARCH64: u16 = 183;
-const X86_64: u16 = 62;
-
-struct Place {
-    dir: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Result<Place> {
-        let place = Place {
-            dir: tempfile::tempdir()?,
-        };
-        let bin = place.path("root/bin");
-        fs::create_dir_all(&bin)?;
-        fs::create_dir_all(place.path("root/etc"))?;
-        for (name, content) in [
-            ("ok", elf(AARCH64, &OK)),
-            ("wait", elf(AARCH64, &WAIT)),
-            ("foreign", elf(X86_64, &OK)),
-            ("cut", elf(AARCH64, &OK)[..50].to_vec()),
-            ("text", b"no program".to_vec()),
-            ("lost", b"#!/bin/nothing\n".to_vec()),
-        ] {
-            fs::write(bin.join(name), content)?;
-            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755))?;
-        }
-        Ok(place)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn tuxlet(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tuxlet"));
-        command
-            .args(line.split_whitespace())
-            .current_dir(self.dir.path())
-            .env("TUXLET_HOME", self.path("home"))
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// The exit status, the standard output and the standard error.
-    fn run(&self, line: &str) -> Result<(i32, String, String)> {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.tuxlet(line).output()?;
-        let code = status.code().ok_or("killed")?;
-        Ok((code, String::from_utf8(stdout)?, String::from_utf8(stderr)?))
-    }
-
-    fn image(&self) -> Result<()> {
-        let archive = self.path("root.tar");
-        let mut tar = tar::Builder::new(fs::File::create(&archive)?);
-        tar.append_dir_all(".", self.path("root"))?;
-        tar.finish()?;
-        let (code, _, error) = self.run("import -q root.tar tiny")?;
-        assert_eq!(code, 0, "{error}");
-        Ok(())
-    }
+/// Makes the image `tiny`.
+fn image(place: &Place) -> Result<()> {
+    let archive = place.path("root.tar");
+    let mut tar = tar::Builder::new(fs::File::create(&archive)?);
+    tar.append_dir_all(".", place.path("root"))?;
+    tar.finish()?;
+    let (code, _, error) = place.run("import -q root.tar tiny")?;
+    assert_eq!(code, 0, "{error}");
+    Ok(())
 }
 
 /// Ends the process whatever happens to the test.
@@ -163,7 +55,7 @@ fn exit_statuses_are_dockers() -> Result<()> {
         ("run -u none --rootfs root ok", 125, "", "no user"),
         ("run --rootfs none ok", 125, "", "none: "),
         ("run --rootfs root", 125, "", "needs a command"),
-        ("run none", 125, "", "no image"),
+        ("run --pull never none", 125, "", "no image"),
         ("run -v /none:/x --rootfs root ok", 125, "", "/none"),
         ("run -i -t --rootfs root ok", 125, "", "needs a terminal"),
         ("exec none ok", 125, "", "no machine"),
@@ -183,7 +75,7 @@ fn exit_statuses_are_dockers() -> Result<()> {
 #[test]
 fn short_lived_machines_leave_nothing_behind() -> Result<()> {
     let place = Place::new()?;
-    place.image()?;
+    image(&place)?;
     let (code, output, error) = place.run("run --rm tiny ok")?;
     assert_eq!((code, &output[..], &error[..]), (9, "ok\n", ""));
     assert_eq!(place.run("ps -aq")?.1, "");
@@ -206,7 +98,7 @@ fn content(path: &Path) -> Result<String> {
 #[test]
 fn running_machines_are_reached() -> Result<()> {
     let place = Place::new()?;
-    place.image()?;
+    image(&place)?;
     fs::create_dir_all(place.path("shared/in"))?;
     fs::write(place.path("shared/in/file"), "from the host")?;
     let first = place

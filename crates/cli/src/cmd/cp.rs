@@ -60,7 +60,7 @@ pub(crate) fn run(args: &CpArgs) -> anyhow::Result<()> {
 fn start(store: &Store, record: &store::Machine) -> anyhow::Result<Machine> {
     let settings = Settings::of(&record.record.config)?;
     let builder = settings.builder(&record.record.name);
-    Ok(builder.root(run::root(store, record)?).build()?)
+    Ok(run::placed(store, record, builder)?.build()?)
 }
 
 fn copy(machine: &Machine, request: Request) -> tuxlet::Result<Vec<String>> {

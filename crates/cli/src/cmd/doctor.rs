@@ -87,7 +87,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         None => report(
             Warning,
             "Debian mirror",
-            "none known; `tuxlet pull debian` needs --mirror".to_owned(),
+            "none known; `tuxlet pull debian` takes docker.io's image without --mirror".to_owned(),
         ),
     }
 
@@ -118,7 +118,7 @@ fn check_store(store: &Store, report: &mut impl FnMut(Verdict, &str, String)) {
         Ok(images) => {
             let missing: Vec<String> = images
                 .iter()
-                .filter(|i| store.layer_dir(i).is_err())
+                .filter(|i| store.layer_dirs(i).is_err())
                 .map(|i| i.name.to_string())
                 .collect();
             if missing.is_empty() {

@@ -16,33 +16,42 @@ use crate::args::ExportArgs;
 
 pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let store = Store::open_default()?;
-    match &args.output {
-        Some(path) => {
-            // Under another name until it is whole.
-            let mut temporary = path.as_os_str().to_owned();
-            temporary.push(".part");
-            let temporary = Path::new(&temporary);
-            let write = || -> anyhow::Result<()> {
-                let file = File::create(temporary)
-                    .with_context(|| format!("cannot make {}", temporary.display()))?;
-                let mut output = BufWriter::new(file);
-                export(&store, &args.name, &mut output)?;
-                output
-                    .into_inner()
-                    .map_err(io::IntoInnerError::into_error)?
-                    .sync_all()?;
-                fs::rename(temporary, path)
-                    .with_context(|| format!("cannot make {}", path.display()))
-            };
-            write().inspect_err(|_| {
-                let _ = fs::remove_file(temporary);
-            })
+    write(args.output.as_deref(), |output| {
+        export(&store, &args.name, output)
+    })
+}
+
+/// Writes an archive to a file, which appears when it is whole, or to standard output.
+pub(crate) fn write(
+    path: Option<&Path>,
+    archive: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let Some(path) = path else {
+        if io::stdout().is_terminal() {
+            bail!("an archive is nothing for a terminal; use -o FILE or a pipe");
         }
-        None if io::stdout().is_terminal() => {
-            bail!("an archive is nothing for a terminal; use -o FILE or a pipe")
-        }
-        None => export(&store, &args.name, &mut BufWriter::new(io::stdout().lock())),
-    }
+        let mut output = BufWriter::new(io::stdout().lock());
+        archive(&mut output)?;
+        return Ok(output.flush()?);
+    };
+    // Under another name until it is whole.
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".part");
+    let temporary = Path::new(&temporary);
+    let write = || -> anyhow::Result<()> {
+        let file = File::create(temporary)
+            .with_context(|| format!("cannot make {}", temporary.display()))?;
+        let mut output = BufWriter::new(file);
+        archive(&mut output)?;
+        output
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
+        fs::rename(temporary, path).with_context(|| format!("cannot make {}", path.display()))
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(temporary);
+    })
 }
 
 fn export(store: &Store, name: &str, output: &mut dyn Write) -> anyhow::Result<()> {

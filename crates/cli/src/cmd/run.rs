@@ -11,13 +11,12 @@ use tuxlet::{Builder, Root};
 use tuxlet_image::{
     Error,
     config::Config,
-    debian,
     store::{self, Image, ImageName, Store},
 };
 
 use crate::{
-    args::{ProcessArgs, RunArgs, without_dashes},
-    cmd::pull,
+    args::{ProcessArgs, PullWhen, RunArgs, without_dashes},
+    cmd::pull::{self, Source},
     control::Server,
     process::{self, Spec},
     settings::Settings,
@@ -46,10 +45,10 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
     if rest.is_empty() {
         bail!("run needs an image, or --rootfs; `tuxlet run --help` has examples");
     }
-    let name: ImageName = rest.remove(0).to_string_lossy().parse()?;
+    let name = rest.remove(0).to_string_lossy().into_owned();
     let given = texts(without_dashes(rest))?;
     let store = Store::open_default()?;
-    let image = find_image(&store, &name)?;
+    let image = find_image(&store, &name, args.pull)?;
     if given.is_empty()
         && !args.process.interactive
         && !args.process.tty
@@ -58,11 +57,7 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
     {
         (args.process.interactive, args.process.tty) = (true, true);
     }
-    let command = if given.is_empty() {
-        image.command.clone()
-    } else {
-        given
-    };
+    let command = image.config.command_line(args.entrypoint.as_deref(), given);
     let settings = Settings::new(&args, Some(&image), command.clone())?;
     let spec = Spec::new(&args.process, &settings, command)?;
     let record = create(
@@ -93,7 +88,7 @@ pub(crate) fn run_in(
     args: &ProcessArgs,
     spec: Spec,
 ) -> anyhow::Result<ExitCode> {
-    let machine = builder.root(root(store, record)?).build()?;
+    let machine = placed(store, record, builder)?.build()?;
     let server = Server::start(record.dir(), &machine)
         .inspect_err(|e| tracing::warn!("`tuxlet exec` will not reach this machine: {e}"))
         .ok();
@@ -113,32 +108,46 @@ fn traced(builder: Builder, filter: Option<&str>) -> Builder {
     builder.strace(names.map(str::to_owned).collect())
 }
 
-/// The layers a machine stands on, as a root file system.
-pub(crate) fn root(store: &Store, machine: &store::Machine) -> anyhow::Result<Root> {
-    Ok(match &machine.record.layer {
-        Some(layer) => Root::Layers {
+/// Gives a machine that is to be built its root file system and its volumes.
+pub(crate) fn placed(
+    store: &Store,
+    machine: &store::Machine,
+    builder: Builder,
+) -> anyhow::Result<Builder> {
+    let layers = machine.record.layers();
+    let root = if layers.is_empty() {
+        Root::Store(machine.fs_dir())
+    } else {
+        Root::Layers {
             upper: machine.fs_dir(),
-            lower: vec![store.layer_path(layer)?],
-        },
-        None => Root::Store(machine.fs_dir()),
-    })
+            lower: store.layer_paths(&layers)?,
+        }
+    };
+    let mut builder = builder.root(root);
+    let settings = Settings::of(&machine.record.config)?;
+    for (number, path) in settings.image_volumes.iter().enumerate() {
+        let volume = store.ensure_volume(machine, number, path)?;
+        builder = builder.volume(volume, path);
+    }
+    Ok(builder)
 }
 
-/// The image, which is made where it is missing and can be.
-fn find_image(store: &Store, name: &ImageName) -> anyhow::Result<Image> {
-    match store.image(name) {
-        Err(Error::NoImage(_)) if pull::is_known(name) => {
-            eprintln!("There is no image {name} yet; making it from Debian's packages");
-            pull::pull(
-                store,
-                name,
-                name,
-                debian::Options::new(&Config::load()?),
-                false,
-            )
-        }
-        other => Ok(other?),
+/// The image, which is made where it is missing, or again where that is wanted.
+fn find_image(store: &Store, text: &str, when: PullWhen) -> anyhow::Result<Image> {
+    let name: ImageName = text.parse()?;
+    let missing = match store.image(&name) {
+        Ok(image) if when != PullWhen::Always => return Ok(image),
+        Ok(_) => None,
+        Err(error @ Error::NoImage(_)) => Some(error),
+        Err(error) => return Err(error.into()),
+    };
+    match missing {
+        Some(error) if when == PullWhen::Never => return Err(error.into()),
+        Some(_) => eprintln!("There is no image {name} yet; pulling it"),
+        None => {}
     }
+    let source = Source::of(text, &Config::load()?, false, None)?;
+    pull::pull(store, &name, source, false)
 }
 
 /// Makes the machine, under a name of its own where none is given.
