@@ -23,6 +23,7 @@ mod files;
 mod mountable;
 mod process;
 mod root;
+mod signal;
 mod system;
 mod terminal;
 mod user;
@@ -32,6 +33,7 @@ pub use command::{Command, Stdio};
 pub use error::{Error, Result};
 pub use process::{ExitStatus, Process};
 pub use root::Root;
+pub use signal::signal_number;
 pub use terminal::Terminal;
 pub use tuxlet_host::terminal::WindowSize;
 
