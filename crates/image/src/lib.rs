@@ -2,7 +2,7 @@
 //!
 //! - [`store`] is the home of images, machines and downloads on the host's disk.
 //! - [`tree`] is what a root file system is written to and read from.
-//! - [`tar`] and [`debian`] make trees, [`oci`] makes images of layers.
+//! - [`tar`] and [`debian`] make trees, [`oci`] makes images of layers, [`patch`] changes machines.
 //!
 //! This crate never runs guest code itself: where packages have to be configured inside the guest, the caller does it (see
 //! `debian::pull`).
@@ -16,6 +16,7 @@ pub mod debian;
 mod error;
 mod http;
 pub mod oci;
+pub mod patch;
 mod progress;
 mod provision;
 pub mod store;

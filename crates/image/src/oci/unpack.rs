@@ -9,9 +9,7 @@ use crate::{
     Error, Result, compress,
     store::{Digest, DigestReader, Image, NewLayer, Store},
     tar,
-    tree::{
-        Below, Meta, TreeBuilder, fakefs::FakefsSink, fakefs::FakefsSource, merged::MergedSource,
-    },
+    tree::{TreeBuilder, fakefs::FakefsSink, fakefs::FakefsSource, merged::MergedSource},
 };
 
 /// How much a layer may hold before it is refused.
@@ -100,7 +98,7 @@ impl Stack {
             .rev()
             .map(|(_, path)| path.clone())
             .collect();
-        let below = Lower(MergedSource::open(&paths)?);
+        let below = MergedSource::open(&paths)?;
         let mut tree = TreeBuilder::new(&mut sink)?.over(&below)?;
         let (plain, _) = compress::decompress(what, archive)?;
         let mut plain = DigestReader::new(Bounded {
@@ -132,15 +130,6 @@ impl Stack {
         let image = Image { size, ..image }.with_layers(ids);
         self.store.commit_image(self.made, &image)?;
         Ok(image)
-    }
-}
-
-/// The layers below one that is being made.
-struct Lower(MergedSource);
-
-impl Below for Lower {
-    fn directory(&self, path: &[u8]) -> Result<Option<Meta>> {
-        self.0.directory_meta(path)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -144,9 +145,12 @@ impl Machine {
         try_lock(&self.path)?.ok_or_else(|| Error::MachineBusy(self.record.name.clone()))
     }
 
-    /// Whether a process has claimed it.
+    /// Whether a process has claimed it; one that has been removed meanwhile is not.
     pub fn is_running(&self) -> Result<bool> {
-        Ok(try_lock(&self.path)?.is_none())
+        match try_lock(&self.path) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+            lock => Ok(lock?.is_none()),
+        }
     }
 }
 

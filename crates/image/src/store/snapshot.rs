@@ -1,4 +1,4 @@
-//! States of machines: renaming, cloning, snapshots, reset, images of machines.
+//! States of machines: renaming, cloning, snapshots, reset, images of machines, patches.
 //!
 //! All of them move layers, none copies files. A machine's writable layer becomes a read-only one by a rename, and the machine
 //! goes on with an empty one: that is a snapshot. What it costs is one more layer to look through. Every change of a machine is one
@@ -7,10 +7,13 @@
 use std::fs;
 
 use super::{
-    Image, ImageConfig, ImageName, Machine, MachineRecord, NamesLock, Snapshot, Store, list,
-    name::check_machine, now, remove_tree, sync_dir, unique_id, write_json,
+    Image, ImageConfig, ImageName, Machine, MachineRecord, NamesLock, NewLayer, Snapshot, Store,
+    list, name::check_machine, now, remove_tree, sync_dir, unique_id, write_json,
 };
-use crate::{Error, Result, tree::settled};
+use crate::{
+    Error, Result,
+    tree::{fakefs::FakefsSource, settled},
+};
 
 /// Most layers below a machine: each costs every path walk a little.
 const LAYERS_MAX: usize = 500;
@@ -163,7 +166,6 @@ impl Store {
         machine: &str,
         name: &ImageName,
         config: ImageConfig,
-        size: u64,
     ) -> Result<Image> {
         let layers = {
             let names = self.lock_names()?;
@@ -172,6 +174,10 @@ impl Store {
             self.freeze(&names, &mut machine)?;
             machine.record.layers()
         };
+        let mut size = 0;
+        for path in self.layer_paths(&layers)? {
+            size += FakefsSource::open(&path)?.bytes()?;
+        }
         let image = Image {
             config,
             size,
@@ -179,6 +185,30 @@ impl Store {
         };
         self.commit_image(Vec::new(), &image)?;
         Ok(image)
+    }
+
+    /// Puts a layer that was made over a machine's own, in one step with what `note` changes in its record. The caller holds the
+    /// machine's lock.
+    pub(crate) fn add_layer(
+        &self,
+        machine: &mut Machine,
+        layer: NewLayer,
+        note: impl FnOnce(&mut MachineRecord),
+    ) -> Result<()> {
+        let names = self.lock_names()?;
+        machine.record = self.machine(&machine.record.name)?.record;
+        self.freeze(&names, machine)?;
+        let id = unique_id();
+        // A layer without a user goes with the next cleaning, which waits for the names lock.
+        layer.publish(&names, &id)?;
+        let record = &mut machine.record;
+        let base = record.base_layers();
+        let mut layers = record.layers();
+        layers.insert(0, id);
+        record.base = base;
+        record.set_layers(layers);
+        note(record);
+        machine.save()
     }
 
     /// Makes a machine's writable layer the topmost of its read-only ones. Nothing happens where nothing has been written.
@@ -250,5 +280,137 @@ impl Machine {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Quiet, import_tar,
+        tree::{
+            Meta, TreeBuilder, TreeSource, fakefs::FakefsSink, memory::MemoryTree,
+            merged::MergedSource,
+        },
+    };
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("home")).unwrap();
+        let mut builder = ::tar::Builder::new(Vec::new());
+        let mut header = ::tar::Header::new_ustar();
+        header.set_size(0);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, "image", &b""[..]).unwrap();
+        let data = builder.into_inner().unwrap();
+        let image = import_tar(&store, &"i".parse().unwrap(), "i", &data[..], &Quiet).unwrap();
+        store
+            .create_machine("m", Some(&image), serde_json::Value::Null)
+            .unwrap();
+        (dir, store)
+    }
+
+    /// Writes a file in a machine, as if it ran.
+    fn write(store: &Store, machine: &str, name: &str) {
+        let machine = store.machine(machine).unwrap();
+        assert!(!machine.fs_dir().exists());
+        let mut sink = FakefsSink::create(&machine.fs_dir()).unwrap();
+        let mut tree = TreeBuilder::new(&mut sink).unwrap();
+        tree.file(name.as_bytes(), &Meta::root(0o600), 0, &mut &b""[..])
+            .unwrap();
+        tree.finish().unwrap();
+    }
+
+    fn names(store: &Store, machine: &str) -> Vec<String> {
+        let machine = store.machine(machine).unwrap();
+        let mut layers = store.layer_paths(&machine.record.layers()).unwrap();
+        if machine.fs_dir().exists() {
+            layers.insert(0, machine.fs_dir());
+        }
+        let mut tree = MemoryTree::default();
+        MergedSource::open(&layers)
+            .unwrap()
+            .copy_to(&mut tree)
+            .unwrap();
+        let names = tree
+            .items
+            .into_keys()
+            .map(|k| String::from_utf8(k).unwrap());
+        names.filter(|name| !name.is_empty()).collect()
+    }
+
+    #[test]
+    fn a_process_killed_while_freezing_loses_nothing() {
+        let (_dir, store) = store();
+        write(&store, "m", "a");
+        // After the first write.
+        let mut machine = store.machine("m").unwrap();
+        machine.record.freezing = Some("layer-1".to_owned());
+        machine.save().unwrap();
+        let again = Store::open(store.home()).unwrap();
+        assert_eq!(names(&again, "m"), ["a", "image"]);
+        // After the move.
+        let target = machine.frozen_dir().unwrap();
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::rename(machine.path.join("fs"), &target).unwrap();
+        let again = Store::open(store.home()).unwrap();
+        assert_eq!(names(&again, "m"), ["a", "image"]);
+        assert_eq!(again.machine("m").unwrap().fs_dir(), target);
+        // The next change does the rest.
+        again.clone_machine("m", "n").unwrap();
+        let machine = again.machine("m").unwrap();
+        assert!(machine.record.freezing.is_none());
+        assert_eq!(machine.record.layers()[0], "layer-1");
+        assert_eq!(names(&again, "m"), ["a", "image"]);
+        assert_eq!(names(&again, "n"), ["a", "image"]);
+        // Both go on apart.
+        write(&again, "n", "b");
+        write(&again, "m", "c");
+        assert_eq!(names(&again, "n"), ["a", "b", "image"]);
+        assert_eq!(names(&again, "m"), ["a", "c", "image"]);
+        // Each has what it needs when the other goes.
+        again.remove_machine("m").unwrap();
+        assert_eq!(names(&again, "n"), ["a", "b", "image"]);
+    }
+
+    #[test]
+    fn going_back_is_one_step() {
+        let (_dir, store) = store();
+        write(&store, "m", "a");
+        store.snapshot("m", "s").unwrap();
+        write(&store, "m", "b");
+        store.snapshot("m", "t").unwrap();
+        store.restore("m", "s").unwrap();
+        assert_eq!(names(&store, "m"), ["a", "image"]);
+        write(&store, "m", "c");
+        store.restore("m", "t").unwrap();
+        assert_eq!(names(&store, "m"), ["a", "b", "image"]);
+        store.reset("m").unwrap();
+        assert_eq!(names(&store, "m"), ["image"]);
+        // Nothing is left of what was thrown away.
+        let machine = store.machine("m").unwrap();
+        let left = list(&machine.path).unwrap();
+        assert!(
+            left.iter()
+                .all(|p| !p.file_name().unwrap().to_str().unwrap().starts_with("fs")),
+            "{left:?}"
+        );
+        store.remove_snapshot("m", "s").unwrap();
+        store.remove_snapshot("m", "t").unwrap();
+        assert!(matches!(
+            store.remove_snapshot("m", "t"),
+            Err(Error::NoSnapshot { .. })
+        ));
+        assert_eq!(list(&store.home.join("layers")).unwrap().len(), 1);
+        let lock = machine.lock().unwrap();
+        assert!(matches!(store.reset("m"), Err(Error::MachineBusy(_))));
+        drop(lock);
+        assert!(matches!(
+            store.rename_machine("m", "../x"),
+            Err(Error::BadName { .. })
+        ));
+        store.rename_machine("m", "n").unwrap();
+        assert!(matches!(store.machine("m"), Err(Error::NoMachine(_))));
+        assert_eq!(names(&store, "n"), ["image"]);
     }
 }

@@ -15,7 +15,7 @@ use tuxlet_overlayfs::OverlayFs;
 use tuxlet_uapi::errno::Errno;
 use tuxlet_vfs::{Cx, FileSystem, FileType, Time};
 
-use super::{Meta, TreeSink, TreeSource, builder::join, fakefs::FakefsSource};
+use super::{Below, Meta, TreeSink, TreeSource, builder::join, fakefs::FakefsSource};
 use crate::{Error, Result};
 
 /// Attributes by which overlayfs remembers things; no part of the tree that is seen.
@@ -95,16 +95,6 @@ impl MergedSource {
         Ok(None)
     }
 
-    /// The owner, mode and so on of a directory; `None` where there is none.
-    pub(crate) fn directory_meta(&self, path: &[u8]) -> Result<Option<Meta>> {
-        match self.find(path)? {
-            Some((number, item)) if item.kind == FileType::Directory => {
-                self.layers[number].meta(&item, PRIVATE_XATTRS).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// Where a path leads when links in all but its last component are followed inside the tree. Components that are not there
     /// are kept as they are.
     pub(crate) fn resolve(&self, path: &[u8]) -> Result<Vec<u8>> {
@@ -143,6 +133,17 @@ impl MergedSource {
             }
         }
         Ok(at)
+    }
+}
+
+impl Below for MergedSource {
+    fn directory(&self, path: &[u8]) -> Result<Option<Meta>> {
+        match self.find(path)? {
+            Some((number, item)) if item.kind == FileType::Directory => {
+                self.layers[number].meta(&item, PRIVATE_XATTRS).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 }
 
