@@ -27,12 +27,36 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a command in a new machine
     Run(RunArgs),
+    /// Make a machine without running it
+    Create(CreateArgs),
+    /// Run the commands of machines, in the background
+    Start(StartArgs),
+    /// Ask the commands of machines to end, and see to it that they do
+    Stop(StopArgs),
+    /// Show what a machine in the background has written
+    Logs(LogsArgs),
     /// Run a command in an existing machine
     Exec(ExecArgs),
     /// List machines
     Ps(PsArgs),
     /// Remove machines and all they have written
     Rm(RmArgs),
+    /// Give a machine another name
+    Rename(RenameArgs),
+    /// Make a machine that is as another one is now
+    Clone(CloneArgs),
+    /// Remember how a machine is now, list what is remembered, or forget it
+    Snapshot(SnapshotArgs),
+    /// Make a machine as it was at a snapshot
+    Restore(RestoreArgs),
+    /// Make a machine as it was when it was made
+    Reset(ResetArgs),
+    /// Make an image of a machine as it is now
+    Commit(CommitArgs),
+    /// Apply patches to a machine
+    Patch(PatchArgs),
+    /// Show all that is known of machines and images, as JSON
+    Inspect(InspectArgs),
     /// Get an image: from a distribution's own archive or from a registry
     Pull(PullArgs),
     /// Make images from an archive: of a root file system, or of images
@@ -51,6 +75,9 @@ pub(crate) enum Command {
     Rmi(RmiArgs),
     /// Copy files between the host and a machine
     Cp(CpArgs),
+    /// Run the command of a machine for `start` and `run -d`
+    #[command(hide = true)]
+    Serve(ServeArgs),
     /// Check that everything tuxlet needs is in order
     Doctor,
     /// Print a completion script for a shell
@@ -80,30 +107,9 @@ pub(crate) struct ProcessArgs {
     pub(crate) user: Option<String>,
 }
 
+/// What a new machine can be given.
 #[derive(Debug, Args)]
-#[command(
-    override_usage = "tuxlet run [OPTIONS] IMAGE [--] [COMMAND [ARG]...]\n       tuxlet run [OPTIONS] --rootfs DIR [--] COMMAND [ARG]...",
-    after_help = "\
-Examples:
-  tuxlet run debian                                  a shell in Debian; the image is made where it is missing
-  tuxlet run --rm debian -- bash -c 'echo $HOSTNAME'  one command in a machine that is gone afterwards
-  tuxlet run -it --name work -v ~/src:/src debian    a machine to come back to with `tuxlet exec`
-  echo hello | tuxlet run -i --rm debian cat         with standard input
-  tuxlet run --rm python:3.13 python3 -c 'print(1)'  an image of a registry
-  tuxlet run --rm --entrypoint sh nginx -c 'ls /etc'
-  tuxlet run --rootfs ./rootfs /bin/sh               a directory of the host as root
-
-On a terminal and without a command, -i and -t go without saying. Environment, entry point, command, directory, user \
-and stop signal are the image's where nothing else is said. Each of the image's volumes is a file system of its own that \
-belongs to the machine: it starts with what the image has there, and goes with the machine. Ports need no publishing: \
-guests use the host's network."
-)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) process: ProcessArgs,
-    /// Remove the machine when the command ends
-    #[arg(long)]
-    pub(crate) rm: bool,
+pub(crate) struct MachineArgs {
     /// Name of the machine
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -125,14 +131,49 @@ pub(crate) struct RunArgs {
     /// Most memory the machine's programs may use, such as 512m or 2g
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Size>,
-    /// Write system calls to standard error; FILTER is a list of names, such as `openat,read`
-    #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub(crate) strace: Option<String>,
     /// Let the guest trust the certificates that this host trusts, for networks with a proxy of their own: shows the host's
     /// file of them as /etc/ssl/certs/ca-certificates.crt, read-only, and names it in SSL_CERT_FILE. The guest's own
     /// ca-certificates package cannot be installed or updated meanwhile
     #[arg(long)]
     pub(crate) host_ca: bool,
+    /// Apply the patch in this directory at every start that finds an older version of it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) patch: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "tuxlet run [OPTIONS] IMAGE [--] [COMMAND [ARG]...]\n       tuxlet run [OPTIONS] --rootfs DIR [--] COMMAND [ARG]...",
+    after_help = "\
+Examples:
+  tuxlet run debian                                  a shell in Debian; the image is made where it is missing
+  tuxlet run --rm debian -- bash -c 'echo $HOSTNAME'  one command in a machine that is gone afterwards
+  tuxlet run -it --name work -v ~/src:/src debian    a machine to come back to with `tuxlet exec`
+  tuxlet run -d --name web nginx                     in the background; `tuxlet logs` and `tuxlet stop`
+  echo hello | tuxlet run -i --rm debian cat         with standard input
+  tuxlet run --rm python:3.13 python3 -c 'print(1)'  an image of a registry
+  tuxlet run --rm --entrypoint sh nginx -c 'ls /etc'
+  tuxlet run --rootfs ./rootfs /bin/sh               a directory of the host as root
+
+On a terminal and without a command, -i and -t go without saying. Environment, entry point, command, directory, user \
+and stop signal are the image's where nothing else is said. Each of the image's volumes is a file system of its own that \
+belongs to the machine: it starts with what the image has there, and goes with the machine. Ports need no publishing: \
+guests use the host's network."
+)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Remove the machine when the command ends
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Run in the background; print the machine's name. `tuxlet logs` shows its output
+    #[arg(short, long, conflicts_with_all = ["interactive", "strace", "rootfs"])]
+    pub(crate) detach: bool,
+    /// Write system calls to standard error; FILTER is a list of names, such as `openat,read`
+    #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) strace: Option<String>,
     /// Use a host directory as the root instead of an image
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) rootfs: Option<PathBuf>,
@@ -176,8 +217,166 @@ pub(crate) struct PsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "tuxlet create [OPTIONS] IMAGE [--] [COMMAND [ARG]...]",
+    after_help = "Example:\n  tuxlet create --name web -v ~/site:/site nginx\n  tuxlet start web\n\nCosts a small file."
+)]
+pub(crate) struct CreateArgs {
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// The image, then the command and its arguments
+    #[arg(value_name = "IMAGE [COMMAND]", required = true, trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) rest: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tuxlet start web\n  tuxlet start -ai work      with the terminal, where the machine was made with -t"
+)]
+pub(crate) struct StartArgs {
+    /// Run the command here instead of in the background
+    #[arg(short, long)]
+    pub(crate) attach: bool,
+    /// Give it this standard input; the command runs here then
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// The machines
+    #[arg(required = true)]
+    pub(crate) machines: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Remove the machine when its command ends
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// The machine
+    pub(crate) machine: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tuxlet stop web\n  tuxlet stop -t 0 web       kill it")]
+pub(crate) struct StopArgs {
+    /// Seconds until all that runs in the machine is killed
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
+    pub(crate) time: u64,
+    /// The signal to ask with [default: the machine's]
+    #[arg(short, long, value_name = "SIGNAL")]
+    pub(crate) signal: Option<String>,
+    /// The machines
+    #[arg(required = true)]
+    pub(crate) machines: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tuxlet logs -f web")]
+pub(crate) struct LogsArgs {
+    /// Go on for as long as the machine runs
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// The machine
+    pub(crate) machine: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  tuxlet rename work old-work\n\nThe machine must not be running."
+)]
+pub(crate) struct RenameArgs {
+    /// The machine
+    pub(crate) machine: String,
+    /// Its new name
+    pub(crate) name: String,
+}
+
+/// What all states of machines have in common, for `--help`.
+const STATES: &str = "\
+The machine must not be running. Takes milliseconds, whatever the machine's size, and copies nothing: what it has written \
+becomes a read-only layer, and it goes on with an empty one. Each such layer costs every later path walk in it a little; \
+files take space until no machine, snapshot or image has their layer. Where a file with several names was changed by one of \
+them, it takes a walk through the machine's tree. Volumes are not part of it.";
+
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  tuxlet clone work work-2", after_help = STATES)]
+pub(crate) struct CloneArgs {
+    /// The machine
+    pub(crate) machine: String,
+    /// The name of the new one
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Examples:\n  tuxlet snapshot work before-upgrade\n  tuxlet snapshot work\n  tuxlet snapshot --remove work before-upgrade",
+    after_help = STATES
+)]
+pub(crate) struct SnapshotArgs {
+    /// Forget the snapshot
+    #[arg(long, requires = "snapshot")]
+    pub(crate) remove: bool,
+    /// The machine
+    pub(crate) machine: String,
+    /// The snapshot's name; without one, all are listed
+    pub(crate) snapshot: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  tuxlet restore work before-upgrade\n\nWhat the machine has written since is gone. It must not be running. Takes as long as removing that.\nVolumes stay as they are."
+)]
+pub(crate) struct RestoreArgs {
+    /// The machine
+    pub(crate) machine: String,
+    /// The snapshot
+    pub(crate) snapshot: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  tuxlet reset work\n\nWhat the machine has written is gone, its snapshots stay. It must not be running. Takes as long as removing that.\nVolumes stay as they are."
+)]
+pub(crate) struct ResetArgs {
+    /// The machine
+    pub(crate) machine: String,
+}
+
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  tuxlet commit work mine:v1", after_help = STATES)]
+pub(crate) struct CommitArgs {
+    /// The machine
+    pub(crate) machine: String,
+    /// Name of the image
+    pub(crate) image: ImageName,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tuxlet patch work ./motd-patch\n  tuxlet patch work\n\nA patch is a directory with the file patch.toml:\n\n    name = \"motd\"\n    version = 3\n\n    [[files]]\n    path = \"/etc/motd\"      in the machine\n    source = \"motd\"         in the patch's directory; or target = \"LINK\", directory = true, remove = true\n    mode = \"0644\"\n    owner = \"0:0\"\n\nIt is applied where the machine has an older version or none: all of it or nothing. The machine must not be running.\n`run --patch` and `create --patch` apply one at every start that needs it."
+)]
+pub(crate) struct PatchArgs {
+    /// The machine
+    pub(crate) machine: String,
+    /// Directories of patches [default: those the machine was made with]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) patches: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tuxlet inspect work | jq '.[0].settings'")]
+pub(crate) struct InspectArgs {
+    /// Machines or images; a machine goes before an image of the same name
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  tuxlet rm work\n  tuxlet rm $(tuxlet ps -aq)")]
 pub(crate) struct RmArgs {
+    /// Kill what runs in them first
+    #[arg(short, long)]
+    pub(crate) force: bool,
     /// The machines
     #[arg(required = true)]
     pub(crate) machines: Vec<String>,
@@ -460,7 +659,9 @@ mod tests {
     #[test]
     fn commands_keep_their_own_options() {
         let args = run("-it --rm debian bash -c -e x --name y");
-        assert!(args.process.interactive && args.process.tty && args.rm && args.name.is_none());
+        assert!(
+            args.process.interactive && args.process.tty && args.rm && args.machine.name.is_none()
+        );
         assert_eq!(
             args.rest,
             ["debian", "bash", "-c", "-e", "x", "--name", "y"]

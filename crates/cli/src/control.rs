@@ -38,6 +38,10 @@ pub(crate) enum Request {
         interactive: bool,
         terminal: Option<Size>,
     },
+    /// To send a signal to the machine's command.
+    Signal { number: i32 },
+    /// To kill all that runs.
+    KillAll,
     /// To know what runs.
     Processes,
     /// To copy out of the machine, to a path of the host.
@@ -66,6 +70,10 @@ pub(crate) enum Reply {
     Exited { status: u8 },
     /// What runs.
     Processes(Vec<ProcessRow>),
+    /// It is done.
+    Done,
+    /// It cannot be done yet.
+    Starting,
     /// What was to be copied is, except for these.
     Copied { skipped: Vec<String> },
     /// It did not work.
@@ -155,6 +163,11 @@ fn prepare(machine: &Path) -> io::Result<PathBuf> {
     }
     fs::DirBuilder::new().mode(0o700).create(&dir)?;
     Ok(dir)
+}
+
+/// Whether the machine in the directory `machine` can be asked.
+pub(crate) fn listens(machine: &Path) -> bool {
+    with_address(&socket_dir(machine), |path| UnixStream::connect(path)).is_ok()
 }
 
 /// Calls `f` with a path to the socket that fits into a socket's address, however long that of the directory is.

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use tuxlet::{Command, Machine, Stdio};
+use tuxlet::{Command, Machine, Process, Stdio};
 
 use crate::{
     args::ProcessArgs,
@@ -70,7 +70,13 @@ impl Spec {
 }
 
 /// Runs a command to its end in a machine of this process; the exit status is its own.
-pub(crate) fn run(machine: &Machine, args: &ProcessArgs, spec: Spec) -> anyhow::Result<ExitCode> {
+/// `started` hears of it when it runs.
+pub(crate) fn run(
+    machine: &Machine,
+    args: &ProcessArgs,
+    spec: Spec,
+    started: impl FnOnce(&Arc<Process>),
+) -> anyhow::Result<ExitCode> {
     session::check_terminal(args.interactive, args.tty)?;
     let mut command = spec.command();
     if args.tty {
@@ -86,6 +92,7 @@ pub(crate) fn run(machine: &Machine, args: &ProcessArgs, spec: Spec) -> anyhow::
     match machine.exec(command) {
         Ok(process) => {
             let process = Arc::new(process);
+            started(&process);
             session::pass_signals_on(&process).context("cannot watch signals")?;
             let status = match process.terminal() {
                 Some(terminal) => session::attach(terminal, args.interactive, || process.wait())

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use tuxlet::{Bind, Builder, Machine};
 use tuxlet_image::store::Image;
 
-use crate::{args::RunArgs, guest};
+use crate::{
+    args::{MachineArgs, ProcessArgs},
+    guest,
+};
 
 /// Where guests expect the certificates they trust.
 const GUEST_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -37,6 +40,10 @@ pub(crate) struct Settings {
     pub(crate) image_volumes: Vec<String>,
     /// The signal that asks the command to end.
     pub(crate) stop_signal: Option<String>,
+    /// Whether the command has a terminal where it is given one.
+    pub(crate) tty: bool,
+    /// Directories of patches that are applied at each start that needs them.
+    pub(crate) patches: Vec<PathBuf>,
     /// Environment of every command.
     pub(crate) env: Vec<(String, String)>,
     /// Directory commands start in.
@@ -55,7 +62,8 @@ struct Mount {
 impl Settings {
     /// Those of a new machine.
     pub(crate) fn new(
-        args: &RunArgs,
+        args: &MachineArgs,
+        process: &ProcessArgs,
         image: Option<&Image>,
         command: Vec<String>,
     ) -> anyhow::Result<Settings> {
@@ -84,6 +92,9 @@ impl Settings {
             settings.image_volumes = volumes.filter(|path| !mounted(path)).cloned().collect();
         }
         if let Some(signal) = &args.stop_signal {
+            if tuxlet::signal_number(signal).is_none() {
+                bail!("--stop-signal: {signal:?} is no signal");
+            }
             settings.stop_signal = Some(signal.clone());
         }
         for volume in &args.volume {
@@ -105,8 +116,13 @@ impl Settings {
                 .env
                 .push(("SSL_CERT_FILE".to_owned(), GUEST_CA.to_owned()));
         }
-        settings.env.extend(guest::variables(&args.process.env));
-        let process = &args.process;
+        settings.env.extend(guest::variables(&process.env));
+        settings.tty = process.tty;
+        for directory in &args.patch {
+            let directory = fs::canonicalize(directory)
+                .with_context(|| format!("--patch {}", directory.display()))?;
+            settings.patches.push(directory);
+        }
         settings.workdir = process.workdir.clone().or(settings.workdir);
         settings.user = process.user.clone().or(settings.user);
         Ok(settings)

@@ -161,3 +161,142 @@ fn running_machines_are_reached() -> Result<()> {
     assert_eq!(place.run("rm m")?.0, 0);
     Ok(())
 }
+
+#[test]
+fn machines_have_states() -> Result<()> {
+    let place = Place::new()?;
+    image(&place)?;
+    let run = |line: &str, code: i32| -> Result<String> {
+        let (status, output, error) = place.run(line)?;
+        assert_eq!(status, code, "{line}: {error}");
+        Ok(output + &error)
+    };
+    // Error 2 is ENOENT.
+    assert_eq!(run("create --name m tiny make /etc/a", 0)?, "m\n");
+    run("snapshot m empty", 0)?;
+    run("start -a m", 0)?;
+    run("exec m has /etc/a", 0)?;
+    run("snapshot m one", 0)?;
+    run("exec m make /etc/b", 0)?;
+    assert_eq!(run("clone m n", 0)?, "n\n");
+    run("clone m n", 125)?;
+    run("exec n has /etc/b", 0)?;
+    run("exec n make /etc/c", 0)?;
+    run("exec m has /etc/c", 2)?;
+    assert!(run("snapshot m", 0)?.contains("one"));
+    run("restore m one", 0)?;
+    run("exec m has /etc/b", 2)?;
+    run("exec m has /etc/a", 0)?;
+    assert!(run("restore m none", 125)?.contains("no snapshot"));
+    run("reset m", 0)?;
+    run("exec m has /etc/a", 2)?;
+    run("restore m one", 0)?;
+    run("snapshot --remove m one", 0)?;
+    run("exec m has /etc/a", 0)?;
+    assert_eq!(run("commit m mine:1", 0)?, "mine:1\n");
+    run("restore m empty", 0)?;
+    run("exec m has /etc/a", 2)?;
+    run("rm m", 0)?;
+    run("run --rm mine:1 has /etc/a", 0)?;
+    run("run --rm mine:1", 0)?;
+    run("rename n o", 0)?;
+    run("exec n ok", 125)?;
+    run("exec o has /etc/b", 0)?;
+    let known: serde_json::Value = serde_json::from_str(&run("inspect o mine:1", 0)?)?;
+    assert_eq!(known[0]["name"], "o");
+    assert_eq!(known[0]["running"], false);
+    assert_eq!(known[1]["config"]["command"][0], "make");
+    assert!(run("rmi tiny", 125)?.contains("used by machine"));
+    run("rm o", 0)?;
+    run("rmi tiny", 0)?;
+    run("run --rm mine:1 has /etc/a", 0)?;
+    run("rmi mine:1", 0)?;
+    assert_eq!(fs::read_dir(place.path("home/layers"))?.count(), 0);
+    Ok(())
+}
+
+#[test]
+fn machines_run_in_the_background() -> Result<()> {
+    let place = Place::new()?;
+    image(&place)?;
+    let run = |line: &str, code: i32| -> Result<String> {
+        let (status, output, error) = place.run(line)?;
+        assert_eq!(status, code, "{line}: {error}");
+        Ok(output + &error)
+    };
+    assert_eq!(run("run -d --name w tiny wait", 0)?, "w\n");
+    run("exec w ok", 9)?;
+    assert!(run("inspect w", 0)?.contains("\"running\": true"));
+    for line in [
+        "start w",
+        "start -a w",
+        "rename w x",
+        "clone w x",
+        "snapshot w x",
+        "reset w",
+        "commit w x",
+        "rm w",
+    ] {
+        assert!(run(line, 125)?.contains("running"), "{line}");
+    }
+    assert!(run("stop -s SIGNONE w", 125)?.contains("no signal"));
+    assert_eq!(run("stop w", 0)?, "w\n");
+    assert!(run("ps -a", 0)?.contains("stopped"));
+    run("stop w", 0)?;
+    run("start w", 0)?;
+    run("stop -t 0 w", 0)?;
+    run("start w", 0)?;
+    run("rm -f w", 0)?;
+    assert_eq!(run("ps -aq", 0)?, "");
+    // Its output is kept; a second start adds to it.
+    run("run -d --name l tiny ok", 0)?;
+    assert_eq!(run("logs -f l", 0)?, "ok\n");
+    run("stop l", 0)?;
+    run("start l", 0)?;
+    assert_eq!(run("logs -f l", 0)?, "ok\nok\n");
+    run("run -d --rm --name r tiny wait", 0)?;
+    run("stop r", 0)?;
+    let since = Instant::now();
+    while run("ps -aq", 0)? != "l\n" {
+        assert!(since.elapsed() < Duration::from_secs(20));
+    }
+    assert!(run("run -d --stop-signal X tiny wait", 125)?.contains("no signal"));
+    Ok(())
+}
+
+#[test]
+fn patches_are_applied_when_machines_start() -> Result<()> {
+    let place = Place::new()?;
+    image(&place)?;
+    let run = |line: &str, code: i32| -> Result<String> {
+        let (status, output, error) = place.run(line)?;
+        assert_eq!(status, code, "{line}: {error}");
+        Ok(output + &error)
+    };
+    let write = |version: u32, file: &str| -> Result<()> {
+        fs::create_dir_all(place.path("patch"))?;
+        fs::write(place.path("patch/f"), "text")?;
+        let text =
+            format!("name = 'p'\nversion = {version}\n[[files]]\npath = '{file}'\nsource = 'f'\n");
+        Ok(fs::write(place.path("patch/patch.toml"), text)?)
+    };
+    write(1, "/etc/one")?;
+    run("run --name m --patch patch tiny has /etc/one", 0)?;
+    write(2, "/etc/two")?;
+    run("exec m has /etc/two", 0)?;
+    run("exec m has /etc/one", 0)?;
+    // The same version is not applied again.
+    write(2, "/etc/three")?;
+    run("exec m has /etc/three", 2)?;
+    assert_eq!(run("patch m", 0)?, "p 2: is there already\n");
+    run("create --name n tiny ok", 0)?;
+    assert_eq!(run("patch n patch", 0)?, "p 2: applied\n");
+    run("exec n has /etc/three", 0)?;
+    assert!(run("patch n", 125)?.contains("no patches"));
+    // One that cannot be applied keeps the machine from starting, as it was.
+    write(3, "/etc/../x")?;
+    assert!(run("exec m ok", 125)?.contains("path"));
+    write(2, "/etc/x")?;
+    run("exec m has /etc/two", 0)?;
+    Ok(())
+}

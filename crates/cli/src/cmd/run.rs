@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     io::{self, IsTerminal},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::bail;
@@ -11,12 +12,16 @@ use tuxlet::{Builder, Root};
 use tuxlet_image::{
     Error,
     config::Config,
+    patch::Patch,
     store::{self, Image, ImageName, Store},
 };
 
 use crate::{
-    args::{ProcessArgs, PullWhen, RunArgs, without_dashes},
-    cmd::pull::{self, Source},
+    args::{MachineArgs, ProcessArgs, PullWhen, RunArgs, without_dashes},
+    cmd::{
+        pull::{self, Source},
+        start,
+    },
     control::Server,
     process::{self, Spec},
     settings::Settings,
@@ -26,30 +31,28 @@ use crate::{
 const ROOTFS_NAME: &str = "tuxlet";
 
 pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
-    let mut rest = std::mem::take(&mut args.rest);
+    let rest = std::mem::take(&mut args.rest);
     if let Some(directory) = &args.rootfs {
-        if args.name.is_some() {
+        if args.machine.name.is_some() {
             bail!("--name goes with images; a machine on --rootfs ends with its command");
         }
         let command = texts(without_dashes(rest))?;
         if command.is_empty() {
             bail!("--rootfs needs a command");
         }
-        let settings = Settings::new(&args, None, command.clone())?;
+        let settings = Settings::new(&args.machine, &args.process, None, command.clone())?;
         let spec = Spec::new(&args.process, &settings, command)?;
         let builder = traced(settings.builder(ROOTFS_NAME), args.strace.as_deref());
         let machine = builder.root(Root::HostDir(directory.clone())).build()?;
-        return process::run(&machine, &args.process, spec);
+        return process::run(&machine, &args.process, spec, |_| {});
     }
 
     if rest.is_empty() {
         bail!("run needs an image, or --rootfs; `tuxlet run --help` has examples");
     }
-    let name = rest.remove(0).to_string_lossy().into_owned();
-    let given = texts(without_dashes(rest))?;
     let store = Store::open_default()?;
-    let image = find_image(&store, &name, args.pull)?;
-    if given.is_empty()
+    if rest.len() == 1
+        && !args.detach
         && !args.process.interactive
         && !args.process.tty
         && io::stdin().is_terminal()
@@ -57,15 +60,13 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
     {
         (args.process.interactive, args.process.tty) = (true, true);
     }
-    let command = image.config.command_line(args.entrypoint.as_deref(), given);
-    let settings = Settings::new(&args, Some(&image), command.clone())?;
-    let spec = Spec::new(&args.process, &settings, command)?;
-    let record = create(
-        &store,
-        args.name.as_deref(),
-        &image,
-        serde_json::to_value(&settings)?,
-    )?;
+    let (record, settings) = create(&store, &args.machine, &args.process, rest)?;
+    if args.detach {
+        start::detach(&record, args.rm)?;
+        println!("{}", record.record.name);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let spec = Spec::new(&args.process, &settings, settings.command.clone())?;
     let lock = record.lock()?;
     let name = &record.record.name;
     let mut builder = traced(settings.builder(name), args.strace.as_deref());
@@ -88,11 +89,17 @@ pub(crate) fn run_in(
     args: &ProcessArgs,
     spec: Spec,
 ) -> anyhow::Result<ExitCode> {
-    let machine = placed(store, record, builder)?.build()?;
+    let machine = placed(store, &patched(store, record)?, builder)?.build()?;
     let server = Server::start(record.dir(), &machine)
         .inspect_err(|e| tracing::warn!("`tuxlet exec` will not reach this machine: {e}"))
         .ok();
-    let status = process::run(&machine, args, spec);
+    let main = server.as_ref().map(Server::main);
+    let status = process::run(&machine, args, spec, |process| {
+        if let Some(main) = main {
+            // The only command that this process runs by itself.
+            let _ = main.set(Arc::clone(process));
+        }
+    });
     if let Some(server) = server {
         server.stop();
     }
@@ -106,6 +113,18 @@ fn traced(builder: Builder, filter: Option<&str>) -> Builder {
     };
     let names = filter.split(',').map(str::trim).filter(|n| !n.is_empty());
     builder.strace(names.map(str::to_owned).collect())
+}
+
+/// Applies the machine's patches where it has older versions of them.
+fn patched(store: &Store, record: &store::Machine) -> anyhow::Result<store::Machine> {
+    let mut machine = record.clone();
+    for directory in Settings::of(&record.record.config)?.patches {
+        let patch = Patch::read(&directory)?;
+        if patch.apply(store, &mut machine)? {
+            tracing::info!("patch {} {} applied", patch.name(), patch.version());
+        }
+    }
+    Ok(machine)
 }
 
 /// Gives a machine that is to be built its root file system and its volumes.
@@ -150,8 +169,28 @@ fn find_image(store: &Store, text: &str, when: PullWhen) -> anyhow::Result<Image
     pull::pull(store, &name, source, false)
 }
 
+/// Makes a machine of what stands on the command line: an image, and perhaps a command.
+pub(crate) fn create(
+    store: &Store,
+    args: &MachineArgs,
+    process: &ProcessArgs,
+    mut rest: Vec<OsString>,
+) -> anyhow::Result<(store::Machine, Settings)> {
+    let name = rest.remove(0).to_string_lossy().into_owned();
+    let given = texts(without_dashes(rest))?;
+    let image = find_image(store, &name, args.pull)?;
+    let command = image.config.command_line(args.entrypoint.as_deref(), given);
+    if command.is_empty() {
+        bail!("image {name} has no command of its own; give one");
+    }
+    let settings = Settings::new(args, process, Some(&image), command)?;
+    let config = serde_json::to_value(&settings)?;
+    let record = add(store, args.name.as_deref(), &image, config)?;
+    Ok((record, settings))
+}
+
 /// Makes the machine, under a name of its own where none is given.
-fn create(
+fn add(
     store: &Store,
     name: Option<&str>,
     image: &Image,

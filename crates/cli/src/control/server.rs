@@ -12,7 +12,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -33,9 +33,13 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Server {
     dir: PathBuf,
     machine: Machine,
+    main: Main,
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Session>>,
 }
+
+/// The machine's command, once it runs.
+pub(crate) type Main = Arc<OnceLock<Arc<Process>>>;
 
 #[derive(Debug)]
 struct Session {
@@ -53,16 +57,23 @@ impl Server {
             Ok(listener)
         })?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let (served, stop) = (machine.clone(), Arc::clone(&stopping));
+        let main = Main::default();
+        let (served, stop) = ((machine.clone(), Arc::clone(&main)), Arc::clone(&stopping));
         let thread = thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || listen(&listener, &served, &stop))?;
         Ok(Server {
             dir,
             machine: machine.clone(),
+            main,
             stopping,
             thread,
         })
+    }
+
+    /// Where the machine's command is to be put when it runs.
+    pub(crate) fn main(&self) -> Main {
+        Arc::clone(&self.main)
     }
 
     /// Kills what runs in the machine and waits until everybody who asked for it knows.
@@ -86,7 +97,11 @@ impl Server {
     }
 }
 
-fn listen(listener: &UnixListener, machine: &Machine, stopping: &AtomicBool) -> Vec<Session> {
+fn listen(
+    listener: &UnixListener,
+    served: &(Machine, Main),
+    stopping: &AtomicBool,
+) -> Vec<Session> {
     let mut sessions: Vec<Session> = Vec::new();
     for connection in listener.incoming() {
         if stopping.load(Ordering::SeqCst) {
@@ -97,11 +112,11 @@ fn listen(listener: &UnixListener, machine: &Machine, stopping: &AtomicBool) -> 
             if sessions.len() == MAX_SESSIONS {
                 return Err(io::Error::other("too many connections"));
             }
-            let (ours, machine) = (socket.try_clone()?, machine.clone());
+            let (ours, (machine, main)) = (socket.try_clone()?, served.clone());
             let thread = thread::Builder::new()
                 .name("session".to_owned())
                 .spawn(move || {
-                    if let Err(error) = serve(&machine, &ours) {
+                    if let Err(error) = serve(&machine, &main, &ours) {
                         tracing::debug!("a request to the machine: {error}");
                     }
                     shut(&ours, Shutdown::Both);
@@ -120,7 +135,7 @@ fn listen(listener: &UnixListener, machine: &Machine, stopping: &AtomicBool) -> 
     sessions
 }
 
-fn serve(machine: &Machine, socket: &UnixStream) -> io::Result<()> {
+fn serve(machine: &Machine, main: &Main, socket: &UnixStream) -> io::Result<()> {
     let Some((request, fds)) = super::receive(socket)? else {
         return Ok(());
     };
@@ -144,6 +159,17 @@ fn serve(machine: &Machine, socket: &UnixStream) -> io::Result<()> {
                 terminal.map(Into::into),
                 fds,
             );
+        }
+        Request::Signal { number } => match main.get().map(|command| command.kill(number)) {
+            Some(Ok(())) => Reply::Done,
+            Some(Err(error)) => Reply::Failed {
+                reason: error.to_string(),
+            },
+            None => Reply::Starting,
+        },
+        Request::KillAll => {
+            machine.kill_all();
+            Reply::Done
         }
         Request::Processes => Reply::Processes(
             machine
