@@ -32,7 +32,11 @@ impl Backing for Mapped {
         let node = &self.0;
         let body = node.body()?;
         if body.growing.load(Ordering::Acquire) {
-            return node.write_data(offset, data);
+            let n = node.write_data(offset, data)?;
+            // At once: the cache clears what lies between the size and the next piece.
+            let mut meta = node.meta.lock();
+            meta.size = meta.size.max(offset + n as u64);
+            return Ok(n);
         }
         // Pages written back after a truncation must not bring the rest of the file back.
         let _resize = body.resize.lock();
@@ -105,7 +109,8 @@ impl Node {
         self.store.will_change()?;
         let body = self.body()?;
         let _change = body.change.lock();
-        let start = at.unwrap_or_else(|| self.meta.lock().size);
+        let before = self.meta.lock().size;
+        let start = at.unwrap_or(before);
         let written = match self.pages() {
             Some(pages) => {
                 body.growing.store(true, Ordering::Release);
@@ -120,10 +125,8 @@ impl Node {
         if written > 0 {
             let end = start + written as u64;
             let mut meta = self.meta.lock();
-            if end > meta.size {
-                meta.sparse |= start > meta.size;
-                meta.size = end;
-            }
+            meta.sparse |= start > before;
+            meta.size = meta.size.max(end);
             self.touch(&mut meta, cx.now);
         }
         Ok((start, written))

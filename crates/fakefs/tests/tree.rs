@@ -468,6 +468,23 @@ fn mappings_and_calls_see_the_same_bytes() {
 }
 
 #[test]
+fn a_long_write_over_the_end_of_a_mapped_file_is_whole() {
+    use tuxlet_mem::Access;
+    let t = tempfile::tempdir().unwrap();
+    let fs = fresh(t.path());
+    let f = write_file(&fs.root(), "f", &[1; 0xedc3]);
+    let object = ops(&f).mmap_object(&cx()).unwrap();
+    // In the cache, as after an access by a mapping.
+    object.page(0xe, Access::Read).unwrap();
+    // Longer than one transfer: the second piece begins behind the end that the file had before.
+    let data: Vec<u8> = (0..0x141ee).map(|i| (i % 251) as u8 | 1).collect();
+    write(&f, 0xb36, &data).unwrap();
+    assert!(read(&f)[0xb36..] == data);
+    drop(object);
+    assert!(read(&f)[0xb36..] == data);
+}
+
+#[test]
 fn a_short_lived_file_never_reaches_the_host() {
     let t = tempfile::tempdir().unwrap();
     let fs = fresh(t.path());
@@ -496,16 +513,16 @@ fn access_times_alone_cost_nothing_and_are_not_lost() {
     write_file(&fs.root(), "f", b"x");
     let fs = reopened(fs, t.path());
     let f = walk(&fs, "f").unwrap();
-    f.accessed(&cx_at(2_000_000));
+    f.accessed(&cx_at(2_000_000), false);
     assert!(!t.path().join("unclean").exists());
-    f.accessed(&cx_at(2_000_001));
+    f.accessed(&cx_at(2_000_001), false);
     assert_eq!(f.attr(&cx()).unwrap().atime.sec, 2_000_000, "relatime");
     drop(f);
     let fs = reopened(fs, t.path());
     let f = walk(&fs, "f").unwrap();
     assert_eq!(f.attr(&cx()).unwrap().atime.sec, 2_000_000);
     // A change that must be durable is not taken for one that can wait.
-    f.accessed(&cx_at(3_000_000));
+    f.accessed(&cx_at(3_000_000), false);
     f.set_attr(
         &cx(),
         &SetAttr {
