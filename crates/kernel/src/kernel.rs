@@ -74,6 +74,9 @@ pub trait FileSystemFactory: Send + Sync {
         source: &[u8],
         options: &[u8],
     ) -> Result<Arc<dyn FileSystem>>;
+
+    /// Whether there is such a type: fsopen(2).
+    fn knows(&self, kind: &[u8]) -> bool;
 }
 
 /// The kernel of one machine.
@@ -349,6 +352,10 @@ impl Kernel {
     ) -> Result<Arc<dyn FileSystem>> {
         let factory = self.file_systems.get().ok_or(Errno::ENODEV)?;
         factory.make(self, kind, source, options)
+    }
+
+    pub(crate) fn knows_file_system(&self, kind: &[u8]) -> bool {
+        self.file_systems.get().is_some_and(|f| f.knows(kind))
     }
 
     /// The live threads of a process; none if there is no such process.

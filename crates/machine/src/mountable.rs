@@ -6,13 +6,19 @@ use tuxlet_tmpfs::Tmpfs;
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::FileSystem;
 
+/// Types of which every mount is a new one.
+const MADE: &[&[u8]] = &[b"tmpfs", b"ramfs"];
 /// Types that exist once per machine: another mount shows the one that is there already.
-const SINGLE: &[&[u8]] = &[b"proc", b"sysfs", b"devpts"];
+const SINGLE: &[&[u8]] = &[b"proc", b"sysfs", b"devpts", b"devtmpfs"];
 
 /// Makes the file systems that need nothing from the host.
 pub(crate) struct Mountable;
 
 impl FileSystemFactory for Mountable {
+    fn knows(&self, kind: &[u8]) -> bool {
+        MADE.contains(&kind) || SINGLE.contains(&kind)
+    }
+
     fn make(
         &self,
         kernel: &Arc<Kernel>,
@@ -21,7 +27,7 @@ impl FileSystemFactory for Mountable {
         options: &[u8],
     ) -> Result<Arc<dyn FileSystem>> {
         match kind {
-            b"tmpfs" | b"ramfs" => {
+            kind if MADE.contains(&kind) => {
                 let options = std::str::from_utf8(options).map_err(|_| Errno::EINVAL)?;
                 let pages = kernel.budget.limit_pages() as u64;
                 let options = tuxlet_tmpfs::Options::default().parse(options, pages)?;

@@ -5,6 +5,7 @@ use crate::{
     dentry::{Dentry, SuperBlock},
     inode::FileSystem,
     path::Path,
+    propagation::{Links, Relation},
 };
 use bitflags::bitflags;
 use parking_lot::{Mutex, RwLock};
@@ -13,7 +14,7 @@ use std::{
     fmt,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 use tuxlet_uapi::errno::{Errno, Result};
@@ -92,6 +93,10 @@ pub struct Mount {
     /// Files open for writing: a read-only remount is refused meanwhile.
     writers: AtomicU32,
     attached: Mutex<Option<(Weak<Mount>, Arc<Dentry>)>>,
+    /// Made by fsmount(2) or open_tree(2) and not attached yet.
+    anonymous: AtomicBool,
+    /// Who hears of mounts below.
+    pub(crate) links: Mutex<Links>,
     /// What is mounted in this mount, by the address of the dentry (which the child keeps alive).
     children: RwLock<FxHashMap<usize, Arc<Mount>>>,
 }
@@ -133,13 +138,54 @@ impl Mount {
             source: source.into(),
             writers: AtomicU32::new(0),
             attached: Mutex::default(),
+            anonymous: AtomicBool::new(false),
+            links: Mutex::default(),
             children: RwLock::default(),
         })
     }
 
     /// Another mount of the part below `root`, with the same flags: the first half of a bind.
-    pub(crate) fn clone_at(&self, root: &Arc<Dentry>) -> Arc<Self> {
-        Self::of(&self.sb, Arc::clone(root), self.flags(), &self.source)
+    pub(crate) fn clone_at(&self, root: &Arc<Dentry>, relation: Relation) -> Arc<Self> {
+        let copy = Self::of(&self.sb, Arc::clone(root), self.flags(), &self.source);
+        copy.relate(self, relation);
+        copy
+    }
+
+    /// A copy of this mount and of all that is mounted below, attached nowhere.
+    pub(crate) fn copy_tree(&self, relation: Relation) -> Arc<Self> {
+        let copy = self.clone_at(&self.root, relation);
+        for child in self.children() {
+            if let Some(place) = child.attached() {
+                child.copy_tree(relation).attach(&Path {
+                    mount: Arc::clone(&copy),
+                    dentry: place.dentry,
+                });
+            }
+        }
+        copy
+    }
+
+    /// This mount and all below it, ancestors first.
+    pub(crate) fn tree(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let mut all = vec![Arc::clone(self)];
+        let mut next = 0;
+        while next < all.len() {
+            let children = all[next].children();
+            all.extend(children);
+            next += 1;
+        }
+        all
+    }
+
+    /// Whether it was made to be attached later, and has not been.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous.load(Ordering::Acquire)
+    }
+
+    /// Says that it is to be attached later: fsmount(2), open_tree(2).
+    pub(crate) fn set_anonymous(&self) {
+        self.anonymous.store(true, Ordering::Release);
     }
 
     /// The id in `/proc/self/mountinfo` and statx(2).
@@ -205,7 +251,9 @@ impl Mount {
         self.writers.fetch_sub(1, Ordering::AcqRel);
     }
 
-    pub(crate) fn has_writers(&self) -> bool {
+    /// Whether a file is open for writing through this mount.
+    #[must_use]
+    pub fn has_writers(&self) -> bool {
         self.writers.load(Ordering::Acquire) != 0
     }
 
@@ -241,6 +289,7 @@ impl Mount {
     /// Attaches this mount; the place must be free.
     pub(crate) fn attach(self: &Arc<Self>, at: &Path) {
         at.dentry.add_mount();
+        self.anonymous.store(false, Ordering::Release);
         *self.attached.lock() = Some((Arc::downgrade(&at.mount), Arc::clone(&at.dentry)));
         at.mount
             .children
@@ -257,14 +306,6 @@ impl Mount {
             mount.children.write().remove(&key(&dentry));
         }
         dentry.remove_mount();
-    }
-
-    /// Detaches this mount and everything mounted below it: umount2(2) with `MNT_DETACH`.
-    pub(crate) fn detach_tree(&self) {
-        for child in self.children() {
-            child.detach_tree();
-        }
-        self.detach();
     }
 
     /// The topmost mount that this one hangs on, or itself.

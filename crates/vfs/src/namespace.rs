@@ -1,12 +1,11 @@
 //! Mount namespaces and the operations on mounts: mount(2), umount2(2), pivot_root(2), mount_namespaces(7).
-//!
-//! All propagation is private: events never travel between mounts.
 
 use crate::{
     cx::{Cx, cap},
     inode::FileSystem,
     mount::{Mount, MountFlags},
     path::{Path, Reach},
+    propagation::{self, Propagation, Relation},
 };
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -106,9 +105,44 @@ impl MountNamespace {
         if at.dentry.is_dir() != mount.root().is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        // Someone may have mounted here since the path was looked up.
-        mount.attach(&at.clone().cross_mounts());
+        Self::attach(mount, at);
         Ok(())
+    }
+
+    /// Attaches a tree at a place and its copies wherever that is heard of.
+    fn attach(tree: &Arc<Mount>, at: &Path) {
+        // Someone may have mounted here since the path was looked up.
+        let at = at.clone().cross_mounts();
+        if !at.mount.is_shared() {
+            tree.attach(&at);
+            return;
+        }
+        for mount in tree.tree() {
+            mount.set_propagation(Propagation::Shared);
+        }
+        let copies = propagation::copies(tree, &at);
+        tree.attach(&at);
+        for (copy, place) in copies {
+            copy.attach(&place.cross_mounts());
+        }
+    }
+
+    /// What is mounted, by propagation, where `mount` is mounted.
+    fn counterparts(mount: &Arc<Mount>) -> Vec<Arc<Mount>> {
+        let Some(place) = mount.attached() else {
+            return Vec::new();
+        };
+        let hearing = propagation::receivers(&place.mount);
+        hearing
+            .iter()
+            .filter_map(|m| m.child_at(&place.dentry))
+            .collect()
+    }
+
+    /// Takes a mount off its place; nobody tells it anything any more.
+    fn detach(mount: &Arc<Mount>) {
+        mount.detach();
+        mount.set_propagation(Propagation::Private);
     }
 
     /// Mounts `fs` on `at`.
@@ -131,23 +165,23 @@ impl MountNamespace {
     }
 
     /// A copy of the mount under `from` (with all that is mounted below, if `recursive`), attached nowhere;
-    /// also what open_tree(2) makes.
-    fn copy_tree(from: &Path, recursive: bool, made: &mut MountMap) -> Arc<Mount> {
-        let copy = from.mount.clone_at(&from.dentry);
+    /// also what open_tree(2) makes. `all` says that unbindable mounts come along too.
+    fn copy_tree(from: &Path, recursive: bool, all: bool, made: &mut MountMap) -> Arc<Mount> {
+        let copy = from.mount.clone_at(&from.dentry, Relation::Peer);
         made.insert(from.mount.id(), Arc::clone(&copy));
         if recursive {
             for child in from.mount.children() {
                 let Some(place) = child.attached() else {
                     continue;
                 };
-                if !from.dentry.is_ancestor_of(&place.dentry) {
+                if !from.dentry.is_ancestor_of(&place.dentry) || (child.is_unbindable() && !all) {
                     continue;
                 }
                 let whole = Path {
                     mount: Arc::clone(&child),
                     dentry: Arc::clone(child.root()),
                 };
-                let below = Self::copy_tree(&whole, true, made);
+                let below = Self::copy_tree(&whole, true, all, made);
                 below.attach(&Path {
                     mount: Arc::clone(&copy),
                     dentry: place.dentry,
@@ -161,12 +195,39 @@ impl MountNamespace {
     pub fn bind(&self, cx: &Cx, from: &Path, at: &Path, recursive: bool) -> Result<Arc<Mount>> {
         admin(cx)?;
         let root = self.root.lock();
-        if !Self::owns(&root, &at.mount) || !Self::owns(&root, &from.mount) {
+        if !Self::owns(&root, &at.mount) {
             return Err(Errno::EINVAL);
         }
-        let copy = Self::copy_tree(from, recursive, &mut MountMap::default());
+        let copy = Self::copy_for_bind(&root, from, recursive)?;
         Self::graft(&root, &copy, at)?;
         Ok(copy)
+    }
+
+    fn copy_for_bind(root: &Arc<Mount>, from: &Path, recursive: bool) -> Result<Arc<Mount>> {
+        if !Self::owns(root, &from.mount) || from.mount.is_unbindable() {
+            return Err(Errno::EINVAL);
+        }
+        let mut made = MountMap::default();
+        Ok(Self::copy_tree(from, recursive, false, &mut made))
+    }
+
+    /// A copy of what is mounted at `from`, attached nowhere yet: open_tree(2) with `OPEN_TREE_CLONE`.
+    pub fn clone_tree(&self, cx: &Cx, from: &Path, recursive: bool) -> Result<Path> {
+        admin(cx)?;
+        let root = self.root.lock();
+        let mount = Self::copy_for_bind(&root, from, recursive)?;
+        mount.set_anonymous();
+        let dentry = Arc::clone(mount.root());
+        Ok(Path { mount, dentry })
+    }
+
+    /// A mount of `fs`, attached nowhere yet: fsmount(2).
+    #[must_use]
+    pub fn detached(fs: &Arc<dyn FileSystem>, flags: MountFlags, source: &[u8]) -> Path {
+        let mount = Mount::new(fs, flags, source);
+        mount.set_anonymous();
+        let dentry = Arc::clone(mount.root());
+        Path { mount, dentry }
     }
 
     /// Unmounts what is mounted at `at`. With `lazy` (`MNT_DETACH`) the tree disappears at once and ends with its
@@ -182,14 +243,29 @@ impl MountNamespace {
             return Err(if lazy { Errno::EINVAL } else { Errno::EBUSY });
         }
         if lazy {
-            mount.detach_tree();
+            for mount in mount.tree().iter().rev() {
+                let counterparts = Self::counterparts(mount);
+                for other in counterparts.iter().filter(|m| !m.has_children()) {
+                    Self::detach(other);
+                }
+                Self::detach(mount);
+            }
             return Ok(());
         }
         // Two references are expected: the parent's and ours. Any other is a user.
-        if mount.has_children() || Arc::strong_count(&mount) > 2 {
+        let busy = |mount: &Arc<Mount>| Arc::strong_count(mount) > 2;
+        if mount.has_children() || busy(&mount) {
             return Err(Errno::EBUSY);
         }
-        mount.detach();
+        let mut counterparts = Self::counterparts(&mount);
+        counterparts.retain(|m| !m.has_children());
+        if counterparts.iter().any(busy) {
+            return Err(Errno::EBUSY);
+        }
+        for other in &counterparts {
+            Self::detach(other);
+        }
+        Self::detach(&mount);
         drop(root);
         mount.fs().sync()
     }
@@ -227,18 +303,67 @@ impl MountNamespace {
         Ok(())
     }
 
-    /// Moves a mount: `MS_MOVE`.
+    /// Changes flags of a mount, or of all below it too: mount_setattr(2). Either all change or none.
+    pub fn set_attr(
+        &self,
+        cx: &Cx,
+        at: &Path,
+        recursive: bool,
+        change: impl Fn(MountFlags) -> MountFlags,
+        propagation: Option<Propagation>,
+    ) -> Result<()> {
+        admin(cx)?;
+        let root = self.root.lock();
+        let known = Self::owns(&root, &at.mount) || at.mount.top().is_anonymous();
+        if !at.is_mount_root() || !known {
+            return Err(Errno::EINVAL);
+        }
+        let mounts = if recursive {
+            at.mount.tree()
+        } else {
+            vec![Arc::clone(&at.mount)]
+        };
+        let becomes_read_only = |m: &Arc<Mount>| {
+            change(m.flags()).contains(MountFlags::RDONLY)
+                && !m.flags().contains(MountFlags::RDONLY)
+        };
+        if mounts
+            .iter()
+            .any(|m| becomes_read_only(m) && m.has_writers())
+        {
+            return Err(Errno::EBUSY);
+        }
+        for mount in &mounts {
+            mount.set_flags(change(mount.flags()));
+            if let Some(to) = propagation {
+                mount.set_propagation(to);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a mount: `MS_MOVE`, move_mount(2). One that is attached nowhere yet is attached.
     pub fn move_mount(&self, cx: &Cx, from: &Path, to: &Path) -> Result<()> {
         admin(cx)?;
         let root = self.root.lock();
-        if !from.is_mount_root()
-            || Arc::ptr_eq(&from.mount, &root)
-            || !Self::owns(&root, &from.mount)
-            || !Self::owns(&root, &to.mount)
-        {
+        let place = from.mount.attached();
+        let known = match &place {
+            Some(_) => Self::owns(&root, &from.mount),
+            None => from.mount.is_anonymous(),
+        };
+        if !from.is_mount_root() || !known || !Self::owns(&root, &to.mount) {
             return Err(Errno::EINVAL);
         }
+        if place.is_some_and(|place| place.mount.is_shared()) {
+            return Err(Errno::EINVAL);
+        }
+        if to.dentry.is_unlinked() {
+            return Err(Errno::ENOENT);
+        }
         if from.dentry.is_dir() != to.dentry.is_dir() {
+            return Err(Errno::EINVAL);
+        }
+        if to.mount.is_shared() && from.mount.tree().iter().any(|m| m.is_unbindable()) {
             return Err(Errno::EINVAL);
         }
         let mut above = Arc::clone(&to.mount);
@@ -252,18 +377,20 @@ impl MountNamespace {
             }
         }
         from.mount.detach();
-        from.mount.attach(&to.clone().cross_mounts());
+        Self::attach(&from.mount, to);
         Ok(())
     }
 
-    /// Changes the propagation type: only private exists, so this merely checks that `at` is a mount.
-    pub fn set_propagation(&self, cx: &Cx, at: &Path) -> Result<()> {
-        admin(cx)?;
-        if at.is_mount_root() {
-            Ok(())
-        } else {
-            Err(Errno::EINVAL)
-        }
+    /// Changes the propagation type of a mount, or of all below it too: `MS_SHARED` and the like.
+    pub fn set_propagation(
+        &self,
+        cx: &Cx,
+        at: &Path,
+        to: Propagation,
+        recursive: bool,
+    ) -> Result<()> {
+        let same = |flags| flags;
+        self.set_attr(cx, at, recursive, same, Some(to))
     }
 
     /// Swaps the root mount: pivot_root(2). `current` is the caller's root.
@@ -279,6 +406,13 @@ impl MountNamespace {
         if !Self::owns(&root, &new_root.mount)
             || !Self::owns(&root, &put_old.mount)
             || !Self::owns(&root, &current.mount)
+        {
+            return Err(Errno::EINVAL);
+        }
+        let shared_above = |m: &Mount| m.attached().is_some_and(|up| up.mount.is_shared());
+        if put_old.mount.is_shared()
+            || shared_above(&new_root.mount)
+            || shared_above(&current.mount)
         {
             return Err(Errno::EINVAL);
         }
@@ -326,7 +460,7 @@ impl MountNamespace {
             mount: Arc::clone(&root),
             dentry: Arc::clone(root.root()),
         };
-        let copy = Self::copy_tree(&whole, true, &mut made);
+        let copy = Self::copy_tree(&whole, true, true, &mut made);
         Ok((Self::of(copy), made))
     }
 

@@ -56,7 +56,8 @@ pub(super) fn mountinfo(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
         out.push(b' ');
         escape(&mut out, &info.mountpoint);
         let flags = info.mount.flags();
-        let middle = format!(" {} - {} ", flags.options(), fs.name());
+        let fields = info.mount.propagation_fields();
+        let middle = format!(" {}{fields} - {} ", flags.options(), fs.name());
         out.extend_from_slice(middle.as_bytes());
         escape(&mut out, source(&info));
         let access = if info.mount.super_block().read_only() || flags.contains(MountFlags::RDONLY) {

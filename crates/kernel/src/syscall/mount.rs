@@ -1,12 +1,12 @@
 //! mount(2), umount2(2), pivot_root(2).
 
-use super::{Flags, UserPath, UserPtr};
+use super::{Flags, UserPath, UserPtr, fsmount::propagation_of};
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     mount::{
         MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE, MS_PRIVATE,
-        MS_REC, MS_REMOUNT, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
+        MS_REC, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
     },
 };
 use tuxlet_vfs::{LookupFlags, MountFlags, Path, cx::cap, resolver};
@@ -21,7 +21,7 @@ impl CurrentTask {
         resolver::lookup(&self.cx(), &self.fs.at_cwd(), &path.read(self)?, extra)
     }
 
-    fn must_be_admin(&self) -> Result<()> {
+    pub(super) fn must_be_admin(&self) -> Result<()> {
         if self.task.cred().has_cap(cap::SYS_ADMIN) {
             Ok(())
         } else {
@@ -76,10 +76,8 @@ pub(super) fn sys_mount(
         };
     }
     if flags & PROPAGATION != 0 {
-        if (flags & PROPAGATION).count_ones() != 1 {
-            return Err(Errno::EINVAL);
-        }
-        return mounts.set_propagation(&cx, &target);
+        let to = propagation_of(flags & !(MS_REC | MS_SILENT))?;
+        return mounts.set_propagation(&cx, &target, to, flags & MS_REC != 0);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
     let source = source_name.unwrap_or_else(|| b"none".to_vec());
