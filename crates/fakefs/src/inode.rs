@@ -28,8 +28,8 @@ impl Inode for Node {
     fn attr(&self, _: &Cx) -> Result<Attr> {
         self.stat()
     }
-    fn accessed(&self, cx: &Cx) {
-        self.note_access(cx.now);
+    fn accessed(&self, cx: &Cx, always: bool) {
+        self.note_access(cx.now, always);
     }
     fn anchor(&self) -> &Anchor {
         &self.anchor

@@ -234,13 +234,15 @@ impl Node {
         self.changed(meta);
     }
 
-    /// Notes an access, as relatime does: only if the noted one is older than the last change, or a day.
-    pub(crate) fn note_access(&self, now: Time) {
+    /// Notes an access; unless `always` as relatime does: only if the noted one is older than the last change, or a
+    /// day.
+    pub(crate) fn note_access(&self, now: Time, always: bool) {
         if self.store.read_only {
             return;
         }
         let mut meta = self.meta.lock();
-        let stale = meta.atime <= meta.mtime
+        let stale = always
+            || meta.atime <= meta.mtime
             || meta.atime <= meta.ctime
             || now.sec.saturating_sub(meta.atime.sec) >= ATIME_AGE;
         if !stale || meta.atime == now {

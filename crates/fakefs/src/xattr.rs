@@ -5,7 +5,7 @@ use crate::{
     schema::{self, Xattrs},
 };
 use tuxlet_uapi::errno::{Errno, Result};
-use tuxlet_vfs::Cx;
+use tuxlet_vfs::{Cx, acl};
 
 /// Linux' `XATTR_SIZE_MAX`.
 const VALUE_MAX: usize = 65536;
@@ -93,9 +93,12 @@ impl Node {
     }
 }
 
-/// The kernel keeps POSIX ACLs as `system.*`; this file system has none.
+/// Of `system.*` there are only the POSIX ACLs, which the VFS checks and applies.
 fn check_namespace(name: &[u8]) -> Result<()> {
     let known: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+    if name == acl::ACCESS || name == acl::DEFAULT {
+        return Ok(());
+    }
     if known
         .iter()
         .any(|p| name.starts_with(p) && name.len() > p.len())

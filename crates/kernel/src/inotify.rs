@@ -80,7 +80,8 @@ impl notify::Watch for Watch {
         let Some(inotify) = self.to.upgrade() else {
             return;
         };
-        if event.mask & wanted & IN_ALL_EVENTS != 0 {
+        let unwanted = event.unlinked && wanted & IN_EXCL_UNLINK != 0;
+        if event.mask & wanted & IN_ALL_EVENTS != 0 && !unwanted {
             inotify.push(Queued {
                 wd: self.wd,
                 mask: event.mask & (IN_ALL_EVENTS | IN_ISDIR),

@@ -45,11 +45,8 @@ fn programs() -> &'static Path {
 }
 
 /// What a program prints in a machine.
-fn in_machine(program: &[u8]) -> String {
-    let machine = Machine::builder()
-        .root(Root::Memory)
-        .build()
-        .expect("a machine");
+fn in_machine(root: Root, program: &[u8], args: &[&str]) -> String {
+    let machine = Machine::builder().root(root).build().expect("a machine");
     let init = std::fs::read(programs().join("init")).expect("init");
     for (path, data) in [("/init", &init[..]), ("/program", program)] {
         machine
@@ -69,6 +66,7 @@ fn in_machine(program: &[u8]) -> String {
     });
     let command = Command::new("/init")
         .arg("/program")
+        .args(args.iter().copied())
         .stdout(Stdio::Host(writer.into()))
         .stderr(Stdio::inherit(std::io::stderr()).expect("standard error"));
     let process = machine.exec(command).expect("the program starts");
@@ -172,7 +170,7 @@ fn check(name: &str) {
     let golden = root().join(format!("tests/golden/guest/{name}.txt"));
     let golden = std::fs::read_to_string(golden).expect("the transcript of real Linux");
     let program = std::fs::read(&file).expect("the program");
-    let ours = in_machine(&program);
+    let ours = in_machine(Root::Memory, &program, &[]);
     let wrong = differences(&golden, &ours);
     assert!(
         wrong.is_empty(),
@@ -206,7 +204,27 @@ macro_rules! guest_programs {
     ($($name:ident)*) => { $( #[test] fn $name() { check(stringify!($name)); } )* };
 }
 
-guest_programs! { signals process threads events memory files sockets clocks jobs arith arm64 errors limits }
+guest_programs! { signals process threads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts access }
+
+/// The file exerciser on what `Root::Memory` is not: a store under an overlay, and a directory of the host.
+#[test]
+fn fsx_on_stores_and_host_directories() {
+    let program = std::fs::read(programs().join("fsx")).expect("the program");
+    let dir = tempfile::tempdir().expect("a directory");
+    let layers = Root::Layers {
+        upper: dir.path().join("upper"),
+        lower: Vec::new(),
+    };
+    let host = dir.path().join("host");
+    std::fs::create_dir(&host).expect("a directory");
+    for (name, root) in [("layers", layers), ("host", Root::HostDir(host))] {
+        let text = in_machine(root, &program, &["/", "1", "1200"]);
+        assert_eq!(
+            text, "fsx: 1200 operations agree with the model\n",
+            "on {name}"
+        );
+    }
+}
 
 /// An ELF header with one program header of the interpreter's kind, and its path.
 fn elf(machine: u16, interpreter: &str) -> Vec<u8> {

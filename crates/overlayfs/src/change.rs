@@ -41,7 +41,8 @@ impl OverlayFs {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        if self.is_work_name(dir, name) {
+        // A whiteout of the guest's own would not show: Linux refuses it too.
+        if self.is_work_name(dir, name) || new.kind == WHITEOUT.kind {
             return Err(Errno::EPERM);
         }
         self.must_be_free(cx, dir, name)?;

@@ -321,9 +321,9 @@ impl Inode for Node {
         let upper = self.fs.copy_up_for_change(cx, &self.me()?, set.size)?;
         upper.set_attr(cx, &set)
     }
-    fn accessed(&self, cx: &Cx) {
+    fn accessed(&self, cx: &Cx, always: bool) {
         if let Some(upper) = self.upper() {
-            upper.accessed(cx);
+            upper.accessed(cx, always);
         }
     }
     fn open(&self, cx: &Cx, flags: u32) -> Result<Arc<dyn FileOps>> {

@@ -14,7 +14,7 @@ use tuxlet_uapi::{
 };
 use tuxlet_vfs::{
     Anchor, Attr, Cx, DeviceId, DirEntry, DirSink, FileOps, FileSystem, FileType, Inode, InodeId,
-    InodeRef, Link, NewInode, NewKind, RenameFlags, Seals, SetAttr, SetTime, Time,
+    InodeRef, Link, NewInode, NewKind, RenameFlags, Seals, SetAttr, SetTime, Time, acl,
 };
 
 /// What an entry counts for in the size of its directory, as in Linux.
@@ -254,6 +254,15 @@ impl Node {
         if n > 0 {
             self.touch(cx);
         }
+    }
+}
+
+/// Of `system.*` there are only the POSIX ACLs, which the VFS checks and applies.
+fn check_namespace(name: &[u8]) -> Result<()> {
+    if name.starts_with(b"system.") && name != acl::ACCESS && name != acl::DEFAULT {
+        Err(Errno::EOPNOTSUPP)
+    } else {
+        Ok(())
     }
 }
 
@@ -499,10 +508,10 @@ impl Inode for Node {
         Ok(())
     }
 
-    fn accessed(&self, cx: &Cx) {
+    fn accessed(&self, cx: &Cx, always: bool) {
         let mut meta = self.meta.lock();
         let day_old = meta.atime.sec.saturating_add(86_400) < cx.now.sec;
-        if meta.atime <= meta.mtime || meta.atime <= meta.ctime || day_old {
+        if always || meta.atime <= meta.mtime || meta.atime <= meta.ctime || day_old {
             meta.atime = cx.now;
         }
     }
@@ -516,9 +525,7 @@ impl Inode for Node {
     }
 
     fn get_xattr(&self, _: &Cx, name: &[u8]) -> Result<Vec<u8>> {
-        if name.starts_with(b"system.") {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        check_namespace(name)?;
         self.meta
             .lock()
             .xattrs
@@ -528,9 +535,7 @@ impl Inode for Node {
     }
 
     fn set_xattr(&self, cx: &Cx, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
-        if name.starts_with(b"system.") {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        check_namespace(name)?;
         let mut meta = self.meta.lock();
         let exists = meta.xattrs.contains_key(name);
         if exists && flags & XATTR_CREATE != 0 {
@@ -549,9 +554,7 @@ impl Inode for Node {
     }
 
     fn remove_xattr(&self, cx: &Cx, name: &[u8]) -> Result<()> {
-        if name.starts_with(b"system.") {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        check_namespace(name)?;
         let mut meta = self.meta.lock();
         meta.xattrs.remove(name).ok_or(Errno::ENODATA)?;
         meta.ctime = cx.now;

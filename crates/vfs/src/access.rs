@@ -1,6 +1,7 @@
 //! Who may do what: path_resolution(7), access(2), the discretionary part of capabilities(7).
 
 use crate::{
+    acl,
     attr::{Attr, FileType},
     context::At,
     cx::{Cred, Cx, cap},
@@ -39,7 +40,12 @@ pub fn permission(cx: &Cx, inode: &InodeRef, mask: u32) -> Result<()> {
         return Ok(());
     }
     let attr = inode.attr(cx)?;
-    if mode_allows(&cx.cred, &attr, mask) {
+    let listed = if cx.cred.fsuid == attr.uid {
+        None
+    } else {
+        acl::allows(cx, inode, &attr, mask)?
+    };
+    if listed.unwrap_or_else(|| mode_allows(&cx.cred, &attr, mask)) {
         return Ok(());
     }
     if !dir

@@ -2,6 +2,7 @@
 
 use crate::{
     access::{self, EXEC, WRITE},
+    acl,
     attr::DeviceId,
     context::At,
     cx::{Cx, cap},
@@ -56,18 +57,19 @@ pub(crate) fn may_create(cx: &Cx, dir: &Arc<Dentry>) -> Result<()> {
     access::permission(cx, dir.inode(), WRITE | EXEC)
 }
 
-/// Owner, group and mode of a new inode: the umask and, in a set-group-id directory, the directory's group.
+/// Owner, group and mode of a new inode and the lists that it inherits: the umask or the directory's default list
+/// and, in a set-group-id directory, the directory's group.
 pub(crate) fn new_inode<'a>(
     cx: &Cx,
     dir: &InodeRef,
     kind: NewKind<'a>,
     mode: u32,
-) -> Result<NewInode<'a>> {
+) -> Result<(NewInode<'a>, acl::Inherited)> {
     let is_dir = matches!(kind, NewKind::Directory);
-    let mut mode = if matches!(kind, NewKind::Symlink(_)) {
-        0o777
+    let (mut mode, inherited) = if matches!(kind, NewKind::Symlink(_)) {
+        (0o777, acl::Inherited::default())
     } else {
-        mode & !cx.umask
+        acl::inherit(cx, dir, mode, is_dir)?
     };
     let mut gid = cx.cred.fsgid;
     let dir = dir.attr(cx)?;
@@ -80,12 +82,13 @@ pub(crate) fn new_inode<'a>(
             mode &= !0o2000;
         }
     }
-    Ok(NewInode {
+    let new = NewInode {
         kind,
         mode,
         uid: cx.cred.fsuid,
         gid,
-    })
+    };
+    Ok((new, inherited))
 }
 
 fn create_in(
@@ -112,8 +115,9 @@ fn create_in(
             return Err(Errno::EPERM);
         }
     }
-    let new = new_inode(cx, dir.inode(), kind, mode)?;
+    let (new, inherited) = new_inode(cx, dir.inode(), kind, mode)?;
     let inode = dir.inode().create(cx, name, &new)?;
+    inherited.apply(cx, &inode)?;
     let dentry = dir.adopt(name, inode);
     drop(lock);
     notify::on_entry(dir, name, dir_wanted, IN_CREATE);

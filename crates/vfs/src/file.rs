@@ -4,6 +4,7 @@ use crate::{
     attr::{Attr, FileType, SetAttr},
     cx::{Cred, Cx},
     dir::DirSink,
+    file_caps,
     file_ops::FileOps,
     inode::InodeRef,
     limit::Limited,
@@ -13,12 +14,13 @@ use crate::{
     path::Path,
     poll::{Events, PollTable},
     setattr,
+    text_busy::WriteAccess,
 };
 use parking_lot::Mutex;
 use std::{
     any::Any,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -76,6 +78,10 @@ pub struct File {
     locked: AtomicBool,
     /// Whether the access time has been dealt with since the last write.
     accessed: AtomicBool,
+    /// See [`file_caps::drop_from`].
+    caps_checked: AtomicU64,
+    /// Of a regular file that is open for writing.
+    write_access: OnceLock<WriteAccess>,
 }
 
 /// The operations of an `O_PATH` description: none but fstat(2).
@@ -108,6 +114,8 @@ impl File {
             owner: Mutex::default(),
             locked: AtomicBool::new(false),
             accessed: AtomicBool::new(false),
+            caps_checked: AtomicU64::new(0),
+            write_access: OnceLock::new(),
         })
     }
 
@@ -124,6 +132,12 @@ impl File {
             notify::on_dentry(&path.dentry, IN_OPEN);
         }
         file
+    }
+
+    /// Keeps the file from being executed while this description lives.
+    pub(crate) fn keep_write_access(&self, access: WriteAccess) {
+        // A description is opened once.
+        let _ = self.write_access.set(access);
     }
 
     /// A description of something without a path; `name` is what `/proc/PID/fd` shows.
@@ -321,22 +335,13 @@ impl File {
     /// Lets the file system update the access time; once between two writes is enough for relatime.
     fn touch(&self, cx: &Cx, path: &Path) {
         if self.accessed.load(Ordering::Relaxed)
-            && !path.mount.flags().contains(MountFlags::STRICTATIME)
+            && path.mount.flags().contains(MountFlags::RELATIME)
         {
             return;
         }
         self.accessed.store(true, Ordering::Relaxed);
-        let quiet = MountFlags::NOATIME
-            | if path.dentry.is_dir() {
-                MountFlags::NODIRATIME
-            } else {
-                MountFlags::empty()
-            };
-        if !self.flags().contains(OpenFlags::NOATIME)
-            && !path.mount.flags().intersects(quiet)
-            && !path.mount.read_only()
-        {
-            path.inode().accessed(cx);
+        if !self.flags().contains(OpenFlags::NOATIME) {
+            path.accessed(cx);
         }
     }
 
@@ -429,8 +434,14 @@ impl File {
         self.ops.append(cx, &mut Limited::new(from, room))
     }
 
-    /// Clears set-user-id and set-group-id before a write by a caller without `CAP_FSETID`.
+    /// Clears set-user-id and set-group-id before a write by a caller without `CAP_FSETID`, and capabilities before
+    /// every write.
     fn strip_privileges(&self, cx: &Cx) -> Result<()> {
+        if self.kind() == Some(FileType::Regular)
+            && let Some(inode) = self.inode()
+        {
+            file_caps::drop_from(cx, inode, &self.caps_checked)?;
+        }
         if let Place::Path(path) = &self.place
             && let Some(mode) = setattr::mode_after_write(cx, path.inode())?
         {

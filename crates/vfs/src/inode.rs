@@ -70,7 +70,7 @@ pub enum Link {
 }
 
 /// What to create.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewKind<'a> {
     /// An empty regular file.
     Regular,
@@ -208,10 +208,11 @@ pub trait Inode: Send + Sync + Debug + Any {
         let _ = (cx, set);
         Err(Errno::EPERM)
     }
-    /// The data were read or the directory listed: updates the access time as relatime does (only if it is not
-    /// newer than the other times, or a day old). The VFS has looked at the mount's flags. Default: no access times.
-    fn accessed(&self, cx: &Cx) {
-        let _ = cx;
+    /// The data were read, the directory listed or the link followed: updates the access time, without `always` as
+    /// relatime does (only if it is not newer than the other times, or a day old). The VFS has looked at the mount's
+    /// flags. Default: no access times.
+    fn accessed(&self, cx: &Cx, always: bool) {
+        let _ = (cx, always);
     }
     /// Overrides the ordinary owner/group/other check; `None` means: use it. `mask` is a combination of 4, 2, 1.
     fn permission(&self, cx: &Cx, mask: u32) -> Option<Result<()>> {

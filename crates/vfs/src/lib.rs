@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod acl;
 pub mod attr;
 pub mod bulk;
 pub mod context;
@@ -15,6 +16,7 @@ pub mod cx;
 pub mod dentry;
 pub mod dir;
 pub mod file;
+pub mod file_caps;
 pub mod file_ops;
 pub mod inode;
 mod limit;
@@ -26,12 +28,14 @@ pub mod notify;
 pub mod open;
 pub mod path;
 pub mod poll;
+pub mod propagation;
 pub mod pseudo;
 pub mod rename;
 pub mod resolver;
 pub mod seals;
 pub mod setattr;
 pub mod socket;
+pub mod text_busy;
 pub mod unlink;
 pub mod xattr;
 

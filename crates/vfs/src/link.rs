@@ -65,6 +65,7 @@ pub fn readlink(cx: &Cx, path: &Path) -> Result<Vec<u8>> {
     if path.dentry.kind() != FileType::Symlink {
         return Err(Errno::EINVAL);
     }
+    path.accessed(cx);
     let target = match path.inode().readlink(cx)? {
         Link::Path(target) | Link::Jump(_, target) => target,
     };

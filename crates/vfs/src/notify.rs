@@ -26,6 +26,8 @@ pub struct Event<'a> {
     pub cookie: u32,
     /// The entry's name, if the watched inode is the directory that holds it.
     pub name: Option<&'a [u8]>,
+    /// The name is not in the watched directory any more: what `IN_EXCL_UNLINK` does not want to hear of.
+    pub unlinked: bool,
 }
 
 /// A listener on an inode. Called without VFS locks of the subject held, but it must not call back into the VFS.
@@ -88,15 +90,14 @@ pub fn on_dentry(dentry: &Arc<Dentry>, mask: u32) {
         mask
     };
     let (name, parent) = dentry.place();
-    if let Some(parent) = parent
-        && !dentry.is_unlinked()
-    {
+    if let Some(parent) = parent {
         tell(
             parent.inode(),
             &Event {
                 mask,
                 cookie: 0,
                 name: Some(&name),
+                unlinked: dentry.is_unlinked(),
             },
         );
     }
@@ -106,6 +107,7 @@ pub fn on_dentry(dentry: &Arc<Dentry>, mask: u32) {
             mask,
             cookie: 0,
             name: None,
+            unlinked: false,
         },
     );
 }
@@ -122,6 +124,7 @@ pub(crate) fn on_entry(dir: &Arc<Dentry>, name: &[u8], is_dir: bool, mask: u32) 
             mask,
             cookie: 0,
             name: Some(name),
+            unlinked: false,
         },
     );
 }
@@ -148,6 +151,7 @@ pub(crate) fn replaced(cx: &Cx, child: &Arc<Dentry>) {
                 mask: IN_ATTRIB,
                 cookie: 0,
                 name: None,
+                unlinked: false,
             },
         );
     }
@@ -158,6 +162,7 @@ pub(crate) fn replaced(cx: &Cx, child: &Arc<Dentry>) {
                 mask: IN_DELETE_SELF,
                 cookie: 0,
                 name: None,
+                unlinked: false,
             },
         );
     }
@@ -182,6 +187,7 @@ pub(crate) fn moved(
             mask: IN_MOVED_FROM | dir,
             cookie,
             name: Some(old),
+            unlinked: false,
         },
     );
     tell(
@@ -190,6 +196,7 @@ pub(crate) fn moved(
             mask: IN_MOVED_TO | dir,
             cookie,
             name: Some(new),
+            unlinked: false,
         },
     );
     tell(
@@ -198,6 +205,7 @@ pub(crate) fn moved(
             mask: IN_MOVE_SELF,
             cookie: 0,
             name: None,
+            unlinked: false,
         },
     );
 }

@@ -15,6 +15,7 @@ use crate::{
     path::Path,
     resolver::{self, Followed, Last, LookupFlags, Parent, Walk},
     setattr,
+    text_busy::WriteAccess,
 };
 use std::sync::Arc;
 use tuxlet_uapi::{
@@ -122,7 +123,10 @@ pub fn open_path(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
         return Ok(Opened::File(File::new(cx, ops, path, flags)));
     }
     may_open(cx, &path, flags)?;
-    if flags.contains(OpenFlags::TRUNC) && path.dentry.kind() == FileType::Regular {
+    // Not while the program runs, and no program runs meanwhile.
+    let cut = flags.contains(OpenFlags::TRUNC) && path.dentry.kind() == FileType::Regular;
+    let _access = cut.then(|| WriteAccess::of(path.inode())).transpose()?;
+    if cut {
         setattr::truncate_at_open(cx, &path)?;
     }
     finish(cx, path, flags)
@@ -180,8 +184,18 @@ fn finish(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
             | OpenFlags::TRUNC
             | OpenFlags::NOFOLLOW
             | OpenFlags::CLOEXEC);
+    let access = flags
+        .writable()
+        .then(|| WriteAccess::of(path.inode()))
+        .transpose()?;
     match path.inode().open(cx, passed.bits()) {
-        Ok(ops) => Ok(Opened::File(File::new(cx, ops, path, flags))),
+        Ok(ops) => {
+            let file = File::new(cx, ops, path, flags);
+            if let Some(access) = access {
+                file.keep_write_access(access);
+            }
+            Ok(Opened::File(file))
+        }
         Err(Errno::ENXIO)
             if !matches!(path.dentry.kind(), FileType::Regular | FileType::Directory) =>
         {
@@ -195,8 +209,9 @@ fn finish(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
 fn open_tmpfile(cx: &Cx, dir: &Path, mode: u32, flags: OpenFlags) -> Result<Opened> {
     dir.mount.want_write()?;
     access::permission(cx, dir.inode(), WRITE | EXEC)?;
-    let new = new_inode(cx, dir.inode(), NewKind::Regular, mode & 0o7777)?;
+    let (new, inherited) = new_inode(cx, dir.inode(), NewKind::Regular, mode & 0o7777)?;
     let inode = dir.inode().tmpfile(cx, &new)?;
+    inherited.apply(cx, &inode)?;
     let label = format!("#{}", inode.id().ino);
     let parent = Some(Arc::clone(&dir.dentry));
     let dentry = Dentry::nameless(dir.mount.super_block(), inode, label.as_bytes(), parent);
@@ -282,7 +297,7 @@ fn create(cx: &Cx, parent: &Parent, name: &[u8], mode: u32) -> Result<Option<Pat
     }
     parent.dir.mount.want_write()?;
     may_create(cx, dir)?;
-    let new = new_inode(cx, dir.inode(), NewKind::Regular, mode & 0o7777)?;
+    let (new, inherited) = new_inode(cx, dir.inode(), NewKind::Regular, mode & 0o7777)?;
     let inode = match dir.inode().create(cx, name, &new) {
         Err(Errno::EEXIST) => {
             dir.forget_unknown(name);
@@ -290,6 +305,7 @@ fn create(cx: &Cx, parent: &Parent, name: &[u8], mode: u32) -> Result<Option<Pat
         }
         other => other?,
     };
+    inherited.apply(cx, &inode)?;
     let dentry = dir.adopt(name, inode);
     drop(lock);
     notify::on_entry(dir, name, false, tuxlet_uapi::inotify::IN_CREATE);

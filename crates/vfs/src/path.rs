@@ -1,6 +1,12 @@
 //! A place in the tree of mounts, and its printed form.
 
-use crate::{attr::Attr, cx::Cx, dentry::Dentry, inode::InodeRef, mount::Mount};
+use crate::{
+    attr::Attr,
+    cx::Cx,
+    dentry::Dentry,
+    inode::InodeRef,
+    mount::{Mount, MountFlags},
+};
 use std::sync::Arc;
 use tuxlet_uapi::errno::Result;
 
@@ -55,6 +61,17 @@ impl Path {
     /// Attributes of the inode.
     pub fn attr(&self, cx: &Cx) -> Result<Attr> {
         self.inode().attr(cx)
+    }
+
+    /// Lets the file system update the access time, if the mount has one.
+    pub(crate) fn accessed(&self, cx: &Cx) {
+        let flags = self.mount.flags();
+        let quiet = flags.contains(MountFlags::NOATIME)
+            || (flags.contains(MountFlags::NODIRATIME) && self.dentry.is_dir());
+        if !quiet && !self.mount.read_only() {
+            let always = !flags.contains(MountFlags::RELATIME);
+            self.inode().accessed(cx, always);
+        }
     }
 
     /// Whether both are the same name on the same mount.

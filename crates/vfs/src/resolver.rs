@@ -332,6 +332,7 @@ impl<'a> Walk<'a> {
         {
             return Err(Errno::ELOOP);
         }
+        link.accessed(self.cx);
         link.inode().readlink(self.cx)
     }
 

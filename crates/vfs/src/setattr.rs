@@ -2,12 +2,15 @@
 
 use crate::{
     access::{self, WRITE},
+    acl,
     attr::{Attr, FileType, SetAttr, SetTime},
     cx::{Cx, cap},
     file::File,
+    file_caps,
     inode::InodeRef,
     notify,
     path::Path,
+    text_busy::WriteAccess,
 };
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_uapi::inotify::{IN_ATTRIB, IN_MODIFY};
@@ -60,14 +63,13 @@ pub fn chmod(cx: &Cx, path: &Path, mode: u32) -> Result<()> {
     if !cx.cred.in_group(attr.gid) && !cx.cred.has_cap(cap::FSETID) {
         mode &= !ISGID;
     }
-    apply(
-        cx,
-        path,
-        &SetAttr {
-            mode: Some(mode),
-            ..SetAttr::default()
-        },
-    )
+    let set = SetAttr {
+        mode: Some(mode),
+        ..SetAttr::default()
+    };
+    acl::chmod(cx, path.inode(), mode, &set)?;
+    notify::on_dentry(&path.dentry, IN_ATTRIB);
+    Ok(())
 }
 
 /// fchownat(2) on a looked-up path; `None` leaves an id alone.
@@ -92,6 +94,9 @@ pub fn chown(cx: &Cx, path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result
     }
     if uid.is_none() && gid.is_none() && mode.is_none() {
         return Ok(());
+    }
+    if attr.kind != FileType::Directory {
+        file_caps::drop_now(cx, path.inode())?;
     }
     apply(
         cx,
@@ -149,6 +154,7 @@ pub fn truncate(cx: &Cx, path: &Path, size: u64) -> Result<()> {
     }
     path.mount.want_write()?;
     access::permission(cx, path.inode(), WRITE)?;
+    let _access = WriteAccess::of(path.inode())?;
     check_size(cx, path.inode(), size)?;
     do_truncate(cx, path, size, None)
 }
@@ -159,6 +165,7 @@ pub(crate) fn truncate_at_open(cx: &Cx, path: &Path) -> Result<()> {
 }
 
 fn do_truncate(cx: &Cx, path: &Path, size: u64, mtime: Option<SetTime>) -> Result<()> {
+    file_caps::drop_now(cx, path.inode())?;
     let mode = mode_after_write(cx, path.inode())?;
     let set = SetAttr {
         mode,
@@ -183,6 +190,7 @@ pub fn ftruncate(cx: &Cx, file: &File, size: u64) -> Result<()> {
         return Err(Errno::EINVAL);
     }
     check_size(cx, path.inode(), size)?;
+    file_caps::drop_now(cx, path.inode())?;
     if let Some(mode) = mode_after_write(cx, path.inode())? {
         path.inode().set_attr(
             cx,

@@ -2,8 +2,10 @@
 
 use crate::{
     access::{self, READ, WRITE},
+    acl,
     attr::FileType,
     cx::{Cx, cap},
+    file_caps::{self, FileCaps},
     notify,
     path::Path,
 };
@@ -45,7 +47,7 @@ fn may(cx: &Cx, path: &Path, name: &[u8], mask: u32) -> Result<()> {
         return Ok(());
     }
     if name.starts_with(b"system.") {
-        return Ok(());
+        return Err(Errno::EOPNOTSUPP);
     }
     if name.starts_with(b"trusted.") {
         return if cx.cred.has_cap(cap::SYS_ADMIN) {
@@ -76,6 +78,9 @@ fn may(cx: &Cx, path: &Path, name: &[u8], mask: u32) -> Result<()> {
 /// getxattr(2): the value.
 pub fn get(cx: &Cx, path: &Path, name: &[u8]) -> Result<Vec<u8>> {
     check_name(name)?;
+    if acl::is_acl(name) {
+        return acl::get(cx, path, name);
+    }
     may(cx, path, name, READ)?;
     path.inode().get_xattr(cx, name)
 }
@@ -89,8 +94,17 @@ pub fn set(cx: &Cx, path: &Path, name: &[u8], value: &[u8], flags: u32) -> Resul
     if value.len() > XATTR_SIZE_MAX {
         return Err(Errno::E2BIG);
     }
-    may(cx, path, name, WRITE)?;
-    path.inode().set_xattr(cx, name, value, flags)?;
+    if acl::is_acl(name) {
+        path.mount.want_write()?;
+        acl::set(cx, path, name, Some(value))?;
+    } else {
+        may(cx, path, name, WRITE)?;
+        if name == file_caps::NAME {
+            FileCaps::parse(value)?;
+            file_caps::will_be_set();
+        }
+        path.inode().set_xattr(cx, name, value, flags)?;
+    }
     notify::on_dentry(&path.dentry, IN_ATTRIB);
     Ok(())
 }
@@ -115,8 +129,13 @@ pub fn list(cx: &Cx, path: &Path) -> Result<Vec<u8>> {
 /// removexattr(2).
 pub fn remove(cx: &Cx, path: &Path, name: &[u8]) -> Result<()> {
     check_name(name)?;
-    may(cx, path, name, WRITE)?;
-    path.inode().remove_xattr(cx, name)?;
+    if acl::is_acl(name) {
+        path.mount.want_write()?;
+        acl::set(cx, path, name, None)?;
+    } else {
+        may(cx, path, name, WRITE)?;
+        path.inode().remove_xattr(cx, name)?;
+    }
     notify::on_dentry(&path.dentry, IN_ATTRIB);
     Ok(())
 }

@@ -9,6 +9,7 @@ use tuxlet_uapi::{
         AT_RANDOM, AT_SECURE, AT_SYSINFO_EHDR, AT_UID,
     },
     elf::Elf64Phdr,
+    errno::Result,
     signal::{FrameRecord, RtSigframe},
 };
 
@@ -39,8 +40,8 @@ pub(super) fn build(
     image: &Image,
     input: &AuxInput,
     strings: &AuxStrings,
-) -> Vec<(u64, u64)> {
-    let (cred, secure) = task.exec_cred(&image.attr, &image.path);
+) -> Result<Vec<(u64, u64)>> {
+    let (cred, secure) = task.exec_cred(&image.attr, &image.path)?;
     let mut pairs = Vec::with_capacity(24);
     if input.vdso != 0 {
         pairs.push((AT_SYSINFO_EHDR, input.vdso));
@@ -68,5 +69,5 @@ pub(super) fn build(
         (AT_PLATFORM, strings.platform),
         (AT_NULL, 0),
     ]);
-    pairs
+    Ok(pairs)
 }

@@ -8,16 +8,57 @@ use tuxlet_uapi::{
     errno::{Errno, Result},
     mount::MS_NOSUID,
 };
-use tuxlet_vfs::{Attr, Cred, Path, cx::CAP_FULL};
+use tuxlet_vfs::{Attr, Cred, Path, cx::CAP_FULL, file_caps::FileCaps};
 
 const S_ISUID: u32 = 0o4000;
 const S_ISGID: u32 = 0o2000;
 const S_IXGRP: u32 = 0o010;
 
+/// `SECBIT_NOROOT`: the superuser is nobody special.
+const SECBIT_NOROOT: u32 = 1;
+
+/// The transformation of the sets that capabilities(7) gives; whether the program gets rights that a caller who is
+/// not root lacks. `EPERM` if the file demands what the bounding set forbids.
+fn apply_capabilities(new: &mut Cred, file: Option<FileCaps>, changes_id: bool) -> Result<bool> {
+    let noroot = new.securebits & SECBIT_NOROOT != 0;
+    // A set-user-id-root program with capabilities of its own gets only these.
+    let own = file.is_some() && new.uid != 0 && new.euid == 0;
+    let root = !noroot && !own && (new.euid == 0 || new.uid == 0);
+    if file.is_some() || changes_id {
+        new.cap_ambient = 0;
+    }
+    let (from_file, effective) = match file {
+        Some(f) => (
+            (new.cap_inheritable & f.inheritable) | (f.permitted & new.cap_bounding),
+            f.effective,
+        ),
+        None => (0, false),
+    };
+    if let Some(f) = file
+        && effective
+        && !root
+        && f.permitted & CAP_FULL & !from_file != 0
+    {
+        return Err(Errno::EPERM);
+    }
+    let from_root = if root {
+        (CAP_FULL & new.cap_bounding) | new.cap_inheritable
+    } else {
+        0
+    };
+    new.cap_permitted = from_root | (from_file & CAP_FULL) | new.cap_ambient;
+    new.cap_effective = if effective || (root && new.euid == 0) {
+        new.cap_permitted
+    } else {
+        new.cap_ambient
+    };
+    Ok(new.uid != 0 && !root && (effective || new.cap_permitted & !new.cap_ambient != 0))
+}
+
 impl CurrentTask {
     /// The credentials that a program runs with, and whether they give it rights that its caller lacks
     /// (`AT_SECURE`): execve(2), capabilities(7).
-    pub(super) fn exec_cred(&self, attr: &Attr, path: &Path) -> (Cred, bool) {
+    pub(super) fn exec_cred(&self, attr: &Attr, path: &Path) -> Result<(Cred, bool)> {
         let old = self.task.cred();
         let mut new = (*old).clone();
         let honours_set_id =
@@ -30,20 +71,15 @@ impl CurrentTask {
         }
         (new.suid, new.fsuid) = (new.euid, new.euid);
         (new.sgid, new.fsgid) = (new.egid, new.egid);
-        let root = new.euid == 0 || new.uid == 0;
-        // DEVIATION: file capabilities (security.capability) are not applied.
-        new.cap_permitted = if root {
-            CAP_FULL & new.cap_bounding | new.cap_inheritable
+        let file = if honours_set_id {
+            FileCaps::of(&self.cx(), path.inode())?
         } else {
-            new.cap_ambient
+            None
         };
-        new.cap_effective = if new.euid == 0 {
-            new.cap_permitted
-        } else {
-            new.cap_ambient
-        };
-        let secure = new.euid != old.uid || new.egid != old.gid;
-        (new, secure)
+        let changes_id = new.euid != old.euid || new.egid != old.egid;
+        let gained = apply_capabilities(&mut new, file, changes_id)?;
+        let secure = new.euid != old.uid || new.egid != old.gid || gained;
+        Ok((new, secure))
     }
 
     /// Swaps in the new program. `called_as` is the path that execve(2) was given, which names the thread.
@@ -53,8 +89,8 @@ impl CurrentTask {
         called_as: &[u8],
         image: &Image,
     ) -> Result<()> {
+        let (cred, secure) = self.exec_cred(&image.attr, &image.path)?;
         self.become_only_thread()?;
-        let (cred, secure) = self.exec_cred(&image.attr, &image.path);
 
         if self.clear_child_tid != 0 {
             let addr = std::mem::take(&mut self.clear_child_tid);

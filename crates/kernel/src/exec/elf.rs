@@ -296,6 +296,7 @@ pub(super) fn load(
         program.wants_executable_stack(),
     )?;
     let mm = Mm::new(space, layout, Some(request.path.clone()));
+    *mm.deny_write.lock() = Some(Arc::clone(&image.deny_write));
     Ok(Loaded { mm, entry, stack })
 }
 

@@ -6,7 +6,7 @@ use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::O_RDONLY,
 };
-use tuxlet_vfs::{Attr, Cx, FileOps, FileType, Path, access};
+use tuxlet_vfs::{Attr, Cx, FileOps, FileType, Path, access, text_busy::DenyWrite};
 
 /// Bytes that tell the format: `BINPRM_BUF_SIZE`.
 const HEAD_LEN: usize = 256;
@@ -18,6 +18,8 @@ pub(super) struct Image {
     pub(super) path: Path,
     /// Its attributes when it was opened.
     pub(super) attr: Attr,
+    /// Keeps the file from being written.
+    pub(super) deny_write: Arc<DenyWrite>,
     ops: Arc<dyn FileOps>,
     cx: Cx,
     head: Vec<u8>,
@@ -31,10 +33,12 @@ impl Image {
             return Err(Errno::EACCES);
         }
         access::may_exec(cx, path)?;
+        let deny_write = DenyWrite::of(path.inode())?;
         let ops = path.inode().open(cx, O_RDONLY)?;
         let mut image = Self {
             path: path.clone(),
             attr,
+            deny_write,
             ops,
             cx: cx.clone(),
             head: Vec::new(),

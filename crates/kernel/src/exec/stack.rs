@@ -93,7 +93,7 @@ pub(super) fn build(
             platform,
             filename,
         },
-    );
+    )?;
     let mut words = vec![args.len() as u64];
     words.extend(&args);
     words.push(0);

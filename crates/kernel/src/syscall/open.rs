@@ -218,29 +218,32 @@ pub(super) fn sys_fallocate(
     len: i64,
 ) -> Result<()> {
     let file = task.fds.get(fd)?;
-    if offset < 0 || len <= 0 {
-        return Err(Errno::EINVAL);
+    let (Ok(offset), Ok(len)) = (u64::try_from(offset), u64::try_from(len)) else {
+        return Err(if file.is_path_only() {
+            Errno::EBADF
+        } else {
+            Errno::EINVAL
+        });
+    };
+    file.fallocate(&task.cx(), mode, offset, len)
+}
+
+/// The file of a descriptor that is more than a handle of a path. `EBADF`.
+fn opened(task: &CurrentTask, fd: i32) -> Result<Arc<File>> {
+    let file = task.fds.get(fd)?;
+    if file.is_path_only() {
+        Err(Errno::EBADF)
+    } else {
+        Ok(file)
     }
-    if !file.writable() {
-        return Err(Errno::EBADF);
-    }
-    if !file.ops().seekable() {
-        return Err(Errno::ESPIPE);
-    }
-    file.ops().fallocate(
-        &task.cx(),
-        mode,
-        offset.cast_unsigned(),
-        len.cast_unsigned(),
-    )
 }
 
 pub(super) fn sys_fsync(task: &mut CurrentTask, fd: i32) -> Result<()> {
-    task.fds.get(fd)?.ops().fsync(&task.cx(), false)
+    opened(task, fd)?.ops().fsync(&task.cx(), false)
 }
 
 pub(super) fn sys_fdatasync(task: &mut CurrentTask, fd: i32) -> Result<()> {
-    task.fds.get(fd)?.ops().fsync(&task.cx(), true)
+    opened(task, fd)?.ops().fsync(&task.cx(), true)
 }
 
 pub(super) fn sys_sync(task: &mut CurrentTask) -> Result<()> {
@@ -252,7 +255,7 @@ pub(super) fn sys_sync(task: &mut CurrentTask) -> Result<()> {
 }
 
 pub(super) fn sys_syncfs(task: &mut CurrentTask, fd: i32) -> Result<()> {
-    let file = task.fds.get(fd)?;
+    let file = opened(task, fd)?;
     file.path().map_or(Ok(()), |p| p.mount.fs().sync())
 }
 
@@ -265,7 +268,7 @@ pub(super) fn sys_sync_file_range(
     flags: Flags,
 ) -> Result<()> {
     flags.only(7)?;
-    task.fds.get(fd)?.ops().fsync(&task.cx(), true)
+    opened(task, fd)?.ops().fsync(&task.cx(), true)
 }
 
 /// Advice changes nothing but must be well-formed: posix_fadvise(2).
@@ -276,7 +279,7 @@ pub(super) fn sys_fadvise64(
     len: i64,
     advice: u32,
 ) -> Result<()> {
-    let file = task.fds.get(fd)?;
+    let file = opened(task, fd)?;
     if !file.ops().seekable() {
         return Err(Errno::ESPIPE);
     }

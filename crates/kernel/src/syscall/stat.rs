@@ -1,6 +1,6 @@
 //! fstat(2), statx(2), statfs(2), access(2), chmod(2), chown(2), utimensat(2).
 
-use super::{Flags, UserPath, UserPtr};
+use super::{Flags, UserPath, UserPtr, statmount};
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
     errno::{Errno, Result},
@@ -8,7 +8,7 @@ use tuxlet_uapi::{
     stat::{
         ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_NOSYMFOLLOW, ST_RDONLY,
         ST_RELATIME, ST_VALID, STATX__RESERVED, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS,
-        STATX_BTIME, STATX_MNT_ID, Stat, Statfs, Statx, StatxTimestamp,
+        STATX_BTIME, STATX_MNT_ID, STATX_MNT_ID_UNIQUE, Stat, Statfs, Statx, StatxTimestamp,
     },
     time::{Timespec, UTIME_NOW, UTIME_OMIT},
 };
@@ -147,8 +147,14 @@ pub(super) fn sys_statx(
         stx.stx_btime = statx_time(btime);
     }
     if let Some(path) = found {
-        stx.stx_mask |= STATX_MNT_ID;
-        stx.stx_mnt_id = path.mount.id();
+        // The old kind of id is used again, so asking for both gives the new one.
+        if mask & STATX_MNT_ID_UNIQUE != 0 {
+            stx.stx_mask |= STATX_MNT_ID_UNIQUE;
+            stx.stx_mnt_id = path.mount.id() + statmount::UNIQUE_OFFSET;
+        } else {
+            stx.stx_mask |= STATX_MNT_ID;
+            stx.stx_mnt_id = path.mount.id();
+        }
         if path.is_mount_root() {
             stx.stx_attributes |= STATX_ATTR_MOUNT_ROOT;
         }

@@ -2,9 +2,9 @@
 //! `docs/generated/SYSCALLS.md` derive from it.
 
 use super::{
-    adjtime, arg::Syscall, dir, eventfd, eventpoll, fcntl, futex, ids, inotify, ioctl, ipc, limits,
-    memory, misc, mount, mqueue, open, pidfd, pipe, poll, prctl, process, rw, sched, signal,
-    socket, sockmsg, splice, stat, system, time, timer, wait, xattr,
+    adjtime, arg::Syscall, dir, eventfd, eventpoll, fcntl, fsmount, futex, ids, inotify, ioctl,
+    ipc, limits, memory, misc, mount, mqueue, open, pidfd, pipe, poll, prctl, process, rw, sched,
+    signal, socket, sockmsg, splice, stat, statmount, system, time, timer, wait, xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -234,8 +234,8 @@ syscalls! {
     EXIT_GROUP => process::sys_exit_group, Full;
     CLONE => process::sys_clone, Partial "no namespaces";
     CLONE3 => process::sys_clone3, Partial "no namespaces, no CLONE_INTO_CGROUP";
-    EXECVE => process::sys_execve, Partial "no file capabilities";
-    EXECVEAT => process::sys_execveat, Partial "no file capabilities";
+    EXECVE => process::sys_execve, Full;
+    EXECVEAT => process::sys_execveat, Full;
     WAIT4 => wait::sys_wait4, Full;
     WAITID => wait::sys_waitid, Full;
     FUTEX => futex::sys_futex, Partial "no PI futexes";
@@ -268,7 +268,7 @@ syscalls! {
     EPOLL_PWAIT => eventpoll::sys_epoll_pwait, Full;
     EPOLL_PWAIT2 => eventpoll::sys_epoll_pwait2, Full;
     INOTIFY_INIT1 => inotify::sys_inotify_init1, Full;
-    INOTIFY_ADD_WATCH => inotify::sys_inotify_add_watch, Partial "no IN_UNMOUNT; IN_EXCL_UNLINK has no effect";
+    INOTIFY_ADD_WATCH => inotify::sys_inotify_add_watch, Partial "no IN_UNMOUNT";
     INOTIFY_RM_WATCH => inotify::sys_inotify_rm_watch, Full;
     SPLICE => splice::sys_splice, Full;
     TEE => splice::sys_tee, Full;
@@ -326,8 +326,17 @@ syscalls! {
     REMOVEXATTR => xattr::sys_removexattr, Full;
     LREMOVEXATTR => xattr::sys_lremovexattr, Full;
     FREMOVEXATTR => xattr::sys_fremovexattr, Full;
-    MOUNT => mount::sys_mount, Partial "all mounts are private; no expiry";
+    MOUNT => mount::sys_mount, Partial "no overlay, no block devices; MS_SYNCHRONOUS and the like have no effect";
     UMOUNT2 => mount::sys_umount2, Partial "no expiry";
+    OPEN_TREE => fsmount::sys_open_tree, Full;
+    MOVE_MOUNT => fsmount::sys_move_mount, Partial "no MOVE_MOUNT_SET_GROUP, no MOVE_MOUNT_BENEATH";
+    FSOPEN => fsmount::sys_fsopen, Full;
+    FSCONFIG => fsmount::sys_fsconfig, Partial "unknown parameters are refused by FSCONFIG_CMD_CREATE";
+    FSMOUNT => fsmount::sys_fsmount, Full;
+    FSPICK => fsmount::sys_fspick, Partial "only ro and rw can be changed";
+    MOUNT_SETATTR => fsmount::sys_mount_setattr, Partial "no idmapped mounts";
+    STATMOUNT => statmount::sys_statmount, Full;
+    LISTMOUNT => statmount::sys_listmount, Full;
     PIVOT_ROOT => mount::sys_pivot_root, Full;
     SYSLOG => system::sys_syslog, Partial "the log is empty";
     REBOOT => system::sys_reboot, Partial "every kind ends the machine; no kexec";

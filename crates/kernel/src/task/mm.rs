@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tuxlet_mem::AddressSpace;
 use tuxlet_uapi::errno::Result;
-use tuxlet_vfs::Path;
+use tuxlet_vfs::{Path, text_busy::DenyWrite};
 
 /// Where execve(2) put things: proc_pid_stat(5), prctl(2) `PR_SET_MM`.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,8 @@ pub struct Mm {
     pub layout: Mutex<MmLayout>,
     /// The program, for `/proc/PID/exe`.
     pub exe: Mutex<Option<Path>>,
+    /// Keeps the program from being written while it runs.
+    pub deny_write: Mutex<Option<Arc<DenyWrite>>>,
     /// Commands of membarrier(2) that were registered for.
     pub membarrier: std::sync::atomic::AtomicU32,
     /// Largest resident set seen, in pages.
@@ -50,6 +52,7 @@ impl Mm {
             space,
             layout: Mutex::new(layout),
             exe: Mutex::new(exe),
+            deny_write: Mutex::default(),
             membarrier: std::sync::atomic::AtomicU32::new(0),
             hiwater_pages: std::sync::atomic::AtomicU64::new(0),
         })
@@ -57,10 +60,12 @@ impl Mm {
 
     /// A copy-on-write copy: fork(2).
     pub fn fork(&self) -> Result<Arc<Self>> {
-        Ok(Self::new(
+        let copy = Self::new(
             self.space.fork()?,
             self.layout.lock().clone(),
             self.exe.lock().clone(),
-        ))
+        );
+        copy.deny_write.lock().clone_from(&self.deny_write.lock());
+        Ok(copy)
     }
 }
