@@ -218,9 +218,9 @@ fn fsx_on_stores_and_host_directories() {
     let host = dir.path().join("host");
     std::fs::create_dir(&host).expect("a directory");
     for (name, root) in [("layers", layers), ("host", Root::HostDir(host))] {
-        let text = in_machine(root, &program, &["/", "1", "1200"]);
+        let text = in_machine(root, &program, &["/", "1", "500"]);
         assert_eq!(
-            text, "fsx: 1200 operations agree with the model\n",
+            text, "fsx: 500 operations agree with the model\n",
             "on {name}"
         );
     }

@@ -308,7 +308,7 @@ fn main() {
     let given = args.next();
     let dir = given.clone().unwrap_or_else(|| scratch("fsx"));
     let mut number = |or: u64| args.next().map_or(or, |a| a.parse().expect("a number"));
-    let (seed, count) = (number(1), number(1500));
+    let (seed, count) = (number(1), number(600));
     let path = format!("{dir}/exercised");
     // SAFETY: a terminated string.
     close(unsafe { libc::open(c(&path).as_ptr(), O_CREAT | O_TRUNC | O_RDONLY, 0o600) });
