@@ -296,6 +296,7 @@ impl Kernel {
     pub(crate) fn forget_unstarted(&self, task: &Arc<Task>) {
         let mut tree = self.tree.lock();
         tree.remove_thread(task);
+        tree.tracees.remove(task.tid());
         if task.tid() == task.tgid() {
             let node = tree.reap(task.tgid());
             drop(tree);
@@ -410,7 +411,7 @@ impl Kernel {
             .collect();
         for group in groups {
             let status = crate::task::WaitStatus::Signaled(Signal::SIGKILL, false);
-            self.begin_group_exit(&group, status);
+            self.kill_group(&group, status);
         }
     }
 

@@ -28,6 +28,8 @@ pub mod memfd;
 pub mod pidfd;
 pub mod pipe;
 pub mod procfs;
+pub mod ptrace;
+pub mod seccomp;
 pub mod signal;
 pub mod signalfd;
 pub mod special;

@@ -131,6 +131,8 @@ consts! {
         NT_SIGINFO = 0x53494749,
         NT_FILE = 0x46494c45,
         NT_ARM_TLS = 0x401,
+        NT_ARM_HW_BREAK = 0x402,
+        NT_ARM_HW_WATCH = 0x403,
         NT_ARM_SYSTEM_CALL = 0x404,
     }
 }

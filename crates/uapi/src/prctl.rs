@@ -143,6 +143,38 @@ consts! {
 }
 
 consts! {
+    /// Flags of `SECCOMP_SET_MODE_FILTER`.
+    pub SECCOMP_FILTER_FLAGS: u32 {
+        SECCOMP_FILTER_FLAG_TSYNC = 0x1,
+        SECCOMP_FILTER_FLAG_LOG = 0x2,
+        SECCOMP_FILTER_FLAG_SPEC_ALLOW = 0x4,
+        SECCOMP_FILTER_FLAG_NEW_LISTENER = 0x8,
+        SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 0x10,
+        SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 0x20,
+    }
+}
+
+consts! {
+    /// Flags of notifications' answers and of descriptors that go with them.
+    pub SECCOMP_NOTIF: u32 {
+        SECCOMP_USER_NOTIF_FLAG_CONTINUE = 0x1,
+        SECCOMP_ADDFD_FLAG_SETFD = 0x1,
+        SECCOMP_ADDFD_FLAG_SEND = 0x2,
+    }
+}
+
+consts! {
+    /// `ioctl`(2) requests of a seccomp listener.
+    pub SECCOMP_IOCTLS: u32 {
+        SECCOMP_IOCTL_NOTIF_RECV = 0xc050_2100,
+        SECCOMP_IOCTL_NOTIF_SEND = 0xc018_2101,
+        SECCOMP_IOCTL_NOTIF_ID_VALID = 0x4008_2102,
+        SECCOMP_IOCTL_NOTIF_ADDFD = 0x4018_2103,
+        SECCOMP_IOCTL_NOTIF_SET_FLAGS = 0x4008_2104,
+    }
+}
+
+consts! {
     /// Return values of seccomp filters.
     pub SECCOMP_RET: u32 {
         SECCOMP_RET_KILL_PROCESS = 0x80000000,
@@ -167,5 +199,70 @@ consts! {
         SECBIT_KEEP_CAPS_LOCKED = 0x20,
         SECBIT_NO_CAP_AMBIENT_RAISE = 0x40,
         SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED = 0x80,
+    }
+}
+
+consts! {
+    /// Parts of a seccomp filter's return value.
+    pub SECCOMP_RET_MASKS: u32 {
+        SECCOMP_RET_ACTION_FULL = 0xffff0000,
+        SECCOMP_RET_DATA = 0x0000ffff,
+    }
+}
+
+abi! {
+    /// `struct sock_filter`: an instruction of a classic BPF program.
+    pub struct SockFilter = "struct sock_filter" {
+        code: u16,
+        jt: u8,
+        jf: u8,
+        k: u32,
+    }
+
+    /// `struct sock_fprog`: a classic BPF program.
+    pub struct SockFprog = "struct sock_fprog" {
+        len: u16,
+        _pad0: [u16; 3],
+        filter: u64,
+    }
+
+    /// `struct seccomp_data`: what a filter sees of a system call.
+    pub struct SeccompData = "struct seccomp_data" {
+        nr: i32,
+        arch: u32,
+        instruction_pointer: u64,
+        args: [u64; 6],
+    }
+
+    /// `struct seccomp_notif`.
+    pub struct SeccompNotif = "struct seccomp_notif" {
+        id: u64,
+        pid: u32,
+        flags: u32,
+        data: SeccompData,
+    }
+
+    /// `struct seccomp_notif_resp`.
+    pub struct SeccompNotifResp = "struct seccomp_notif_resp" {
+        id: u64,
+        val: i64,
+        error: i32,
+        flags: u32,
+    }
+
+    /// `struct seccomp_notif_sizes`.
+    pub struct SeccompNotifSizes = "struct seccomp_notif_sizes" {
+        seccomp_notif: u16,
+        seccomp_notif_resp: u16,
+        seccomp_data: u16,
+    }
+
+    /// `struct seccomp_notif_addfd`.
+    pub struct SeccompNotifAddfd = "struct seccomp_notif_addfd" {
+        id: u64,
+        flags: u32,
+        srcfd: u32,
+        newfd: u32,
+        newfd_flags: u32,
     }
 }

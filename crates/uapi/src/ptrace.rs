@@ -16,6 +16,8 @@ consts! {
         PTRACE_ATTACH = 0x10,
         PTRACE_DETACH = 0x11,
         PTRACE_SYSCALL = 0x18,
+        PTRACE_SYSEMU = 0x1f,
+        PTRACE_SYSEMU_SINGLESTEP = 0x20,
         PTRACE_SETOPTIONS = 0x4200,
         PTRACE_GETEVENTMSG = 0x4201,
         PTRACE_GETSIGINFO = 0x4202,
@@ -28,7 +30,34 @@ consts! {
         PTRACE_PEEKSIGINFO = 0x4209,
         PTRACE_GETSIGMASK = 0x420a,
         PTRACE_SETSIGMASK = 0x420b,
+        PTRACE_SECCOMP_GET_FILTER = 0x420c,
+        PTRACE_SECCOMP_GET_METADATA = 0x420d,
         PTRACE_GET_SYSCALL_INFO = 0x420e,
+    }
+}
+
+consts! {
+    /// `op` of `PTRACE_GET_SYSCALL_INFO`.
+    pub PTRACE_SYSCALL_INFO: u8 {
+        PTRACE_SYSCALL_INFO_NONE = 0,
+        PTRACE_SYSCALL_INFO_ENTRY = 1,
+        PTRACE_SYSCALL_INFO_EXIT = 2,
+        PTRACE_SYSCALL_INFO_SECCOMP = 3,
+    }
+}
+
+consts! {
+    /// What `PTRACE_GETEVENTMSG` gives in a system call stop.
+    pub PTRACE_EVENTMSG: u64 {
+        PTRACE_EVENTMSG_SYSCALL_ENTRY = 1,
+        PTRACE_EVENTMSG_SYSCALL_EXIT = 2,
+    }
+}
+
+consts! {
+    /// Flags of `PTRACE_PEEKSIGINFO`.
+    pub PTRACE_PEEKSIGINFO_FLAGS: u32 {
+        PTRACE_PEEKSIGINFO_SHARED = 0x1,
     }
 }
 
@@ -77,5 +106,37 @@ abi! {
         fpsr: u32,
         fpcr: u32,
         _reserved: [u32; 2],
+    }
+
+    /// `struct ptrace_syscall_info`; `data` is a union.
+    pub struct PtraceSyscallInfo = "struct ptrace_syscall_info" {
+        op: u8,
+        _pad0: [u8; 3],
+        arch: u32,
+        instruction_pointer: u64,
+        stack_pointer: u64,
+        /// Number and arguments; or result and whether it is an error.
+        _data: [u64; 8],
+    }
+
+    /// `struct ptrace_peeksiginfo_args`.
+    pub struct PtracePeeksiginfoArgs = "struct ptrace_peeksiginfo_args" {
+        off: u64,
+        flags: u32,
+        nr: i32,
+    }
+
+    /// One register pair of [`UserHwdebugState`].
+    pub struct HwdebugReg = "struct user_hwdebug_reg" {
+        addr: u64,
+        ctrl: u32,
+        _pad0: u32,
+    }
+
+    /// `struct user_hwdebug_state` of arm64 (`NT_ARM_HW_BREAK`, `NT_ARM_HW_WATCH`).
+    pub struct UserHwdebugState = "struct user_hwdebug_state" {
+        dbg_info: u32,
+        _pad0: u32,
+        dbg_regs: [HwdebugReg; 16],
     }
 }

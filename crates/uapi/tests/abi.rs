@@ -47,8 +47,8 @@ fn ours() -> BTreeMap<String, i128> {
     module!(mount: [MS MS_MAGIC MNT OPEN_TREE MOVE_MOUNT FSOPEN FSCONFIG MOUNT_ATTR] [MountAttr]);
     module!(netlink: [NETLINK NLM_F NLM_F_SETS NLMSG NETLINK_OPTIONS RTM IFLA IFA IFA_F RTA ROUTE ARPHRD] [SockaddrNl Nlmsghdr Nlmsgerr Rtattr Ifinfomsg Ifaddrmsg Rtmsg IfaCacheinfo]);
     module!(poll: [POLL] [Pollfd]);
-    module!(prctl: [PR PR_SET_MM_OPTIONS PR_CAP_AMBIENT_OPTIONS PR_VMA PR_TAGGED PR_PAC SECCOMP SECCOMP_RET SECUREBITS] []);
-    module!(ptrace: [PTRACE PTRACE_EVENT PTRACE_O] [UserPtRegs UserFpsimdState]);
+    module!(prctl: [PR PR_SET_MM_OPTIONS PR_CAP_AMBIENT_OPTIONS PR_VMA PR_TAGGED PR_PAC SECCOMP SECCOMP_FILTER_FLAGS SECCOMP_NOTIF SECCOMP_IOCTLS SECCOMP_RET SECCOMP_RET_MASKS SECUREBITS] [SockFilter SockFprog SeccompData SeccompNotif SeccompNotifResp SeccompNotifSizes SeccompNotifAddfd]);
+    module!(ptrace: [PTRACE PTRACE_EVENT PTRACE_O PTRACE_SYSCALL_INFO PTRACE_EVENTMSG PTRACE_PEEKSIGINFO_FLAGS] [UserPtRegs UserFpsimdState PtraceSyscallInfo PtracePeeksiginfoArgs UserHwdebugState]);
     module!(random: [GRND] []);
     module!(reboot: [REBOOT] []);
     module!(resource: [RLIMIT RLIM_SPECIAL RUSAGE PRIO] [Rlimit64 Rusage]);

@@ -60,6 +60,7 @@ int printf(const char *format, ...);
 #include <asm/poll.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
+#include <linux/filter.h>
 #include <linux/securebits.h>
 #include <linux/ptrace.h>
 #include <linux/reboot.h>
@@ -645,6 +646,8 @@ int main(void)
 	C(NT_SIGINFO);
 	C(NT_FILE);
 	C(NT_ARM_TLS);
+	C(NT_ARM_HW_BREAK);
+	C(NT_ARM_HW_WATCH);
 	C(NT_ARM_SYSTEM_CALL);
 	C(NT_GNU_PROPERTY_TYPE_0);
 	C(GNU_PROPERTY_AARCH64_FEATURE_1_AND);
@@ -2049,6 +2052,54 @@ int main(void)
 	C(SECBIT_KEEP_CAPS_LOCKED);
 	C(SECBIT_NO_CAP_AMBIENT_RAISE);
 	C(SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED);
+	C(SECCOMP_FILTER_FLAG_TSYNC);
+	C(SECCOMP_FILTER_FLAG_LOG);
+	C(SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+	C(SECCOMP_FILTER_FLAG_NEW_LISTENER);
+	C(SECCOMP_FILTER_FLAG_TSYNC_ESRCH);
+	C(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+	C(SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+	C(SECCOMP_ADDFD_FLAG_SETFD);
+	C(SECCOMP_ADDFD_FLAG_SEND);
+	C(SECCOMP_IOCTL_NOTIF_RECV);
+	C(SECCOMP_IOCTL_NOTIF_SEND);
+	C(SECCOMP_IOCTL_NOTIF_ID_VALID);
+	C(SECCOMP_IOCTL_NOTIF_ADDFD);
+	C(SECCOMP_RET_ACTION_FULL);
+	C(SECCOMP_RET_DATA);
+	S(struct sock_filter);
+	F(struct sock_filter, code);
+	F(struct sock_filter, jt);
+	F(struct sock_filter, jf);
+	F(struct sock_filter, k);
+	S(struct sock_fprog);
+	F(struct sock_fprog, len);
+	F(struct sock_fprog, filter);
+	S(struct seccomp_data);
+	F(struct seccomp_data, nr);
+	F(struct seccomp_data, arch);
+	F(struct seccomp_data, instruction_pointer);
+	F(struct seccomp_data, args);
+	S(struct seccomp_notif);
+	F(struct seccomp_notif, id);
+	F(struct seccomp_notif, pid);
+	F(struct seccomp_notif, flags);
+	F(struct seccomp_notif, data);
+	S(struct seccomp_notif_resp);
+	F(struct seccomp_notif_resp, id);
+	F(struct seccomp_notif_resp, val);
+	F(struct seccomp_notif_resp, error);
+	F(struct seccomp_notif_resp, flags);
+	S(struct seccomp_notif_sizes);
+	F(struct seccomp_notif_sizes, seccomp_notif);
+	F(struct seccomp_notif_sizes, seccomp_notif_resp);
+	F(struct seccomp_notif_sizes, seccomp_data);
+	S(struct seccomp_notif_addfd);
+	F(struct seccomp_notif_addfd, id);
+	F(struct seccomp_notif_addfd, flags);
+	F(struct seccomp_notif_addfd, srcfd);
+	F(struct seccomp_notif_addfd, newfd);
+	F(struct seccomp_notif_addfd, newfd_flags);
 
 	module = "ptrace";
 	C(PTRACE_TRACEME);
@@ -2064,6 +2115,8 @@ int main(void)
 	C(PTRACE_ATTACH);
 	C(PTRACE_DETACH);
 	C(PTRACE_SYSCALL);
+	C(PTRACE_SYSEMU);
+	C(PTRACE_SYSEMU_SINGLESTEP);
 	C(PTRACE_SETOPTIONS);
 	C(PTRACE_GETEVENTMSG);
 	C(PTRACE_GETSIGINFO);
@@ -2076,6 +2129,8 @@ int main(void)
 	C(PTRACE_PEEKSIGINFO);
 	C(PTRACE_GETSIGMASK);
 	C(PTRACE_SETSIGMASK);
+	C(PTRACE_SECCOMP_GET_FILTER);
+	C(PTRACE_SECCOMP_GET_METADATA);
 	C(PTRACE_GET_SYSCALL_INFO);
 	C(PTRACE_EVENT_FORK);
 	C(PTRACE_EVENT_VFORK);
@@ -2095,6 +2150,13 @@ int main(void)
 	C(PTRACE_O_TRACESECCOMP);
 	C(PTRACE_O_EXITKILL);
 	C(PTRACE_O_SUSPEND_SECCOMP);
+	C(PTRACE_SYSCALL_INFO_NONE);
+	C(PTRACE_SYSCALL_INFO_ENTRY);
+	C(PTRACE_SYSCALL_INFO_EXIT);
+	C(PTRACE_SYSCALL_INFO_SECCOMP);
+	C(PTRACE_EVENTMSG_SYSCALL_ENTRY);
+	C(PTRACE_EVENTMSG_SYSCALL_EXIT);
+	C(PTRACE_PEEKSIGINFO_SHARED);
 	S(struct user_pt_regs);
 	F(struct user_pt_regs, regs);
 	F(struct user_pt_regs, sp);
@@ -2104,6 +2166,18 @@ int main(void)
 	F(struct user_fpsimd_state, vregs);
 	F(struct user_fpsimd_state, fpsr);
 	F(struct user_fpsimd_state, fpcr);
+	S(struct ptrace_syscall_info);
+	F(struct ptrace_syscall_info, op);
+	F(struct ptrace_syscall_info, arch);
+	F(struct ptrace_syscall_info, instruction_pointer);
+	F(struct ptrace_syscall_info, stack_pointer);
+	S(struct ptrace_peeksiginfo_args);
+	F(struct ptrace_peeksiginfo_args, off);
+	F(struct ptrace_peeksiginfo_args, flags);
+	F(struct ptrace_peeksiginfo_args, nr);
+	S(struct user_hwdebug_state);
+	F(struct user_hwdebug_state, dbg_info);
+	F(struct user_hwdebug_state, dbg_regs);
 
 	module = "random";
 	C(GRND_NONBLOCK);

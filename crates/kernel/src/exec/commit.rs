@@ -1,7 +1,7 @@
 //! The point of no return of execve(2).
 
 use super::{elf::Loaded, image::Image};
-use crate::task::{CurrentTask, disabled_stack, work};
+use crate::task::{CurrentTask, disabled_stack};
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_cpu::CpuState;
 use tuxlet_uapi::{
@@ -61,8 +61,9 @@ impl CurrentTask {
     pub(super) fn exec_cred(&self, attr: &Attr, path: &Path) -> Result<(Cred, bool)> {
         let old = self.task.cred();
         let mut new = (*old).clone();
-        let honours_set_id =
-            !old.no_new_privs && u64::from(path.mount.flags().bits()) & MS_NOSUID == 0;
+        let honours_set_id = !old.no_new_privs
+            && self.tracer_allows_privileges()
+            && u64::from(path.mount.flags().bits()) & MS_NOSUID == 0;
         if honours_set_id && attr.mode & S_ISUID != 0 {
             new.euid = attr.uid;
         }
@@ -90,7 +91,7 @@ impl CurrentTask {
         image: &Image,
     ) -> Result<()> {
         let (cred, secure) = self.exec_cred(&image.attr, &image.path)?;
-        self.become_only_thread()?;
+        let old_tid = self.become_only_thread()?;
 
         if self.clear_child_tid != 0 {
             let addr = std::mem::take(&mut self.clear_child_tid);
@@ -134,11 +135,13 @@ impl CurrentTask {
             sp: loaded.stack,
             ..CpuState::new()
         };
+        self.ptrace_exec(old_tid);
         Ok(())
     }
 
-    /// Kills the other threads and waits until they are gone; the caller takes over the leader's id.
-    fn become_only_thread(&mut self) -> Result<()> {
+    /// Kills the other threads and waits until they are gone; the caller takes over the leader's id. Gives back the
+    /// id that it had.
+    fn become_only_thread(&mut self) -> Result<u32> {
         let group = Arc::clone(self.task.group());
         let own = self.task.tid();
         {
@@ -157,7 +160,7 @@ impl CurrentTask {
             threads.into_iter().filter(|t| t.tid() != own).collect()
         };
         for task in others() {
-            task.notify(work::EXIT);
+            task.kill();
         }
         let waiter = Arc::clone(self.task.waiter());
         let mut table = tuxlet_vfs::PollTable::new(waiter.clone());
@@ -174,7 +177,7 @@ impl CurrentTask {
             self.task.set_tid(group.tgid());
             self.kernel.tree.lock().become_leader(&self.task, own);
         }
-        Ok(())
+        Ok(own)
     }
 
     fn unshare_sighand(&self, group: &crate::task::ThreadGroup) {

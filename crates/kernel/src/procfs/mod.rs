@@ -18,6 +18,7 @@ pub(crate) use dir::{DynDir, Entries, Listing};
 
 use crate::{
     kernel::Kernel,
+    ptrace::{AccessMode, may_access},
     task::{Task, ThreadGroup, WaitStatus, tree},
 };
 use parking_lot::Mutex;
@@ -201,23 +202,7 @@ impl Snapshot {
 
     /// Whether the caller may look into the process: ptrace(2), access mode checking.
     fn may_inspect(&self, cx: &Cx) -> Result<()> {
-        let cred = self.task.cred();
-        let own = cx.tgid == self.group.tgid();
-        let same = [cred.uid, cred.euid, cred.suid]
-            .iter()
-            .all(|id| *id == cx.cred.fsuid)
-            && [cred.gid, cred.egid, cred.sgid]
-                .iter()
-                .all(|id| *id == cx.cred.fsgid)
-            && self
-                .group
-                .dumpable
-                .load(std::sync::atomic::Ordering::Relaxed);
-        if own || same || cx.cred.has_cap(tuxlet_vfs::cx::cap::SYS_PTRACE) {
-            Ok(())
-        } else {
-            Err(Errno::EACCES)
-        }
+        may_access(&cx.cred, cx.tgid, AccessMode::FsCreds, &self.task).map_err(|_| Errno::EACCES)
     }
 
     /// Owner of the process's files: its user, unless it is not dumpable.

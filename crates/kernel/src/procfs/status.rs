@@ -210,7 +210,7 @@ pub(super) fn status(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
     );
     line(
         &mut text,
-        format_args!("PPid:\t{}\nTracerPid:\t0", s.parent),
+        format_args!("PPid:\t{}\nTracerPid:\t{}", s.parent, s.task.tracer_id()),
     );
     line(
         &mut text,
@@ -254,10 +254,11 @@ pub(super) fn status(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
     ] {
         line(&mut text, format_args!("Cap{name}:\t{set:016x}"));
     }
+    let (seccomp, filters) = s.task.seccomp_status();
     line(
         &mut text,
         format_args!(
-            "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0",
+            "NoNewPrivs:\t{}\nSeccomp:\t{seccomp}\nSeccomp_filters:\t{filters}",
             u8::from(cred.no_new_privs)
         ),
     );

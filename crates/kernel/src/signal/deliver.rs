@@ -2,7 +2,7 @@
 
 use crate::{
     arch::sigframe,
-    task::{CurrentTask, ExitKind, WaitStatus, work},
+    task::{CurrentTask, ExitKind, WaitStatus, hook, work},
 };
 use tuxlet_uapi::{
     errno::Errno,
@@ -12,13 +12,13 @@ use tuxlet_uapi::{
     },
 };
 
-/// The system call that is being left, for the decision to restart it.
+/// The system call that is being left, for the decision to restart it. The registers are such that it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupted {
     /// Its restart code, `ERESTARTSYS` and so on.
-    pub code: Errno,
-    /// The first argument, which the result has overwritten.
-    pub orig_x0: u64,
+    code: Errno,
+    /// The address of its instruction. A tracer that sends the thread elsewhere ends the matter.
+    pc: u64,
 }
 
 /// Bytes of the `svc` instruction.
@@ -31,12 +31,18 @@ impl CurrentTask {
         mut interrupted: Option<Interrupted>,
     ) -> Option<ExitKind> {
         loop {
+            if let Some(kind) = self.stop_if_asked() {
+                return Some(kind);
+            }
             self.task.clear_work(work::SIGNAL);
             if let Some(status) = self.task.group().signals.lock().group_exit {
                 return Some(ExitKind::Group(status));
             }
             let Some(info) = self.take_signal() else {
                 break;
+            };
+            let Some(info) = self.ptrace_signal(info) else {
+                continue;
             };
             let Ok(signal) = Signal::new(info.si_signo) else {
                 continue;
@@ -48,7 +54,7 @@ impl CurrentTask {
             }
             if !action.is_default() {
                 if let Some(syscall) = interrupted.take() {
-                    self.resolve_restart(syscall, Some(action));
+                    self.restart_after(syscall, action);
                 }
                 if let Some(exit) = self.run_handler(signal, info, action) {
                     return Some(exit);
@@ -58,9 +64,7 @@ impl CurrentTask {
             match signal.default_action() {
                 DefaultAction::Ignore | DefaultAction::Continue => {}
                 DefaultAction::Stop => {
-                    if let Some(exit) = self.stop_by(signal) {
-                        return Some(exit);
-                    }
+                    self.stop_by(signal);
                 }
                 DefaultAction::Terminate => {
                     return Some(ExitKind::Group(WaitStatus::Signaled(signal, false)));
@@ -71,8 +75,11 @@ impl CurrentTask {
                 }
             }
         }
-        if let Some(syscall) = interrupted {
-            self.resolve_restart(syscall, None);
+        if let Some(syscall) = interrupted
+            && syscall.code == Errno::ERESTART_RESTARTBLOCK
+            && self.cpu.pc == syscall.pc
+        {
+            self.cpu.x[8] = tuxlet_uapi::nr::RESTART_SYSCALL.into();
         }
         // No handler took over the mask of sigsuspend(2) and the like, so it ends here.
         let mut signals = self.task.signals.lock();
@@ -104,7 +111,8 @@ impl CurrentTask {
         if shared.group_exit.is_some() || shared.exec_by.is_some_and(|t| t != self.task.tid()) {
             return true;
         }
-        if shared.stop.is_some() {
+        // A tracer may let single threads of a stopped process run.
+        if self.task.pending_work() & (work::STOP | work::TRAP) != 0 {
             return true;
         }
         let own = self.task.signals.lock();
@@ -116,21 +124,27 @@ impl CurrentTask {
             .is_empty()
     }
 
-    /// The one place that sees restart codes: signal(7), "Interruption of system calls".
-    fn resolve_restart(&mut self, syscall: Interrupted, handler: Option<SigAction>) {
-        let restart = match (syscall.code, handler) {
-            (Errno::ERESTARTNOINTR, _) | (_, None) => true,
-            (Errno::ERESTARTSYS, Some(action)) => action.sa_flags & SA_RESTART != 0,
+    /// Sets the registers back to before a system call that gave a restart code: signal(7), "Interruption of system
+    /// calls".
+    pub(crate) fn rewind(&mut self, code: Errno) -> Interrupted {
+        self.cpu.pc = self.cpu.pc.wrapping_sub(SVC_LEN);
+        self.cpu.x[0] = self.orig_x0;
+        Interrupted {
+            code,
+            pc: self.cpu.pc,
+        }
+    }
+
+    /// A handler runs: the call may end with `EINTR` instead of starting again.
+    fn restart_after(&mut self, syscall: Interrupted, action: SigAction) {
+        let restart = match syscall.code {
+            Errno::ERESTARTNOINTR => true,
+            Errno::ERESTARTSYS => action.sa_flags & SA_RESTART != 0,
             _ => false,
         };
-        if !restart {
+        if !restart && self.cpu.pc == syscall.pc {
             self.cpu.x[0] = Errno::EINTR.to_ret();
-            return;
-        }
-        self.cpu.pc = self.cpu.pc.wrapping_sub(SVC_LEN);
-        self.cpu.x[0] = syscall.orig_x0;
-        if syscall.code == Errno::ERESTART_RESTARTBLOCK {
-            self.cpu.x[8] = tuxlet_uapi::nr::RESTART_SYSCALL.into();
+            self.cpu.pc = self.cpu.pc.wrapping_add(SVC_LEN);
         }
     }
 
@@ -170,6 +184,11 @@ impl CurrentTask {
             blocked.insert(signal);
         }
         signals.blocked = blocked.difference(SigSet::UNBLOCKABLE);
+        drop(signals);
+        if self.task.hooks() & hook::STEP != 0 {
+            // A step into a handler ends before its first instruction.
+            self.ptrace_notify(Signal::SIGTRAP.number(), 0);
+        }
         None
     }
 

@@ -24,6 +24,11 @@ impl SigQueue {
         self.queue.len()
     }
 
+    /// The queued signals in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &SigInfo> {
+        self.queue.iter()
+    }
+
     /// Whether nothing is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {

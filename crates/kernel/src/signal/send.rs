@@ -47,7 +47,7 @@ fn send(
     let signal = Signal::new(info.si_signo)?;
     if signal == Signal::SIGKILL {
         // A stopped process needs no continuing: its end is all that its threads find when they wake.
-        kernel.begin_group_exit(group, WaitStatus::Signaled(signal, false));
+        kernel.kill_group(group, WaitStatus::Signaled(signal, false));
         return Ok(());
     }
     let tasks = kernel.threads_of(group.tgid());
@@ -104,6 +104,13 @@ fn ignored(
     if !group.sighand.read().ignores(signal) {
         return false;
     }
+    // A tracer may want to know even of those.
+    if target.map_or_else(
+        || tasks.iter().any(|t| t.is_traced()),
+        |task| task.is_traced(),
+    ) {
+        return false;
+    }
     let blocks = |task: &Arc<Task>| {
         let signals = task.signals.lock();
         signals.blocked.contains(signal) || signals.waiting_for.contains(signal)
@@ -137,6 +144,9 @@ fn stop_and_continue(
         }
         signal == Signal::SIGCONT && shared.stop.take().is_some()
     };
+    if signal == Signal::SIGCONT {
+        tasks.iter().for_each(|task| task.trap_notify());
+    }
     if !was_stopped {
         return;
     }

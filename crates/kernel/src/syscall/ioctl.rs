@@ -1,7 +1,11 @@
 //! ioctl(2): what concerns the descriptor or any file is done here, the rest by the file.
 
 use super::{Flags, UserPtr};
-use crate::{async_io, task::CurrentTask};
+use crate::{
+    async_io,
+    seccomp::notify::{self, ListenerFile},
+    task::CurrentTask,
+};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::OpenFlags,
@@ -50,6 +54,9 @@ pub(super) fn sys_ioctl(task: &mut CurrentTask, fd: i32, request: Flags, arg: u6
                 .map(|()| 0)
         }
         FICLONE | FICLONERANGE => Err(Errno::EOPNOTSUPP),
+        request if let Some(listener) = file.ops_as::<ListenerFile>() => {
+            notify::ioctl(task, listener, request, arg)
+        }
         request => file.ops().ioctl(&cx, request, arg, &task.mm.space),
     }
 }

@@ -23,8 +23,10 @@ mod pipe;
 mod poll;
 mod prctl;
 mod process;
+mod ptrace;
 mod rw;
 mod sched;
+mod seccomp;
 mod signal;
 mod socket;
 mod sockmsg;
@@ -48,7 +50,7 @@ use tuxlet_uapi::errno::{Errno, Result};
 
 /// Performs the system call that the registers ask for. `Err` ends the task.
 pub(crate) fn dispatch(task: &mut CurrentTask) -> std::result::Result<Result<u64>, ExitKind> {
-    let nr = task.cpu.x[8];
+    let nr = u64::from(task.syscall_nr.cast_unsigned());
     let args = [
         task.cpu.x[0],
         task.cpu.x[1],

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     pidfd::{self, PidFd},
     signal::send_to_group,
-    task::{CurrentTask, Resources, Task},
+    task::{CurrentTask, Resources},
 };
 use std::{cmp::Ordering, sync::Arc};
 use tuxlet_mem::{IoRead, IoWrite, UserReader, UserWriter};
@@ -29,7 +29,6 @@ use tuxlet_uapi::{
     },
     signal::{SI_USER, SigInfo},
 };
-use tuxlet_vfs::cx::cap;
 
 /// Bytes that process_vm_readv(2) moves in one step.
 const CHUNK: usize = 64 << 10;
@@ -91,33 +90,6 @@ pub(super) fn sys_pidfd_send_signal(
 }
 
 impl CurrentTask {
-    /// Whether the caller may look into another task: ptrace(2), "Ptrace access mode checking".
-    pub(crate) fn may_access(&self, target: &Task) -> Result<()> {
-        if Arc::ptr_eq(target.group(), self.task.group()) {
-            return Ok(());
-        }
-        let (own, other) = (self.task.cred(), target.cred());
-        if own.has_cap(cap::SYS_PTRACE) {
-            return Ok(());
-        }
-        let same = [other.uid, other.euid, other.suid]
-            .iter()
-            .all(|id| *id == own.uid)
-            && [other.gid, other.egid, other.sgid]
-                .iter()
-                .all(|id| *id == own.gid);
-        let dumpable = target
-            .group()
-            .dumpable
-            .load(std::sync::atomic::Ordering::Relaxed);
-        let contained = other.cap_permitted & !own.cap_permitted == 0;
-        if same && dumpable && contained {
-            Ok(())
-        } else {
-            Err(Errno::EPERM)
-        }
-    }
-
     /// Another task's resources, if the caller may look into it. `ESRCH` for the dead.
     fn resources_of(&self, tid: u32) -> Result<Resources> {
         let target = self

@@ -17,11 +17,11 @@ use tuxlet_uapi::{
         PR_GET_TAGGED_ADDR_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK,
         PR_GET_TIMING, PR_MCE_KILL, PR_MCE_KILL_GET, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE,
         PR_SET_KEEPCAPS, PR_SET_MM, PR_SET_MM_ARG_END, PR_SET_MM_ARG_START, PR_SET_MM_ENV_END,
-        PR_SET_MM_ENV_START, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_SECUREBITS,
-        PR_SET_TAGGED_ADDR_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_VMA,
-        PR_SET_VMA_ANON_NAME, PR_TAGGED_ADDR_ENABLE, PR_TASK_PERF_EVENTS_DISABLE,
-        PR_TASK_PERF_EVENTS_ENABLE, SECBIT_KEEP_CAPS, SECBIT_KEEP_CAPS_LOCKED,
-        SECBIT_NO_CAP_AMBIENT_RAISE,
+        PR_SET_MM_ENV_START, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_SECCOMP,
+        PR_SET_SECUREBITS, PR_SET_TAGGED_ADDR_CTRL, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK,
+        PR_SET_TIMING, PR_SET_VMA, PR_SET_VMA_ANON_NAME, PR_TAGGED_ADDR_ENABLE,
+        PR_TASK_PERF_EVENTS_DISABLE, PR_TASK_PERF_EVENTS_ENABLE, SECBIT_KEEP_CAPS,
+        SECBIT_KEEP_CAPS_LOCKED, SECBIT_NO_CAP_AMBIENT_RAISE,
     },
     signal::Signal,
 };
@@ -185,8 +185,8 @@ pub(super) fn sys_prctl(
         // Statistical process timing is the only kind.
         PR_GET_TIMING => Ok(0),
         PR_SET_TIMING => unused(&[a]).map(done),
-        // No filters yet, so the mode is "disabled"; setting another is refused as by a kernel without seccomp.
-        PR_GET_SECCOMP => Ok(0),
+        PR_GET_SECCOMP => Ok(task.task.seccomp_status().0.into()),
+        PR_SET_SECCOMP => super::seccomp::set_mode(task, a, b),
         PR_MCE_KILL => unused(&[c, d]).map(done),
         PR_MCE_KILL_GET => unused(&[a, b, c, d]).map(|()| MCE_KILL_DEFAULT),
         PR_GET_SPECULATION_CTRL => {

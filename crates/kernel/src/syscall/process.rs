@@ -150,7 +150,7 @@ fn read_strings(task: &CurrentTask, array: UserPtr<u64>) -> Result<Vec<Vec<u8>>>
 }
 
 pub(super) fn sys_exit(task: &mut CurrentTask, code: i32) -> Result<()> {
-    task.exit_request = Some(ExitKind::Thread(code as u8));
+    task.exit_request = Some(ExitKind::Thread(WaitStatus::Exited(code as u8)));
     Ok(())
 }
 

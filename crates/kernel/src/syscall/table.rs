@@ -3,8 +3,9 @@
 
 use super::{
     adjtime, arg::Syscall, dir, eventfd, eventpoll, fcntl, fsmount, futex, ids, inotify, ioctl,
-    ipc, limits, memory, misc, mount, mqueue, open, pidfd, pipe, poll, prctl, process, rw, sched,
-    signal, socket, sockmsg, splice, stat, statmount, system, time, timer, wait, xattr,
+    ipc, limits, memory, misc, mount, mqueue, open, pidfd, pipe, poll, prctl, process, ptrace, rw,
+    sched, seccomp, signal, socket, sockmsg, splice, stat, statmount, system, time, timer, wait,
+    xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -301,7 +302,9 @@ syscalls! {
     SCHED_SETAFFINITY => sched::sys_sched_setaffinity, Partial "kept and shown; the host schedules";
     SCHED_GETAFFINITY => sched::sys_sched_getaffinity, Full;
     PERSONALITY => sched::sys_personality, Partial "the flags have no effect";
-    PRCTL => prctl::sys_prctl, Partial "no seccomp, no pointer authentication keys, few fields of PR_SET_MM";
+    PTRACE => ptrace::sys_ptrace, Partial "no debug registers, no PTRACE_SECCOMP_GET_METADATA";
+    PRCTL => prctl::sys_prctl, Partial "no pointer authentication keys, few fields of PR_SET_MM";
+    SECCOMP => seccomp::sys_seccomp, Full;
     CAPGET => prctl::sys_capget, Full;
     CAPSET => prctl::sys_capset, Full;
     PIDFD_OPEN => pidfd::sys_pidfd_open, Partial "no PIDFD_THREAD";

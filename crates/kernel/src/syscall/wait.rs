@@ -39,6 +39,7 @@ pub(super) fn sys_wait4(
         nowait: false,
         clone_only: options & __WCLONE != 0,
         all: options & __WALL != 0,
+        own_thread: options & __WNOTHREAD != 0,
     };
     let Some(result) = task.wait_for_child(whom, options)? else {
         return Ok(0);
@@ -77,6 +78,7 @@ pub(super) fn sys_waitid(
         nowait: options & WNOWAIT != 0,
         clone_only: options & __WCLONE != 0,
         all: options & __WALL != 0,
+        own_thread: options & __WNOTHREAD != 0,
     };
     let news = task.wait_for_child(whom, options)?;
     let report = match news {
@@ -88,9 +90,7 @@ pub(super) fn sys_waitid(
                 WaitStatus::Signaled(sig, true) => (CLD_DUMPED, sig.number()),
                 WaitStatus::Signaled(sig, false) => (CLD_KILLED, sig.number()),
                 WaitStatus::Stopped(sig) => (CLD_STOPPED, sig.number()),
-                WaitStatus::Traced(sig, event) => {
-                    (CLD_TRAPPED, sig.number() | i32::from(event) << 8)
-                }
+                WaitStatus::Traced(code) => (CLD_TRAPPED, code),
                 WaitStatus::Continued => (CLD_CONTINUED, tuxlet_uapi::signal::SIGCONT.number()),
             };
             usage.write_opt(task, &result.usage)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tuxlet_sync::WaitQueue;
 use tuxlet_uapi::{
     errno::{Errno, Result},
+    ptrace::PTRACE_EVENT_VFORK_DONE,
     resource::RLIMIT_NPROC,
     sched::{
         CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS,
@@ -137,12 +138,18 @@ impl CurrentTask {
             let _ = current.mm.space.write::<u32>(request.child_tid, &tid);
         }
         self.insert_child(request, &child, group_is_new);
+        let event = self.clone_event(flags, request.exit_signal);
+        self.trace_child(&child, flags, event);
         if let Err(errno) = kernel.start_thread(current) {
             kernel.forget_unstarted(&child);
             return Err(errno);
         }
+        if let Some(event) = event {
+            self.ptrace_event(event, tid.into());
+        }
         if let Some(done) = vfork {
             self.wait_vfork(&done);
+            self.ptrace_event(PTRACE_EVENT_VFORK_DONE, tid.into());
         }
         Ok(tid)
     }

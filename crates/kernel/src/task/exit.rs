@@ -1,6 +1,6 @@
 //! Dying: _exit(2), exit_group(2), fatal signals; telling the parent.
 
-use super::{CurrentTask, RunState, Task, ThreadGroup, WaitStatus, work};
+use super::{CurrentTask, RunState, Task, ThreadGroup, Tree, WaitStatus};
 use crate::{
     kernel::Kernel,
     signal::{send_to_group, send_to_process_group, send_to_task},
@@ -14,8 +14,8 @@ use tuxlet_uapi::signal::{
 /// How a task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitKind {
-    /// Only this thread, with its exit code.
-    Thread(u8),
+    /// Only this thread.
+    Thread(WaitStatus),
     /// The whole process.
     Group(WaitStatus),
 }
@@ -25,12 +25,13 @@ impl CurrentTask {
     pub(crate) fn exit(mut self, kind: ExitKind) {
         let group = Arc::clone(self.task.group());
         let last_words = match kind {
-            ExitKind::Thread(code) => WaitStatus::Exited(code),
+            ExitKind::Thread(status) => status,
             ExitKind::Group(status) => {
                 self.kernel.begin_group_exit(&group, status);
                 status
             }
         };
+        self.ptrace_exit(last_words);
         self.task.exiting.store(true, Ordering::SeqCst);
         crate::futex::exit_robust_list(&mut self);
         if self.clear_child_tid != 0 {
@@ -64,6 +65,7 @@ impl CurrentTask {
             table.close_all(&cx);
         }
         drop(fs);
+        kernel.release_tracees(&task);
         kernel.send_pdeath_signals(&task);
         task.set_run_state(RunState::Zombie);
         kernel.task_is_dead(&task, last_words);
@@ -73,6 +75,13 @@ impl CurrentTask {
 impl Kernel {
     /// Marks a process as dying and wakes all its threads; the first status given counts.
     pub fn begin_group_exit(&self, group: &Arc<ThreadGroup>, status: WaitStatus) {
+        if group.signals.lock().group_exit.is_none() {
+            self.kill_group(group, status);
+        }
+    }
+
+    /// As [`begin_group_exit`](Self::begin_group_exit); ends the stops of a process that is dying already as well.
+    pub(crate) fn kill_group(&self, group: &Arc<ThreadGroup>, status: WaitStatus) {
         group.signals.lock().group_exit.get_or_insert(status);
         let threads = self
             .tree
@@ -81,7 +90,7 @@ impl Kernel {
             .map(|n| n.threads.clone())
             .unwrap_or_default();
         for task in threads {
-            task.notify(work::EXIT);
+            task.kill();
         }
     }
 
@@ -117,9 +126,13 @@ impl Kernel {
     fn task_is_dead(self: &Arc<Self>, task: &Arc<Task>, last_words: WaitStatus) {
         let group = task.group();
         let mut tree = self.tree.lock();
+        let tracer = self.thread_died(&mut tree, task, last_words);
         if tree.remove_thread(task) > 0 {
             drop(tree);
             group.thread_exit.wake_all(!0);
+            if let Some(tracer) = tracer {
+                self.tell_tracer_of_death(task, &tracer, last_words);
+            }
             return;
         }
         let status = group.signals.lock().group_exit.unwrap_or(last_words);
@@ -137,7 +150,13 @@ impl Kernel {
         let newly_orphaned = tree.is_orphaned(pgid, None) && tree.has_stopped(pgid);
         let parent_group = tree.node(parent).map(|n| Arc::clone(&n.group));
         let reaper_group = tree.node(reaper).map(|n| Arc::clone(&n.group));
+        // The leader's tracer, if it is not the parent, comes first.
+        let foreign = tree.tracees.tracer(tgid).cloned();
+        let foreign = foreign.filter(|t| t.tgid() != parent);
         drop(tree);
+        if let Some(tracer) = tracer {
+            self.tell_tracer_of_death(task, &tracer, last_words);
+        }
 
         if sid == tgid {
             self.session_leader_died(sid);
@@ -153,10 +172,58 @@ impl Kernel {
         // Before anyone can know of the death.
         group.timers.clear();
         self.ipc.process_died(tgid);
-        self.tell_parent_of_death(group, parent_group.as_ref(), exit_signal, status);
+        match foreign {
+            Some(tracer) => {
+                let signal = Some(Signal::SIGCHLD);
+                self.signal_death(group, tracer.group(), signal, status);
+            }
+            None => self.tell_parent_of_death(group, parent_group.as_ref(), exit_signal, status),
+        }
         group.thread_exit.wake_all(!0);
         self.events.process_exited(tgid, status);
         self.exit_notify.wake_all(!0);
+    }
+
+    /// Notes the end of a traced thread that is not the leader: its tracer, which is to be told.
+    fn thread_died(
+        &self,
+        tree: &mut Tree,
+        task: &Arc<Task>,
+        last_words: WaitStatus,
+    ) -> Option<Arc<Task>> {
+        let tid = task.tid();
+        if tid == task.tgid() {
+            return None;
+        }
+        let tracee = tree.tracees.get_mut(tid)?;
+        tracee.dead = Some(last_words);
+        let tracer = Arc::clone(&tracee.tracer);
+        let action = tracer.group().sighand.read().get(Signal::SIGCHLD);
+        if action.is_ignore() || action.sa_flags & SA_NOCLDWAIT != 0 {
+            tree.tracees.remove(tid);
+        }
+        Some(tracer)
+    }
+
+    fn tell_tracer_of_death(&self, task: &Arc<Task>, tracer: &Arc<Task>, status: WaitStatus) {
+        let (code, value) = death_code(status);
+        let tid = task.tid().cast_signed();
+        let info = SigInfo::chld(code, tid, task.cred().uid, value, 0, 0);
+        let _ = send_to_group(self, tracer.group(), info);
+        tracer.group().child_wait.wake_all(!0);
+    }
+
+    /// Tells the parent of a death that only the tracer knew of until now.
+    pub(crate) fn tell_real_parent_of_death(&self, group: &Arc<ThreadGroup>, status: WaitStatus) {
+        let (parent, exit_signal) = {
+            let tree = self.tree.lock();
+            let Some(node) = tree.node(group.tgid()) else {
+                return;
+            };
+            let parent = tree.node(node.parent).map(|n| Arc::clone(&n.group));
+            (parent, node.exit_signal)
+        };
+        self.tell_parent_of_death(group, parent.as_ref(), exit_signal, status);
     }
 
     fn tell_parent_of_death(
@@ -175,14 +242,22 @@ impl Kernel {
             let node = self.tree.lock().reap(tgid);
             drop(node);
         }
+        self.signal_death(group, parent, exit_signal, status);
+    }
+
+    /// The signal and the wake-up that a death is to a process.
+    fn signal_death(
+        &self,
+        group: &Arc<ThreadGroup>,
+        parent: &Arc<ThreadGroup>,
+        exit_signal: Option<Signal>,
+        status: WaitStatus,
+    ) {
+        let action = parent.sighand.read().get(Signal::SIGCHLD);
         if let Some(signal) =
             exit_signal.filter(|_| !action.is_ignore() || exit_signal != Some(Signal::SIGCHLD))
         {
-            let (code, value) = match status {
-                WaitStatus::Signaled(sig, true) => (CLD_DUMPED, sig.number()),
-                WaitStatus::Signaled(sig, false) => (CLD_KILLED, sig.number()),
-                other => (CLD_EXITED, other.raw() >> 8),
-            };
+            let (code, value) = death_code(status);
             let mut info = self.child_info(group, code, value);
             info.si_signo = signal.number();
             let _ = send_to_group(self, parent, info);
@@ -191,7 +266,14 @@ impl Kernel {
     }
 
     /// Called by each thread that comes to rest in a stop; the last one tells the parent.
-    pub(crate) fn report_stopped(&self, group: &Arc<ThreadGroup>, signal: Signal, stopped: usize) {
+    /// A parent that traces the thread sees its stop as a tracer.
+    pub(crate) fn report_stopped(
+        &self,
+        group: &Arc<ThreadGroup>,
+        signal: Signal,
+        stopped: usize,
+        tracer: Option<&Arc<Task>>,
+    ) {
         let parent = {
             let mut tree = self.tree.lock();
             let Some(node) = tree.node_mut(group.tgid()) else {
@@ -205,6 +287,8 @@ impl Kernel {
             let parent = node.parent;
             tree.node(parent).map(|n| Arc::clone(&n.group))
         };
+        let traces = |p: &Arc<ThreadGroup>| tracer.is_some_and(|t| Arc::ptr_eq(t.group(), p));
+        let parent = parent.filter(|p| !traces(p));
         self.tell_parent(group, parent, CLD_STOPPED, signal);
     }
 
@@ -252,5 +336,14 @@ impl Kernel {
             ticks(user),
             ticks(system),
         )
+    }
+}
+
+/// `si_code` and `si_status` of a death.
+fn death_code(status: WaitStatus) -> (i32, i32) {
+    match status {
+        WaitStatus::Signaled(sig, true) => (CLD_DUMPED, sig.number()),
+        WaitStatus::Signaled(sig, false) => (CLD_KILLED, sig.number()),
+        other => (CLD_EXITED, other.raw() >> 8),
     }
 }

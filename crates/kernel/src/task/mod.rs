@@ -25,7 +25,7 @@ pub use tree::{Node, Tree, WaitStatus};
 pub use usage::{CpuTimes, of_times};
 pub use waiting::{WaitFor, WaitOptions, WaitResult};
 
-use crate::{fd::FdTable, kernel::Kernel, signal::TaskSignals};
+use crate::{fd::FdTable, kernel::Kernel, ptrace::Ptrace, seccomp::Seccomp, signal::TaskSignals};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
     Arc, OnceLock, Weak,
@@ -44,8 +44,26 @@ pub mod work {
     pub const EXIT: u32 = 2;
     /// The thread group is to stop (job control).
     pub const STOP: u32 = 4;
+    /// The tracer wants the thread to stop.
+    pub const TRAP: u32 = 16;
     /// Something else to run at the next safe point (membarrier, rseq, tracing).
     pub const NOTIFY: u32 = 8;
+}
+
+/// Bits of `Task::hooks`: what is to be done around system calls and instructions.
+pub mod hook {
+    /// Has a tracer.
+    pub const TRACED: u32 = 1;
+    /// Stops before and after each system call: `PTRACE_SYSCALL`.
+    pub const SYSCALL: u32 = 2;
+    /// Stops before each system call, which is not performed: `PTRACE_SYSEMU`.
+    pub const EMULATE: u32 = 4;
+    /// Stops after each instruction: `PTRACE_SINGLESTEP`.
+    pub const STEP: u32 = 8;
+    /// System calls are filtered.
+    pub const SECCOMP: u32 = 16;
+    /// Everything that goes with the tracer.
+    pub const TRACER: u32 = TRACED | SYSCALL | EMULATE | STEP;
 }
 
 /// What a task is doing, as `/proc/PID/stat` shows it.
@@ -110,6 +128,14 @@ pub struct Task {
     pub in_syscall: AtomicU32,
     /// Nice value.
     pub nice: std::sync::atomic::AtomicI32,
+    /// What is to be done around system calls and instructions: bits of [`hook`].
+    hooks: AtomicU32,
+    /// The thread as its tracer sees it.
+    pub ptrace: Mutex<Ptrace>,
+    /// Which system calls the thread may make.
+    pub seccomp: Mutex<Seccomp>,
+    /// The thread that made this one.
+    maker: Mutex<Weak<Task>>,
     /// Scheduling policy and what prctl(2) and personality(2) set.
     pub settings: Mutex<TaskSettings>,
 }
@@ -145,6 +171,10 @@ impl Task {
             affinity: AtomicU64::new(u64::MAX),
             in_syscall: AtomicU32::new(u32::MAX),
             nice: std::sync::atomic::AtomicI32::new(0),
+            hooks: AtomicU32::new(0),
+            ptrace: Mutex::default(),
+            seccomp: Mutex::default(),
+            maker: Mutex::default(),
             settings: Mutex::default(),
         })
     }
@@ -161,7 +191,9 @@ impl Task {
     }
 
     /// Takes over what fork(2) inherits beside the resources.
-    pub(crate) fn inherit(&self, parent: &Self) {
+    pub(crate) fn inherit(&self, parent: &Arc<Self>) {
+        *self.maker.lock() = Arc::downgrade(parent);
+        self.adopt_seccomp(&parent.seccomp.lock());
         self.nice
             .store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
         self.affinity
@@ -268,6 +300,25 @@ impl Task {
             kicker.kick();
         }
         self.waiter.notify();
+    }
+
+    /// Bits of [`hook`] that are set.
+    #[must_use]
+    pub(crate) fn hooks(&self) -> u32 {
+        self.hooks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_hooks(&self, bits: u32) {
+        self.hooks.fetch_or(bits, Ordering::SeqCst);
+    }
+
+    pub(crate) fn clear_hooks(&self, bits: u32) {
+        self.hooks.fetch_and(!bits, Ordering::SeqCst);
+    }
+
+    /// The thread that made this one, while it exists.
+    pub(crate) fn maker(&self) -> Option<Arc<Self>> {
+        self.maker.lock().upgrade()
     }
 
     /// Work bits that are set.

@@ -1,12 +1,16 @@
 //! The task loop: run, look why the engine stopped, deal with it, go on.
 
-use super::{CurrentTask, ExitKind, RunState, WaitStatus, work};
-use crate::{signal::deliver::Interrupted, syscall};
+use super::{CurrentTask, ExitKind, RunState, WaitStatus, hook, work};
+use crate::{ptrace::stop::restart_code, seccomp::Verdict, syscall};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tuxlet_cpu::Exit;
 use tuxlet_mem::FaultKind;
-use tuxlet_uapi::signal::{
-    BUS_ADRALN, BUS_ADRERR, ILL_ILLOPC, SEGV_ACCERR, SEGV_MAPERR, SigInfo, Signal, TRAP_BRKPT,
+use tuxlet_uapi::{
+    errno::Errno,
+    signal::{
+        BUS_ADRALN, BUS_ADRERR, ILL_ILLOPC, SEGV_ACCERR, SEGV_MAPERR, SigInfo, Signal, TRAP_BRKPT,
+        TRAP_TRACE,
+    },
 };
 
 impl CurrentTask {
@@ -40,7 +44,7 @@ impl CurrentTask {
             {
                 return kind;
             }
-            match self.vcpu.run(&mut self.cpu) {
+            match self.run_guest() {
                 Exit::Syscall => match self.system_call() {
                     Ok(code) => interrupted = code,
                     Err(kind) => return kind,
@@ -68,103 +72,142 @@ impl CurrentTask {
         }
     }
 
+    /// Runs guest code until something needs the kernel.
+    fn run_guest(&mut self) -> Exit {
+        if self.task.hooks() & hook::STEP == 0 {
+            return self.vcpu.run(&mut self.cpu);
+        }
+        let stepped = self.vcpu.step(&mut self.cpu);
+        stepped.unwrap_or_else(|| {
+            let info = SigInfo::fault(Signal::SIGTRAP, TRAP_TRACE, self.cpu.pc);
+            self.force_signal(info);
+            Exit::Kicked
+        })
+    }
+
     /// Performs the system call in `x8`; an `Ok(Some)` is a restart code to be resolved by signal delivery.
-    fn system_call(&mut self) -> Result<Option<Interrupted>, ExitKind> {
+    fn system_call(&mut self) -> Result<Option<Errno>, ExitKind> {
         self.orig_x0 = self.cpu.x[0];
-        match syscall::dispatch(self)? {
-            Ok(value) => {
-                self.cpu.x[0] = value;
-                Ok(None)
+        // The number is an int: Linux ignores what is above it.
+        self.syscall_nr = self.cpu.x[8] as i32;
+        let mut restart = None;
+        let verdict = if self.task.hooks() == 0 {
+            Verdict::Perform
+        } else {
+            self.enter_system_call()
+        };
+        if let Verdict::End(kind) = verdict {
+            return Err(kind);
+        }
+        if verdict == Verdict::Perform {
+            match syscall::dispatch(self)? {
+                Ok(value) => self.cpu.x[0] = value,
+                Err(errno) => {
+                    restart = errno.is_restart().then_some(errno);
+                    self.cpu.x[0] = errno.to_ret();
+                }
             }
-            Err(code) if code.is_restart() => Ok(Some(Interrupted {
-                code,
-                orig_x0: self.orig_x0,
-            })),
-            Err(errno) => {
-                self.cpu.x[0] = errno.to_ret();
-                Ok(None)
-            }
+        }
+        if verdict == Verdict::Skip {
+            restart = restart_code(self.cpu.x[0]);
+        }
+        if self.task.hooks() & (hook::SYSCALL | hook::STEP) != 0 {
+            self.syscall_exit_stop();
+            // The tracer has seen the code and may have changed it.
+            restart = restart.and(restart_code(self.cpu.x[0]));
+        }
+        self.syscall_nr = -1;
+        Ok(restart)
+    }
+
+    /// What a tracer and filters have to say before a system call.
+    #[cold]
+    fn enter_system_call(&mut self) -> Verdict {
+        if self.syscall_nr == -1 {
+            self.cpu.x[0] = Errno::ENOSYS.to_ret();
+        }
+        if !self.syscall_entry_stop() {
+            return Verdict::Skip;
+        }
+        match self.seccomp_check() {
+            // A tracer has taken the call away.
+            Verdict::Perform if self.syscall_nr == -1 => Verdict::Skip,
+            verdict => verdict,
+        }
+    }
+
+    /// Whether the thread is to end.
+    pub(crate) fn dying(&self) -> Option<ExitKind> {
+        let shared = self.task.group().signals.lock();
+        if let Some(status) = shared.group_exit {
+            Some(ExitKind::Group(status))
+        } else if shared.exec_by.is_some_and(|t| t != self.task.tid()) {
+            Some(ExitKind::Thread(WaitStatus::Exited(0)))
+        } else {
+            None
         }
     }
 
     /// Everything that is to happen before the task returns to user mode.
-    fn do_work(&mut self, interrupted: Option<Interrupted>) -> Option<ExitKind> {
+    fn do_work(&mut self, restart: Option<Errno>) -> Option<ExitKind> {
         self.task.clear_work(work::NOTIFY);
         if self.task.pending_work() & work::EXIT != 0 {
-            let shared = self.task.group().signals.lock();
-            if let Some(status) = shared.group_exit {
-                return Some(ExitKind::Group(status));
+            if let Some(kind) = self.dying() {
+                return Some(kind);
             }
-            if shared.exec_by.is_some_and(|t| t != self.task.tid()) {
-                return Some(ExitKind::Thread(0));
-            }
-            drop(shared);
             self.task.clear_work(work::EXIT);
         }
-        if self.task.pending_work() & work::STOP != 0
-            && let Some(kind) = self.stop_until_continued()
-        {
-            return Some(kind);
-        }
+        let interrupted = restart.map(|code| self.rewind(code));
         self.deliver_signals(interrupted)
     }
 
     /// Starts a job control stop of the whole process because of a stop signal.
-    pub(crate) fn stop_by(&mut self, signal: Signal) -> Option<ExitKind> {
+    pub(crate) fn stop_by(&mut self, signal: Signal) {
         let tgid = self.task.tgid();
         let threads = {
             let tree = self.kernel.tree.lock();
-            let node = tree.node(tgid)?;
+            let Some(node) = tree.node(tgid) else { return };
             // Terminal stops do nothing to an orphaned process group: setpgid(2).
             if signal != Signal::SIGSTOP && tree.is_orphaned(node.pgid, None) {
-                return None;
+                return;
             }
             node.threads.clone()
         };
-        {
-            let mut shared = self.task.group().signals.lock();
-            shared.stop = Some(signal);
-            shared.stopped_threads = 0;
-            // Under the lock, as is the clearing: else a thread that still leaves an earlier stop could clear this one.
-            for task in threads.iter().filter(|t| t.tid() != self.task.tid()) {
-                task.notify(work::STOP);
-            }
+        let mut shared = self.task.group().signals.lock();
+        shared.stop = Some(signal);
+        shared.stopped_threads = 0;
+        // Under the lock, as is the clearing: else a thread that still leaves an earlier stop could clear this one.
+        for task in threads {
+            task.notify(work::STOP);
         }
-        self.stop_until_continued()
     }
 
-    fn stop_until_continued(&mut self) -> Option<ExitKind> {
+    /// Rests in a stop of the process, unless it is over already, until it or the thread ends or a tracer comes.
+    pub(crate) fn stop_until_continued(&mut self) {
         let group = std::sync::Arc::clone(self.task.group());
         {
             let mut shared = group.signals.lock();
             let Some(signal) = shared.stop else {
                 self.task.clear_work(work::STOP);
-                return None;
+                return;
             };
             shared.stopped_threads += 1;
             let stopped = shared.stopped_threads;
             drop(shared);
-            self.kernel.report_stopped(&group, signal, stopped);
+            self.kernel.report_stopped(&group, signal, stopped, None);
         }
         self.task.set_run_state(RunState::Stopped);
-        let kind = loop {
+        while self.dying().is_none() {
             {
                 let shared = group.signals.lock();
-                if let Some(status) = shared.group_exit {
-                    break Some(ExitKind::Group(status));
-                }
-                if shared.exec_by.is_some_and(|t| t != self.task.tid()) {
-                    break Some(ExitKind::Thread(0));
-                }
-                if shared.stop.is_none() {
+                if shared.stop.is_none() || self.task.pending_work() & work::TRAP != 0 {
                     self.task.clear_work(work::STOP);
-                    break None;
+                    break;
                 }
             }
             self.task.waiter().wait(None);
-        };
+        }
         self.task.set_run_state(RunState::Running);
-        kind
     }
 
     fn memory_fault(&mut self, fault: &tuxlet_mem::Fault) {

@@ -4,6 +4,7 @@
 //! guest memory or sends wake-ups. Callers collect what is to be woken and do that after unlocking.
 
 use super::{Task, ThreadGroup};
+use crate::ptrace::Tracees;
 use std::{collections::BTreeMap, sync::Arc};
 use tuxlet_uapi::{errno::Errno, errno::Result, resource::Rusage, signal::Signal};
 
@@ -21,8 +22,8 @@ pub enum WaitStatus {
     Signaled(Signal, bool),
     /// Stopped by a signal.
     Stopped(Signal),
-    /// Stopped for its tracer: the event code is in the upper bits of the status.
-    Traced(Signal, u8),
+    /// Stopped for its tracer: a signal, with `PTRACE_O_TRACESYSGOOD`'s bit or an event above it.
+    Traced(i32),
     /// Continued by `SIGCONT`.
     Continued,
 }
@@ -35,7 +36,7 @@ impl WaitStatus {
             Self::Exited(code) => i32::from(code) << 8,
             Self::Signaled(sig, core) => sig.number() | if core { 0x80 } else { 0 },
             Self::Stopped(sig) => sig.number() << 8 | 0x7f,
-            Self::Traced(sig, event) => i32::from(event) << 16 | sig.number() << 8 | 0x7f,
+            Self::Traced(code) => code << 8 | 0x7f,
             Self::Continued => 0xffff,
         }
     }
@@ -45,9 +46,8 @@ impl WaitStatus {
     pub fn shell_code(self) -> u8 {
         match self {
             Self::Exited(code) => code,
-            Self::Signaled(sig, _) | Self::Stopped(sig) | Self::Traced(sig, _) => {
-                128 + sig.number() as u8
-            }
+            Self::Signaled(sig, _) | Self::Stopped(sig) => 128 + sig.number() as u8,
+            Self::Traced(code) => 128 + (code & 0x7f) as u8,
             Self::Continued => 0,
         }
     }
@@ -92,6 +92,8 @@ pub struct Tree {
     nodes: BTreeMap<u32, Node>,
     tasks: BTreeMap<u32, Arc<Task>>,
     last_pid: u32,
+    /// Who traces whom.
+    pub(crate) tracees: Tracees,
     /// Ids allocated but not yet inserted, so that two forks never get the same.
     pending: Vec<u32>,
 }
@@ -147,6 +149,7 @@ impl Tree {
         self.tasks.contains_key(&id)
             || self.nodes.contains_key(&id)
             || self.pending.contains(&id)
+            || self.tracees.contains(id)
             || self.nodes.values().any(|n| n.pgid == id || n.sid == id)
     }
 
@@ -195,6 +198,7 @@ impl Tree {
     pub fn become_leader(&mut self, task: &Arc<Task>, old_tid: u32) {
         self.tasks.remove(&old_tid);
         self.tasks.insert(task.tid(), Arc::clone(task));
+        self.tracees.rename(old_tid, task.tid());
     }
 
     /// A node by thread group id.
@@ -278,6 +282,7 @@ impl Tree {
     pub fn reap(&mut self, tgid: u32) -> Option<Node> {
         let node = self.nodes.remove(&tgid)?;
         self.tasks.remove(&tgid);
+        self.tracees.remove(tgid);
         if let Some(parent) = self.nodes.get_mut(&node.parent) {
             parent.children.retain(|c| *c != tgid);
         }

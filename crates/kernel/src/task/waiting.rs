@@ -1,6 +1,6 @@
 //! Waiting for children: wait4(2), waitid(2).
 
-use super::{CurrentTask, Tree, WaitStatus};
+use super::{CurrentTask, Task, Tree, WaitStatus};
 use crate::wait::WaitError;
 use std::sync::Arc;
 use tuxlet_uapi::{
@@ -37,6 +37,9 @@ pub struct WaitOptions {
     pub clone_only: bool,
     /// All children, however they tell (`__WALL`).
     pub all: bool,
+    /// Only the calling thread's own tracees (`__WNOTHREAD`).
+    // DEVIATION: children belong to the process; those of another thread count as well.
+    pub own_thread: bool,
 }
 
 /// A child's news.
@@ -50,6 +53,8 @@ pub struct WaitResult {
     pub status: WaitStatus,
     /// Its resource usage.
     pub usage: Rusage,
+    /// A tracee's news; after a death the real parent is still to wait for it.
+    traced: bool,
 }
 
 impl CurrentTask {
@@ -62,7 +67,19 @@ impl CurrentTask {
         let tgid = self.task.tgid();
         let group = Arc::clone(self.task.group());
         let kernel = Arc::clone(&self.kernel);
-        let attempt = || match look(&mut kernel.tree.lock(), tgid, whom, options) {
+        let thread = Arc::clone(&self.task);
+        let caller = options.own_thread.then_some(&thread);
+        let look_around = |tree: &mut Tree| {
+            let children = look(tree, tgid, whom, options);
+            match children {
+                Ok(None) | Err(Errno::ECHILD) => {
+                    let tracees = look_at_tracees(tree, tgid, caller, whom, options);
+                    tracees.or(children)
+                }
+                other => other,
+            }
+        };
+        let attempt = || match look_around(&mut kernel.tree.lock()) {
             Ok(Some(found)) => Some(Ok(Some(found))),
             Ok(None) if options.nohang => Some(Ok(None)),
             Ok(None) => None,
@@ -85,7 +102,11 @@ impl CurrentTask {
                 WaitStatus::Exited(_) | WaitStatus::Signaled(..)
             )
         {
-            self.reap(result.pid);
+            if result.traced {
+                self.kernel.hand_over_zombie(result.pid);
+            } else {
+                self.reap(result.pid);
+            }
         }
         Ok(found)
     }
@@ -112,6 +133,7 @@ fn look(
         .unwrap_or_default();
     let mut eligible = false;
     for pid in children {
+        let tracer = tree.tracees.tracer(pid).map(|t| t.tgid());
         let Some(node) = tree.node_mut(pid) else {
             continue;
         };
@@ -136,10 +158,12 @@ fn look(
                 uid,
                 status,
                 usage,
+                traced: false,
             }))
         };
         if let Some(status) = node.zombie {
-            if !options.exited || node.claimed {
+            // What another process traces is that one's to wait for first.
+            if !options.exited || node.claimed || tracer.is_some_and(|t| t != parent) {
                 continue;
             }
             // Another thread of this process may look before the caller gets to reap it.
@@ -147,7 +171,8 @@ fn look(
             return result(status, node.usage);
         }
         let wanted = match node.report {
-            Some(WaitStatus::Stopped(_) | WaitStatus::Traced(..)) => options.stopped,
+            // A tracer sees its child's stop as such; it is not told twice.
+            Some(WaitStatus::Stopped(_)) => options.stopped && tracer != Some(parent),
             Some(WaitStatus::Continued) => options.continued,
             _ => false,
         };
@@ -161,6 +186,77 @@ fn look(
             if let Some(status) = status {
                 return result(status, usage);
             }
+        }
+    }
+    if eligible {
+        Ok(None)
+    } else {
+        Err(Errno::ECHILD)
+    }
+}
+
+/// Looks at the tracees that are not children, and at the ptrace stops of all.
+fn look_at_tracees(
+    tree: &mut Tree,
+    tgid: u32,
+    thread: Option<&Arc<Task>>,
+    whom: WaitFor,
+    options: WaitOptions,
+) -> Result<Option<WaitResult>> {
+    let mut eligible = false;
+    for tid in tree.tracees.of(tgid, thread) {
+        let Some(tracee) = tree.tracees.get_mut(tid) else {
+            continue;
+        };
+        let task = Arc::clone(&tracee.task);
+        let dead = tracee.dead;
+        let id_matches = match whom {
+            WaitFor::Any => true,
+            WaitFor::Pid(wanted) => wanted == tid,
+            WaitFor::Group(pgid) => tree.node(task.tgid()).is_some_and(|n| n.pgid == pgid),
+        };
+        if !id_matches {
+            continue;
+        }
+        eligible = true;
+        let result = |status, traced| WaitResult {
+            pid: tid,
+            uid: task.cred().uid,
+            status,
+            usage: super::usage::of_times(task.cpu_ns(), 0),
+            traced,
+        };
+        if let Some(status) = dead {
+            if !options.exited {
+                continue;
+            }
+            if !options.nowait {
+                tree.tracees.remove(tid);
+            }
+            // Nothing is left to be reaped: the process lives on, or has its own end.
+            return Ok(Some(result(status, true)));
+        }
+        if let Some(node) = tree.node_mut(tid)
+            && let Some(status) = node.zombie
+        {
+            if options.exited && !node.claimed && node.parent != tgid {
+                node.claimed = !options.nowait;
+                return Ok(Some(WaitResult {
+                    usage: node.usage,
+                    ..result(status, true)
+                }));
+            }
+            continue;
+        }
+        let mut state = task.ptrace.lock();
+        if !state.listening
+            && let Some(stop) = state.resting()
+            && !stop.reported
+        {
+            stop.reported = !options.nowait;
+            let code = stop.code;
+            drop(state);
+            return Ok(Some(result(WaitStatus::Traced(code), false)));
         }
     }
     if eligible {

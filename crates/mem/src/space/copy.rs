@@ -1,7 +1,7 @@
 //! Access to user memory by the kernel.
 
 use super::AddressSpace;
-use crate::{Access, Fault, FaultKind, PAGE_MASK, PAGE_SIZE, PageRef, page_down, racy};
+use crate::{Access, Fault, FaultKind, PAGE_MASK, PAGE_SIZE, PageRef, Why, page_down, racy};
 use smallvec::SmallVec;
 
 impl AddressSpace {
@@ -41,13 +41,39 @@ impl AddressSpace {
             let to_page_end = (PAGE_SIZE - (at & PAGE_MASK)) as usize;
             let part = &data[done..data.len().min(done + to_page_end)];
             let result = match self.copy_out(at, part) {
-                Err(fault) if fault.kind == FaultKind::AccErr => self
-                    .own_page(at)
-                    .map(|frame| frame.write((at & PAGE_MASK) as usize, part)),
+                Err(fault) if fault.kind == FaultKind::AccErr => self.own_page(at).map(|frame| {
+                    frame.write((at & PAGE_MASK) as usize, part);
+                    // Another thread may have translated the old code since the page was made our own.
+                    self.notify(page_down(at), page_down(at) + PAGE_SIZE, Why::Written);
+                }),
                 other => other.map(drop),
             };
             match result {
                 Ok(()) => done += part.len(),
+                Err(fault) if done == 0 => return Err(fault),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Copies from user memory even where it is not readable, as ptrace(2) does; shared mappings must be readable.
+    /// Results as those of [`copy_in`](Self::copy_in).
+    pub fn peek(&self, addr: u64, buf: &mut [u8]) -> Result<usize, Fault> {
+        let mut done = 0;
+        while done < buf.len() {
+            let at = addr.wrapping_add(done as u64);
+            let to_page_end = (PAGE_SIZE - (at & PAGE_MASK)) as usize;
+            let end = buf.len().min(done + to_page_end);
+            let part = &mut buf[done..end];
+            let result = match self.copy_in(at, part) {
+                Err(fault) if fault.kind == FaultKind::AccErr => self
+                    .own_page(at)
+                    .map(|frame| frame.read((at & PAGE_MASK) as usize, part)),
+                other => other.map(drop),
+            };
+            match result {
+                Ok(()) => done = end,
                 Err(fault) if done == 0 => return Err(fault),
                 Err(_) => break,
             }
