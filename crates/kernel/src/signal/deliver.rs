@@ -64,7 +64,10 @@ impl CurrentTask {
             match signal.default_action() {
                 DefaultAction::Ignore | DefaultAction::Continue => {}
                 DefaultAction::Stop => {
-                    self.stop_by(signal);
+                    // A SIGCONT that came while a tracer looked at the signal is not lost.
+                    if self.task.signals.lock().may_stop {
+                        self.stop_by(signal);
+                    }
                 }
                 DefaultAction::Terminate => {
                     return Some(ExitKind::Group(WaitStatus::Signaled(signal, false)));
@@ -99,6 +102,8 @@ impl CurrentTask {
         let mut own = self.task.signals.lock();
         let wanted = SigSet::ALL.difference(own.blocked);
         let info = own.queue.take(wanted).or_else(|| shared.queue.take(wanted));
+        // Whatever it is: a tracer may make a stop signal of it.
+        own.may_stop = info.is_some();
         drop(own);
         drop(shared);
         info.map(|i| self.task.group().timers.delivered(i))

@@ -97,6 +97,8 @@ pub struct TaskSignals {
     pub saved_mask: Option<SigSet>,
     /// The set sigtimedwait(2) is waiting for: such signals wake the thread although blocked.
     pub waiting_for: SigSet,
+    /// A signal that may stop the process has been taken and no `SIGCONT` has come since.
+    pub may_stop: bool,
     /// The alternate stack.
     pub alt_stack: StackT,
 }

@@ -140,7 +140,11 @@ fn stop_and_continue(
         let mut shared = group.signals.lock();
         shared.queue.discard(discard);
         for task in tasks {
-            task.signals.lock().queue.discard(discard);
+            let mut signals = task.signals.lock();
+            signals.queue.discard(discard);
+            if signal == Signal::SIGCONT {
+                signals.may_stop = false;
+            }
         }
         signal == Signal::SIGCONT && shared.stop.take().is_some()
     };
