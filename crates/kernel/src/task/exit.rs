@@ -66,6 +66,9 @@ impl CurrentTask {
         }
         drop(fs);
         kernel.release_tracees(&task);
+        // Whoever listens for the filters' notifications learns that nobody has them any more.
+        let filter = task.seccomp.lock().filter.take();
+        drop(filter);
         kernel.send_pdeath_signals(&task);
         task.set_run_state(RunState::Zombie);
         kernel.task_is_dead(&task, last_words);
