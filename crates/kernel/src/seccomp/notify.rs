@@ -177,8 +177,12 @@ impl Drop for ListenerFile {
         {
             let mut pending = self.listener.pending.lock();
             pending.closed = true;
-            // Nobody is left to answer.
-            pending.list.clear();
+            // Nobody is left to answer; what has been answered stays so.
+            for notification in &mut pending.list {
+                if !matches!(notification.progress, Progress::Answered(_)) {
+                    notification.progress = Progress::Answered(Some(Errno::ENOSYS.to_ret()));
+                }
+            }
         }
         self.listener.changed.wake_all(!0);
     }

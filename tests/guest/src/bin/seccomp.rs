@@ -1,6 +1,6 @@
 //! seccomp(2): strict mode, filters and their actions, threads, inheritance, tracing, notifications.
 
-use guest::{error_name, errno, fork, handle, ok, pipe, say, show, wait, write};
+use guest::{error_name, errno, fork, handle, pipe, say, show, wait, write};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 const SET_STRICT: u32 = 0;
@@ -222,7 +222,8 @@ fn arguments_are_seen() {
 fn strict() {
     say!("= strict");
     let pid = fork(|| {
-        say!("enter {}", show(seccomp(SET_STRICT, 0, 0)));
+        seccomp(SET_STRICT, 0, 0);
+        // No allocation from here on: it may need memory.
         write(1, b"still writing\n");
         // SAFETY: exit(2), not exit_group(2), is allowed.
         unsafe { libc::syscall(libc::SYS_exit, 5) };
@@ -231,7 +232,9 @@ fn strict() {
     say!("{}", wait(pid));
     let pid = fork(|| {
         // SAFETY: no memory is touched.
-        say!("prctl {}", ok(unsafe { libc::prctl(libc::PR_SET_SECCOMP, 1, 0, 0, 0) }));
+        if unsafe { libc::prctl(libc::PR_SET_SECCOMP, 1, 0, 0, 0) } == 0 {
+            write(1, b"in strict mode\n");
+        }
         getsid();
         0
     });
