@@ -24,6 +24,8 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 /// The pause after the first failure; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause that a server may ask for.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What a download must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub(crate) struct Fetcher {
 enum Failure {
     /// It may work if tried again.
     Transient(String),
+    /// It may work then (`Retry-After`).
+    Later(String, Duration),
     Final(Error),
 }
 
@@ -128,7 +132,7 @@ impl Fetcher {
         match self.get(url, 0) {
             Ok(response) => Ok(response.status().as_u16()),
             Err(Failure::Final(error)) => Err(error),
-            Err(Failure::Transient(reason)) => Err(failed(url, reason)),
+            Err(Failure::Transient(reason) | Failure::Later(reason, _)) => Err(failed(url, reason)),
         }
     }
 
@@ -313,18 +317,18 @@ impl Fetcher {
         let mut tries = 0;
         loop {
             let mut progress = false;
-            match attempt(&mut progress) {
+            let (reason, asked) = match attempt(&mut progress) {
                 Ok(value) => return Ok(value),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Transient(reason)) => {
-                    tries = if progress { 1 } else { tries + 1 };
-                    if tries >= ATTEMPTS {
-                        return Err(failed(url, format!("{reason} (tried {ATTEMPTS} times)")));
-                    }
-                    tracing::debug!("{url}: {reason}; trying again");
-                    thread::sleep(self.pause * 2u32.pow(tries - 1));
-                }
+                Err(Failure::Transient(reason)) => (reason, Duration::ZERO),
+                Err(Failure::Later(reason, pause)) => (reason, pause.min(PAUSE_MAX)),
+            };
+            tries = if progress { 1 } else { tries + 1 };
+            if tries >= ATTEMPTS {
+                return Err(failed(url, format!("{reason} (tried {ATTEMPTS} times)")));
             }
+            tracing::debug!("{url}: {reason}; trying again");
+            thread::sleep(asked.max(self.pause * 2u32.pow(tries - 1)));
         }
     }
 
@@ -416,8 +420,12 @@ fn status_failure(url: &str, mut response: Response<ureq::Body>) -> Failure {
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::GATEWAY_TIMEOUT,
     ];
+    let pause = header(&response, "retry-after").and_then(|text| text.trim().parse().ok());
     if again.contains(&status) {
-        Failure::Transient(reason)
+        match pause {
+            Some(secs) => Failure::Later(reason, Duration::from_secs(secs)),
+            None => Failure::Transient(reason),
+        }
     } else {
         Failure::Final(failed(url, reason))
     }

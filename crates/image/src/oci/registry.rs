@@ -1,7 +1,7 @@
 //! The distribution protocol of OCI and Docker, as far as pulling needs it.
 
 use std::{
-    fmt::Write,
+    fmt::{self, Write},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -132,6 +132,15 @@ pub fn check_login(registry: &str, credentials: &Credentials) -> Result<()> {
     }
 }
 
+/// What is not for logs.
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// Gets and keeps what proves to a registry who asks.
 #[derive(Debug)]
 struct Authority {
@@ -139,7 +148,7 @@ struct Authority {
     fetcher: Fetcher,
     scope: Option<String>,
     credentials: Option<Credentials>,
-    header: Mutex<Option<String>>,
+    header: Mutex<Option<Secret>>,
 }
 
 #[derive(Deserialize)]
@@ -153,12 +162,13 @@ impl Authorize for Authority {
         self.header
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .as_ref()
+            .map(|secret| secret.0.clone())
     }
 
     fn challenged(&self, used: Option<&str>, challenges: &[String]) -> Result<()> {
         let mut header = self.header.lock().unwrap_or_else(PoisonError::into_inner);
-        if header.as_deref() != used {
+        if header.as_ref().map(|secret| &*secret.0) != used {
             // Another thread has got a new one meanwhile.
             return Ok(());
         }
@@ -168,10 +178,10 @@ impl Authorize for Authority {
             .collect();
         let find = |scheme: &str| all.iter().find(|c| c.scheme == scheme);
         *header = if let Some(bearer) = find("bearer") {
-            Some(format!("Bearer {}", self.token(bearer)?))
+            Some(Secret(format!("Bearer {}", self.token(bearer)?)))
         } else if find("basic").is_some() {
             match &self.credentials {
-                Some(credentials) => Some(credentials.basic()),
+                Some(credentials) => Some(Secret(credentials.basic())),
                 None => return Err(self.login("it wants to know who asks")),
             }
         } else {
@@ -232,7 +242,7 @@ impl Authority {
                 "application/json",
                 Arc::new(Given {
                     registry: self.registry.clone(),
-                    header: credentials.basic(),
+                    header: Secret(credentials.basic()),
                 }),
             ),
             None => self.fetcher.clone(),
@@ -257,12 +267,12 @@ impl Authority {
 #[derive(Debug)]
 struct Given {
     registry: String,
-    header: String,
+    header: Secret,
 }
 
 impl Authorize for Given {
     fn authorization(&self) -> Option<String> {
-        Some(self.header.clone())
+        Some(self.header.0.clone())
     }
 
     fn challenged(&self, _: Option<&str>, _: &[String]) -> Result<()> {

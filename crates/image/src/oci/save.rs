@@ -62,7 +62,7 @@ pub fn save(store: &Store, names: &[ImageName], output: impl Write) -> Result<()
     }
     let json = |value: serde_json::Value| value.to_string().into_bytes();
     let index = json(json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests }));
-    let mut tar = TarWriter::new(output);
+    let mut tar = TarWriter::bare(output);
     let plain = Meta::root(0o644);
     let mut put = |name: &str, size: u64, bytes: &mut dyn Read| {
         tar.file(name.as_bytes(), &plain, size, bytes)

@@ -723,3 +723,51 @@ fn several_pulls_at_once_make_one_image() {
     assert_eq!(home.layers().len(), 3);
     assert_eq!(home.store.images().unwrap().len(), 1);
 }
+
+#[test]
+fn damaged_documents_never_panic() {
+    let layers: Vec<Vec<u8>> = three_layers().into_iter().map(|l| l.0).collect();
+    let config = config_of(&layers, "arm64");
+    let part = descriptor(LAYER, &layers[0]);
+    let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": part, "layers": [part, part] });
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [{ "digest": "sha256:x", "size": 1, "platform": { "os": "linux", "architecture": "arm64" } }] });
+    let challenge =
+        r#"Bearer realm="https://a.example/t",service="s \"q\"",scope=x, Basic realm=y"#;
+    let seeds: [Vec<u8>; 5] = [
+        config,
+        manifest.to_string().into(),
+        index.to_string().into(),
+        challenge.into(),
+        b"h.example:5000/a/b__c:tag@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".to_vec(),
+    ];
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize
+    };
+    for _ in 0..4000 {
+        let mut data = seeds[random() % seeds.len()].clone();
+        for _ in 0..1 + random() % 3 {
+            let at = random() % data.len();
+            match random() % 3 {
+                0 => data[at] = random() as u8,
+                1 => data[at] = b"\"{}[],:\\0-e/@ "[random() % 14],
+                _ => data.truncate(at + 1),
+            }
+        }
+        let text = String::from_utf8_lossy(&data);
+        let _ = super::config::parse("x", &data, 3);
+        let _ = super::challenge::parse(&text);
+        if let Ok(reference) = text.parse::<Reference>() {
+            let long = reference.to_string();
+            assert_eq!(long.parse::<Reference>().unwrap().to_string(), long);
+        }
+        if let Ok(super::manifest::Manifest::Index(all)) =
+            super::manifest::Manifest::parse("x", &data, None)
+        {
+            let _ = super::manifest::choose("x", &all).map(|d| d.digest("x"));
+        }
+    }
+}

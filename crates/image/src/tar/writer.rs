@@ -11,6 +11,8 @@ use crate::{
 /// A sink that writes a tar archive.
 pub struct TarWriter<W: Write> {
     output: W,
+    /// What names begin with: `./`, as those of other tools' root archives do, or nothing.
+    prefix: &'static [u8],
 }
 
 /// The largest number in an octal field of eight bytes.
@@ -30,7 +32,22 @@ struct Header<'a> {
 impl<W: Write> TarWriter<W> {
     /// Writes to `output`.
     pub fn new(output: W) -> TarWriter<W> {
-        TarWriter { output }
+        TarWriter {
+            output,
+            prefix: b"./",
+        }
+    }
+
+    /// Writes to `output`; names do not begin with `./`. For files alone.
+    pub(crate) fn bare(output: W) -> TarWriter<W> {
+        TarWriter {
+            output,
+            prefix: b"",
+        }
+    }
+
+    fn member(&self, path: &[u8]) -> Vec<u8> {
+        [self.prefix, path].concat()
     }
 
     /// The output, after [`TreeSink::finish`].
@@ -135,11 +152,6 @@ fn write_error(source: io::Error) -> Error {
     }
 }
 
-/// Names of members start with `./`, as those of other tools' root archives do.
-fn member(path: &[u8]) -> Vec<u8> {
-    [b"./", path].concat()
-}
-
 /// A record counts its own length, digits included.
 fn pax_record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
@@ -162,7 +174,7 @@ fn time_text(secs: i64, nanos: u32) -> String {
 
 impl<W: Write> TreeSink for TarWriter<W> {
     fn directory(&mut self, path: &[u8], meta: &Meta) -> Result<()> {
-        let mut name = member(path);
+        let mut name = self.member(path);
         if !path.is_empty() {
             name.push(b'/');
         }
@@ -177,7 +189,7 @@ impl<W: Write> TreeSink for TarWriter<W> {
     }
 
     fn file(&mut self, path: &[u8], meta: &Meta, size: u64, content: &mut dyn Read) -> Result<()> {
-        let name = member(path);
+        let name = self.member(path);
         self.entry(&Header {
             path: &name,
             meta,
@@ -198,7 +210,7 @@ impl<W: Write> TreeSink for TarWriter<W> {
     }
 
     fn symlink(&mut self, path: &[u8], meta: &Meta, target: &[u8]) -> Result<()> {
-        let name = member(path);
+        let name = self.member(path);
         self.entry(&Header {
             path: &name,
             meta,
@@ -210,7 +222,7 @@ impl<W: Write> TreeSink for TarWriter<W> {
     }
 
     fn hard_link(&mut self, path: &[u8], existing: &[u8]) -> Result<()> {
-        let (name, target) = (member(path), member(existing));
+        let (name, target) = (self.member(path), self.member(existing));
         let meta = Meta::root(0o644);
         self.entry(&Header {
             path: &name,
@@ -230,7 +242,7 @@ impl<W: Write> TreeSink for TarWriter<W> {
             // As GNU tar does: a socket's name means nothing without its process.
             Special::Socket => return Ok(()),
         };
-        let name = member(path);
+        let name = self.member(path);
         self.entry(&Header {
             path: &name,
             meta,
