@@ -1,6 +1,9 @@
 //! The one interruptible sleep of the kernel.
 
-use crate::task::{CurrentTask, RunState};
+use crate::{
+    clock::Clock,
+    task::{CurrentTask, RunState},
+};
 use std::{sync::Arc, time::Instant};
 use tuxlet_sync::WaitResult;
 use tuxlet_uapi::errno::{Errno, Result};
@@ -15,18 +18,52 @@ pub enum WaitError {
     TimedOut,
 }
 
+/// Until when to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// For ever.
+    Never,
+    /// A moment of the host's monotonic clock.
+    At(Instant),
+    /// A time of `CLOCK_REALTIME` in nanoseconds: another moment when the clock is set.
+    Realtime(i64),
+}
+
+impl Deadline {
+    fn instant(self, clock: &Clock) -> Option<Instant> {
+        match self {
+            Self::Never => None,
+            Self::At(at) => Some(at),
+            Self::Realtime(ns) => Some(clock.realtime_instant(ns)),
+        }
+    }
+}
+
+impl From<Option<Instant>> for Deadline {
+    fn from(at: Option<Instant>) -> Self {
+        at.map_or(Self::Never, Self::At)
+    }
+}
+
+impl From<Instant> for Deadline {
+    fn from(at: Instant) -> Self {
+        Self::At(at)
+    }
+}
+
 impl CurrentTask {
     /// Sleeps until `ready` gives a value. It is called first without a table; then once with one, into which it
     /// puts the wait queues it depends on *before* it looks; then again after each wake-up. A signal or the
     /// deadline end the wait; a value that is there wins over both.
     pub fn wait_until<T>(
         &mut self,
-        deadline: Option<Instant>,
+        deadline: impl Into<Deadline>,
         mut ready: impl FnMut(&mut Self, Option<&mut PollTable>) -> Option<T>,
     ) -> std::result::Result<T, WaitError> {
         if let Some(value) = ready(self, None) {
             return Ok(value);
         }
+        let deadline = deadline.into();
         let waiter = Arc::clone(self.task.waiter());
         let mut table = PollTable::new(waiter.clone());
         if let Some(value) = ready(self, Some(&mut table)) {
@@ -37,12 +74,14 @@ impl CurrentTask {
                 break Err(WaitError::Interrupted);
             }
             self.task.set_run_state(RunState::Sleeping);
-            let woken = waiter.wait(deadline);
+            let woken = waiter.wait(deadline.instant(&self.kernel.clock));
             self.task.set_run_state(RunState::Running);
             if let Some(value) = ready(self, None) {
                 break Ok(value);
             }
-            if woken == WaitResult::TimedOut {
+            // Setting the clock wakes everybody, and each reckons anew.
+            let passed = || deadline.instant(&self.kernel.clock) <= Some(Instant::now());
+            if woken == WaitResult::TimedOut && passed() {
                 break Err(WaitError::TimedOut);
             }
         }

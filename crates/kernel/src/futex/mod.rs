@@ -3,8 +3,14 @@
 //! Waiters are kept by key in shards. A waiter is enqueued under its shard's lock after the word was compared
 //! under the same lock, so that a wake-up between the comparison and the sleep cannot be lost.
 
-use crate::{task::CurrentTask, wait::WaitError};
+mod pi;
+
+use crate::{
+    task::CurrentTask,
+    wait::{Deadline, WaitError},
+};
 use parking_lot::{Mutex, MutexGuard};
+use pi::{PiGraph, PiLock, PiWaiter};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::{
     collections::VecDeque,
@@ -13,7 +19,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 use tuxlet_mem::FutexKey;
 use tuxlet_sync::Waiter;
@@ -30,26 +35,45 @@ const ROBUST_LIST_LIMIT: usize = 2048;
 struct Sleeper {
     waiter: Arc<Waiter>,
     bitset: u32,
+    /// Of a real-time policy, else 0: the highest is woken first.
+    priority: u32,
     woken: AtomicBool,
     /// Where it is queued now; changes by requeueing.
     key: Mutex<FutexKey>,
+    /// The lock that it goes to: `FUTEX_WAIT_REQUEUE_PI`.
+    pi: Option<Arc<PiWaiter>>,
 }
 
 type Queue = VecDeque<Arc<Sleeper>>;
-type Shard = FxHashMap<FutexKey, Queue>;
+
+#[derive(Debug, Default)]
+struct Shard {
+    plain: FxHashMap<FutexKey, Queue>,
+    pi: FxHashMap<FutexKey, PiLock>,
+}
 
 /// All futexes of a machine.
 #[derive(Debug)]
 pub struct FutexTable {
     shards: Vec<Mutex<Shard>>,
+    graph: PiGraph,
 }
 
 impl Default for FutexTable {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
+            graph: PiGraph::default(),
         }
     }
+}
+
+/// By priority, then by arrival.
+fn enqueue(queue: &mut Queue, sleeper: Arc<Sleeper>) {
+    let behind = queue
+        .iter()
+        .rposition(|other| other.priority >= sleeper.priority);
+    queue.insert(behind.map_or(0, |at| at + 1), sleeper);
 }
 
 fn wake_queue(
@@ -59,7 +83,7 @@ fn wake_queue(
     bitset: u32,
     woken: &mut Vec<Arc<Sleeper>>,
 ) {
-    let Some(queue) = shard.get_mut(key) else {
+    let Some(queue) = shard.plain.get_mut(key) else {
         return;
     };
     let mut left = count;
@@ -73,7 +97,17 @@ fn wake_queue(
         false
     });
     if queue.is_empty() {
-        shard.remove(key);
+        shard.plain.remove(key);
+    }
+}
+
+/// `EINVAL` if somebody waits on the word for a lock, which a plain wake-up would not give to it.
+fn check_plain(shard: &Shard, key: &FutexKey) -> Result<()> {
+    let for_lock = |queue: &Queue| queue.iter().any(|s| s.pi.is_some());
+    if shard.pi.contains_key(key) || shard.plain.get(key).is_some_and(for_lock) {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(())
     }
 }
 
@@ -121,7 +155,8 @@ impl FutexTable {
         notify(&woken)
     }
 
-    fn remove(&self, sleeper: &Arc<Sleeper>) {
+    /// Takes a sleeper out again; false if it was not queued any more.
+    fn remove(&self, sleeper: &Arc<Sleeper>) -> bool {
         loop {
             let key = *sleeper.key.lock();
             let mut shard = self.shards[Self::index(&key)].lock();
@@ -129,13 +164,16 @@ impl FutexTable {
             if *sleeper.key.lock() != key {
                 continue;
             }
-            if let Some(queue) = shard.get_mut(&key) {
-                queue.retain(|s| !Arc::ptr_eq(s, sleeper));
-                if queue.is_empty() {
-                    shard.remove(&key);
-                }
+            let Some(queue) = shard.plain.get_mut(&key) else {
+                return false;
+            };
+            let before = queue.len();
+            queue.retain(|s| !Arc::ptr_eq(s, sleeper));
+            let found = queue.len() < before;
+            if queue.is_empty() {
+                shard.plain.remove(&key);
             }
-            return;
+            return found;
         }
     }
 }
@@ -179,6 +217,34 @@ impl CurrentTask {
         self.mm.space.futex_key(addr, shared)
     }
 
+    /// Queues the caller on a word that holds `value`; `EAGAIN` if it does not.
+    fn enqueue_sleeper(
+        &self,
+        addr: u64,
+        shared: bool,
+        value: u32,
+        bitset: u32,
+        pi: Option<Arc<PiWaiter>>,
+    ) -> Result<Arc<Sleeper>> {
+        let key = self.futex_key(addr, shared)?;
+        // A first look outside the lock brings the page in, so that the second one does not fault under it.
+        self.mm.space.load_u32(addr)?;
+        let sleeper = Arc::new(Sleeper {
+            waiter: Arc::clone(self.task.waiter()),
+            bitset,
+            priority: self.task.settings.lock().priority,
+            woken: AtomicBool::new(false),
+            key: Mutex::new(key),
+            pi,
+        });
+        let mut shard = self.kernel.futexes.shards[FutexTable::index(&key)].lock();
+        if self.mm.space.load_u32(addr)? != value {
+            return Err(Errno::EAGAIN);
+        }
+        enqueue(shard.plain.entry(key).or_default(), Arc::clone(&sleeper));
+        Ok(sleeper)
+    }
+
     /// Sleeps while the word holds `value`. `EAGAIN` if it does not, `ETIMEDOUT`, `ERESTARTSYS` for a signal.
     pub fn futex_wait(
         &mut self,
@@ -186,31 +252,13 @@ impl CurrentTask {
         shared: bool,
         value: u32,
         bitset: u32,
-        deadline: Option<Instant>,
+        deadline: Deadline,
     ) -> Result<()> {
         if bitset == 0 {
             return Err(Errno::EINVAL);
         }
-        let key = self.futex_key(addr, shared)?;
-        // A first look outside the lock brings the page in, so that the second one does not fault under it.
-        self.mm.space.load_u32(addr)?;
         let kernel = Arc::clone(&self.kernel);
-        let sleeper = Arc::new(Sleeper {
-            waiter: Arc::clone(self.task.waiter()),
-            bitset,
-            woken: AtomicBool::new(false),
-            key: Mutex::new(key),
-        });
-        {
-            let mut shard = kernel.futexes.shards[FutexTable::index(&key)].lock();
-            if self.mm.space.load_u32(addr)? != value {
-                return Err(Errno::EAGAIN);
-            }
-            shard
-                .entry(key)
-                .or_default()
-                .push_back(Arc::clone(&sleeper));
-        }
+        let sleeper = self.enqueue_sleeper(addr, shared, value, bitset, None)?;
         let result = self.wait_until(deadline, |_, _| {
             sleeper.woken.load(Ordering::SeqCst).then_some(())
         });
@@ -235,34 +283,14 @@ impl CurrentTask {
     pub fn futex_wait_many(
         &mut self,
         words: &[(u64, bool, u32)],
-        deadline: Option<Instant>,
+        deadline: Deadline,
     ) -> Result<usize> {
         let kernel = Arc::clone(&self.kernel);
         let mut sleepers: Vec<Arc<Sleeper>> = Vec::with_capacity(words.len());
         let mut outcome = Ok(None);
         for (addr, shared, value) in words {
-            let enqueue = || -> Result<Option<Arc<Sleeper>>> {
-                let key = self.futex_key(*addr, *shared)?;
-                self.mm.space.load_u32(*addr)?;
-                let sleeper = Arc::new(Sleeper {
-                    waiter: Arc::clone(self.task.waiter()),
-                    bitset: !0,
-                    woken: AtomicBool::new(false),
-                    key: Mutex::new(key),
-                });
-                let mut shard = kernel.futexes.shards[FutexTable::index(&key)].lock();
-                if self.mm.space.load_u32(*addr)? != *value {
-                    return Ok(None);
-                }
-                shard
-                    .entry(key)
-                    .or_default()
-                    .push_back(Arc::clone(&sleeper));
-                Ok(Some(sleeper))
-            };
-            match enqueue() {
-                Ok(Some(sleeper)) => sleepers.push(sleeper),
-                Ok(None) => outcome = Err(Errno::EAGAIN),
+            match self.enqueue_sleeper(*addr, *shared, *value, !0, None) {
+                Ok(sleeper) => sleepers.push(sleeper),
                 Err(errno) => outcome = Err(errno),
             }
             if outcome.is_err() {
@@ -295,7 +323,9 @@ impl CurrentTask {
             return Err(Errno::EINVAL);
         }
         let key = self.futex_key(addr, shared)?;
-        Ok(self.kernel.futexes.wake(&key, count, bitset))
+        let table = &self.kernel.futexes;
+        check_plain(&table.shards[FutexTable::index(&key)].lock(), &key)?;
+        Ok(table.wake(&key, count, bitset))
     }
 
     /// Wakes `wake` waiters of one word and moves up to `requeue` others to a second; `expected` is compared
@@ -321,12 +351,13 @@ impl CurrentTask {
             if expected.is_some_and(|e| self.mm.space.load_u32(from) != Ok(e)) {
                 return Err(Errno::EAGAIN);
             }
+            check_plain(&first, &from_key)?;
             wake_queue(&mut first, &from_key, wake, !0, &mut woken);
-            if let Some(queue) = first.get_mut(&from_key) {
+            if let Some(queue) = first.plain.get_mut(&from_key) {
                 let count = queue.len().min(requeue as usize);
                 moved.extend(queue.drain(..count));
                 if queue.is_empty() {
-                    first.remove(&from_key);
+                    first.plain.remove(&from_key);
                 }
             }
             for sleeper in &moved {
@@ -334,10 +365,10 @@ impl CurrentTask {
             }
             if !moved.is_empty() {
                 let target = second.as_deref_mut().unwrap_or(&mut *first);
-                target
-                    .entry(to_key)
-                    .or_default()
-                    .extend(moved.iter().cloned());
+                let queue = target.plain.entry(to_key).or_default();
+                for sleeper in &moved {
+                    enqueue(queue, Arc::clone(sleeper));
+                }
             }
         }
         Ok((notify(&woken), moved.len() as u32))
@@ -384,8 +415,8 @@ pub(crate) fn wake_addr(task: &CurrentTask, addr: u64, count: u32) {
 }
 
 /// Marks the robust futexes that a dying thread holds and wakes a waiter of each: get_robust_list(2).
-pub(crate) fn exit_robust_list(task: &mut CurrentTask) {
-    let head = std::mem::take(&mut task.robust_list);
+pub(crate) fn exit_robust_list(task: &CurrentTask) {
+    let head = task.task.robust_list.swap(0, Ordering::Relaxed);
     if head == 0 {
         return;
     }
@@ -406,22 +437,23 @@ pub(crate) fn exit_robust_list(task: &mut CurrentTask) {
         }
         let Some(next) = read(entry & !1) else { break };
         if entry & !1 != pending & !1 {
-            owner_died(task, word(entry), false);
+            owner_died(task, word(entry), entry & 1 != 0, false);
         }
         entry = next;
     }
     if pending & !1 != 0 {
-        owner_died(task, word(pending), true);
+        owner_died(task, word(pending), pending & 1 != 0, true);
     }
 }
 
-fn owner_died(task: &CurrentTask, addr: u64, pending: bool) {
+/// Marks one word. A lock with priority inheritance (`pi`) is passed on by [`FutexTable::release_pi_locks`] instead.
+fn owner_died(task: &CurrentTask, addr: u64, pi: bool, pending: bool) {
     let Ok(mut old) = task.mm.space.load_u32(addr) else {
         return;
     };
     loop {
         let owner = old & FUTEX_TID_MASK;
-        if pending && owner == 0 {
+        if pending && !pi && owner == 0 {
             // Died between releasing the lock and waking: the waiter would sleep for ever.
             wake_addr(task, addr, 1);
             return;
@@ -436,7 +468,7 @@ fn owner_died(task: &CurrentTask, addr: u64, pending: bool) {
             Err(_) => return,
         }
     }
-    if old & FUTEX_WAITERS != 0 {
+    if !pi && old & FUTEX_WAITERS != 0 {
         wake_addr(task, addr, 1);
     }
 }
