@@ -342,6 +342,10 @@ impl FileOps for Epoll {
         false
     }
 
+    fn own_seek(&self, _offset: i64, _whence: u32) -> Option<Result<u64>> {
+        Some(Ok(0))
+    }
+
     fn pollable(&self) -> bool {
         true
     }

@@ -267,6 +267,10 @@ impl FileOps for Inotify {
         false
     }
 
+    fn own_seek(&self, _offset: i64, _whence: u32) -> Option<Result<u64>> {
+        Some(Ok(0))
+    }
+
     fn pollable(&self) -> bool {
         true
     }

@@ -3,7 +3,7 @@
 use crate::{
     kernel::Kernel,
     task::CurrentTask,
-    timer::{Expire, Key, Schedule, TimerClock},
+    timer::{Expire, Key, Schedule, Setting, TimerClock},
 };
 use parking_lot::Mutex;
 use std::{
@@ -19,9 +19,11 @@ use tuxlet_uapi::{
 };
 use tuxlet_vfs::{Attr, Cx, Events, File, FileOps, PollTable};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     schedule: Schedule,
+    /// The clock that the schedule is of: a relative setting does not follow a clock that is set.
+    clock: TimerClock,
     key: Option<Key>,
     /// Expiries seen and not read. The timer rests while there are any: a reader that comes late asks the clock.
     ticks: u64,
@@ -48,8 +50,15 @@ pub fn open(task: &CurrentTask, clock: TimerClock, flags: OpenFlags) -> Arc<File
     let ops = Arc::new_cyclic(|me: &Weak<TimerFd>| TimerFd {
         kernel: Arc::downgrade(&task.kernel),
         me: Weak::clone(me),
+        state: Mutex::new(State {
+            schedule: Schedule::default(),
+            clock: clock.clone(),
+            key: None,
+            ticks: 0,
+            cancel_on_set: false,
+            cancelled: false,
+        }),
         clock,
-        state: Mutex::default(),
         expired: WaitQueue::new(),
         attr: crate::anon::attr(&cx),
     });
@@ -70,7 +79,7 @@ impl TimerFd {
         let left = match state.ticks {
             // Expired once, and not again.
             1.. if state.schedule.next().is_none() => 0,
-            _ => state.schedule.remaining(self.clock.now(kernel)),
+            _ => state.schedule.remaining(state.clock.now(kernel)),
         };
         (left, state.schedule.interval())
     }
@@ -80,13 +89,13 @@ impl TimerFd {
     pub fn set(
         &self,
         kernel: &Kernel,
-        schedule: Option<Schedule>,
+        setting: Setting,
         cancel_on_set: bool,
     ) -> Result<(u64, u64)> {
         let before = self.remaining(kernel);
         let mut state = self.state.lock();
         let was_cancelled = std::mem::take(&mut state.cancelled) && cancel_on_set;
-        state.schedule = schedule.unwrap_or_default();
+        (state.clock, state.schedule) = setting.on(&self.clock, kernel);
         state.ticks = 0;
         state.cancel_on_set = cancel_on_set;
         self.arm(kernel, &mut state);
@@ -103,7 +112,7 @@ impl TimerFd {
         }
         if let Some(at) = state.schedule.next() {
             let target: Weak<dyn Expire> = Weak::clone(&self.me) as _;
-            state.key = Some(kernel.timers.arm(self.clock.instant(kernel, at), target));
+            state.key = Some(kernel.timers.arm(state.clock.instant(kernel, at), target));
         }
     }
 }
@@ -115,7 +124,8 @@ impl Expire for TimerFd {
         };
         let mut state = self.state.lock();
         state.key = None;
-        let count = state.schedule.advance(self.clock.now(&kernel));
+        let now = state.clock.now(&kernel);
+        let count = state.schedule.advance(now);
         state.ticks += count;
         if count == 0 {
             self.arm(&kernel, &mut state);
@@ -126,12 +136,12 @@ impl Expire for TimerFd {
     }
 
     fn clock_was_set(self: Arc<Self>) {
-        let Some(kernel) = self.kernel.upgrade().filter(|_| self.clock.is_settable()) else {
+        let Some(kernel) = self.kernel.upgrade() else {
             return;
         };
         let mut state = self.state.lock();
         state.cancelled = state.cancel_on_set;
-        if state.key.is_some() {
+        if state.clock.is_settable() && state.key.is_some() {
             self.arm(&kernel, &mut state);
         }
         let cancelled = state.cancelled;
@@ -165,6 +175,10 @@ impl FileOps for TimerFd {
         false
     }
 
+    fn own_seek(&self, _offset: i64, _whence: u32) -> Option<Result<u64>> {
+        Some(Ok(0))
+    }
+
     fn pollable(&self) -> bool {
         true
     }
@@ -179,7 +193,8 @@ impl FileOps for TimerFd {
             state.ticks = 0;
             return Err(Errno::ECANCELED);
         }
-        let missed = state.schedule.advance(self.clock.now(&kernel));
+        let now = state.clock.now(&kernel);
+        let missed = state.schedule.advance(now);
         let ticks = std::mem::take(&mut state.ticks) + missed;
         if ticks == 0 {
             return Err(Errno::EAGAIN);

@@ -332,6 +332,13 @@ impl File {
         self.touch(cx, path);
     }
 
+    /// A mapping of the file has been made, which counts as access: mmap(2), "Timestamps changes".
+    pub fn was_mapped(&self, cx: &Cx) {
+        if let Place::Path(path) = &self.place {
+            self.touch(cx, path);
+        }
+    }
+
     /// Lets the file system update the access time; once between two writes is enough for relatime.
     fn touch(&self, cx: &Cx, path: &Path) {
         if self.accessed.load(Ordering::Relaxed)
@@ -484,6 +491,9 @@ impl File {
         }
         if whence > SEEK_HOLE {
             return Err(Errno::EINVAL);
+        }
+        if let Some(answer) = self.ops.own_seek(offset, whence) {
+            return answer;
         }
         if !self.ops.seekable() {
             return Err(Errno::ESPIPE);

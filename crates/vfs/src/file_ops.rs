@@ -42,6 +42,12 @@ pub trait FileOps: Send + Sync + Debug + Any {
     fn seekable(&self) -> bool {
         true
     }
+    /// An answer of the file's own to lseek(2), `None` for the usual one. Files of the kernel's own that have no bytes,
+    /// such as eventfds, ignore the call and say 0.
+    fn own_seek(&self, offset: i64, whence: u32) -> Option<Result<u64>> {
+        let _ = (offset, whence);
+        None
+    }
     /// `SEEK_DATA` (3) and `SEEK_HOLE` (4); the default sees one extent of data up to the end.
     fn seek_extent(&self, cx: &Cx, offset: u64, whence: u32) -> Result<u64> {
         let size = self.attr(cx)?.size;

@@ -1,5 +1,6 @@
 //! Character devices: the drivers, and what `/dev` holds.
 
+mod kmsg;
 mod mem;
 
 use crate::kernel::Kernel;
@@ -16,6 +17,7 @@ const NODES: &[(&str, u32, u32, u32)] = &[
     ("full", MEM_MAJOR, mem::FULL, 0o666),
     ("random", MEM_MAJOR, mem::RANDOM, 0o666),
     ("urandom", MEM_MAJOR, mem::URANDOM, 0o666),
+    ("kmsg", MEM_MAJOR, kmsg::MINOR, 0o644),
 ];
 
 /// Symbolic links in `/dev`.
@@ -30,6 +32,7 @@ impl Kernel {
     /// Registers the drivers.
     pub(crate) fn register_devices(&self) {
         mem::register(&self.devices);
+        kmsg::register(&self.devices);
         crate::tty::register(&self.devices);
     }
 

@@ -1,7 +1,7 @@
 //! syslog(2), reboot(2), acct(2), name_to_handle_at(2), open_by_handle_at(2).
 
 use super::{Flags, UserPath, UserPtr};
-use crate::task::CurrentTask;
+use crate::{log::LOG_SIZE, task::CurrentTask};
 use tuxlet_uapi::{
     capability::{CAP_SYS_PACCT, CAP_SYSLOG},
     errno::{Errno, Result},
@@ -15,40 +15,65 @@ use tuxlet_uapi::{
 use tuxlet_vfs::cx::cap;
 
 /// `SYSLOG_ACTION_*`.
-const READ_ALL: u32 = 3;
 const READ: u32 = 2;
+const READ_ALL: u32 = 3;
 const READ_CLEAR: u32 = 4;
+const CLEAR: u32 = 5;
 const CONSOLE_LEVEL: u32 = 8;
 const SIZE_UNREAD: u32 = 9;
 const SIZE_BUFFER: u32 = 10;
-/// What `SYSLOG_ACTION_SIZE_BUFFER` says.
-const LOG_SIZE: u64 = 16 << 10;
 
-/// The log is empty: the kernel's messages go to the embedder.
 pub(super) fn sys_syslog(
     task: &mut CurrentTask,
     action: u32,
     buf: UserPtr<u8>,
     len: i32,
-) -> Result<u64> {
-    if action > SIZE_BUFFER {
-        return Err(Errno::EINVAL);
-    }
+) -> Result<usize> {
+    // Whether this is an action that is known comes last.
     if !matches!(action, READ_ALL | SIZE_BUFFER) && !task.task.cred().has_cap(CAP_SYSLOG) {
         return Err(Errno::EPERM);
     }
-    match action {
-        READ | READ_ALL | READ_CLEAR if buf.is_null() || len < 0 => Err(Errno::EINVAL),
-        READ if len > 0 => {
-            // Nothing ever comes, so this waits for a signal.
-            let _ = task.wait_until(None, |_, _| None::<()>);
-            Err(Errno::ERESTARTSYS)
+    if matches!(action, READ | READ_ALL | READ_CLEAR) {
+        let room = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+        if buf.is_null() {
+            return Err(Errno::EINVAL);
         }
-        CONSOLE_LEVEL if !(1..=8).contains(&len) => Err(Errno::EINVAL),
-        SIZE_UNREAD => Ok(0),
-        SIZE_BUFFER => Ok(LOG_SIZE),
-        _ => Ok(0),
+        if room == 0 {
+            return Ok(0);
+        }
+        let text = read_log(task, action, room)?;
+        task.mm.space.write_bytes(buf.addr(), &text)?;
+        return Ok(text.len());
     }
+    let log = &task.kernel.log;
+    match action {
+        CLEAR => log.clear(),
+        CONSOLE_LEVEL if !(1..=8).contains(&len) => return Err(Errno::EINVAL),
+        // Opening and closing do nothing, and there is no console.
+        0..=CONSOLE_LEVEL => {}
+        SIZE_UNREAD => return Ok(log.unread_len()),
+        SIZE_BUFFER => return Ok(LOG_SIZE),
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+fn read_log(task: &mut CurrentTask, action: u32, room: usize) -> Result<Vec<u8>> {
+    if action != READ {
+        let text = task.kernel.log.read_all(room);
+        if action == READ_CLEAR {
+            task.kernel.log.clear();
+        }
+        return Ok(text);
+    }
+    let kernel = std::sync::Arc::clone(&task.kernel);
+    let waited = task.wait_until(None, |_, table| {
+        if let Some(table) = table {
+            table.add(kernel.log.changed());
+        }
+        Some(kernel.log.read(room)).filter(|text| !text.is_empty())
+    });
+    waited.map_err(|_| Errno::ERESTARTSYS)
 }
 
 pub(super) fn sys_reboot(
