@@ -12,7 +12,7 @@ pub mod cmsg;
 mod icmp;
 mod inet;
 mod interface;
-mod netlink;
+pub mod netlink;
 mod option;
 mod route;
 pub mod unix;

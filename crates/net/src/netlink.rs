@@ -87,6 +87,22 @@ impl NetlinkSocket {
     }
 }
 
+/// Puts a message of the kernel into a netlink socket's queue. `EINVAL` for another file.
+pub fn deliver(file: &dyn FileOps, message: &[u8]) -> Result<()> {
+    let socket = file
+        .as_any()
+        .downcast_ref::<NetlinkSocket>()
+        .ok_or(EINVAL)?;
+    socket.state.lock().datagrams.push_back(message.to_vec());
+    socket.queue.wake_all(Events::READABLE.bits());
+    Ok(())
+}
+
+/// Whether a file is a netlink socket.
+pub fn is_netlink(file: &dyn FileOps) -> bool {
+    file.as_any().is::<NetlinkSocket>()
+}
+
 impl SocketOps for NetlinkSocket {
     fn domain(&self) -> u16 {
         AF_NETLINK

@@ -43,8 +43,8 @@ impl Message {
         Message(bytes)
     }
 
+    /// Adds an attribute. What fills it up belongs to the message, even behind the last one: Go relies on it.
     fn attribute(&mut self, kind: u16, data: &[u8]) {
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
         let len = (size_of::<Rtattr>() + data.len()) as u16;
         self.0.extend_from_slice(
             Rtattr {
@@ -54,6 +54,7 @@ impl Message {
             .as_bytes(),
         );
         self.0.extend_from_slice(data);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 
     fn text(&mut self, kind: u16, text: &str) {
@@ -69,7 +70,6 @@ impl Message {
     fn finish(mut self) -> Vec<u8> {
         let len = self.0.len() as u32;
         self.0[..4].copy_from_slice(&len.to_le_bytes());
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
         self.0
     }
 }
@@ -355,6 +355,7 @@ mod tests {
                 assert_eq!(header.nlmsg_type, kind - 2);
                 assert_eq!((header.nlmsg_seq, header.nlmsg_pid), (77, 5));
                 assert_eq!(header.nlmsg_flags, NLM_F_MULTI);
+                assert_eq!(header.nlmsg_len % 4, 0);
             }
         }
     }

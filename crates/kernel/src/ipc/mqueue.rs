@@ -6,7 +6,7 @@ use tuxlet_mem::IoWrite;
 use tuxlet_sync::WaitQueue;
 use tuxlet_uapi::{
     errno::{Errno, Result},
-    signal::Signal,
+    signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, Signal},
 };
 use tuxlet_vfs::{Attr, Cx, Events, FileOps, PollTable};
 
@@ -15,13 +15,43 @@ pub const PRIORITIES: u32 = 32_768;
 /// Most queues: `/proc/sys/fs/mqueue/queues_max`.
 const MAX_QUEUES: usize = 256;
 
+/// How somebody is told of a message in an empty queue.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// Not at all: `SIGEV_NONE`.
+    Nothing,
+    /// By a signal with a value.
+    Signal(Signal, u64),
+    /// By the C library's helper thread (`SIGEV_THREAD`): a netlink socket gets the cookie.
+    Thread(Arc<dyn FileOps>, [u8; COOKIE_LEN]),
+}
+
+impl Notice {
+    /// Sends the cookie, if there is one, with what has happened in its last byte.
+    pub fn send_cookie(&self, what: u8) {
+        if let Self::Thread(socket, cookie) = self {
+            let mut message = *cookie;
+            message[COOKIE_LEN - 1] = what;
+            // It was checked to be a netlink socket.
+            let _ = tuxlet_net::netlink::deliver(&**socket, &message);
+        }
+    }
+}
+
+/// Length of the cookie of `SIGEV_THREAD`.
+pub const COOKIE_LEN: usize = 32;
+/// In the last byte of a cookie: there is a message.
+pub const NOTIFY_WOKENUP: u8 = 1;
+/// In the last byte of a cookie: the registration has ended.
+const NOTIFY_REMOVED: u8 = 2;
+
 /// Who is told of a message in an empty queue: mq_notify(3).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Registration {
     /// Process.
     pub tgid: u32,
-    /// The signal with its value; none for `SIGEV_NONE`.
-    pub signal: Option<(Signal, u64)>,
+    /// How.
+    pub notice: Notice,
 }
 
 #[derive(Debug, Default)]
@@ -132,8 +162,12 @@ impl Queue {
         match registration {
             Some(_) if state.registration.is_some() => return Err(Errno::EBUSY),
             Some(new) => state.registration = Some(new),
-            None if state.registration.is_some_and(|r| r.tgid == tgid) => state.registration = None,
-            None => {}
+            None => {
+                let mine = |r: &mut Registration| r.tgid == tgid;
+                if let Some(ended) = state.registration.take_if(mine) {
+                    ended.notice.send_cookie(NOTIFY_REMOVED);
+                }
+            }
         }
         Ok(())
     }
@@ -163,11 +197,15 @@ impl FileOps for MqFile {
     fn read_at(&self, _cx: &Cx, offset: u64, to: &mut dyn IoWrite) -> Result<usize> {
         let (bytes, registration) = {
             let state = self.0.state.lock();
-            (state.bytes, state.registration)
+            (state.bytes, state.registration.clone())
         };
-        let (signal, tgid) =
-            registration.map_or((0, 0), |r| (r.signal.map_or(0, |s| s.0.number()), r.tgid));
-        let kind = i32::from(registration.is_some_and(|r| r.signal.is_none()));
+        let tgid = registration.as_ref().map_or(0, |r| r.tgid);
+        let (kind, signal) = match registration.map(|r| r.notice) {
+            None => (0, 0),
+            Some(Notice::Signal(signal, _)) => (SIGEV_SIGNAL, signal.number()),
+            Some(Notice::Nothing) => (SIGEV_NONE, 0),
+            Some(Notice::Thread(..)) => (SIGEV_THREAD, 0),
+        };
         let text =
             format!("QSIZE:{bytes:<10} NOTIFY:{kind:<5} SIGNO:{signal:<5} NOTIFY_PID:{tgid:<6}\n");
         let rest = usize::try_from(offset)
@@ -264,7 +302,7 @@ mod tests {
             7,
             Some(Registration {
                 tgid: 7,
-                signal: None,
+                notice: Notice::Nothing,
             }),
         )
         .unwrap();
@@ -273,7 +311,7 @@ mod tests {
                 8,
                 Some(Registration {
                     tgid: 8,
-                    signal: None
+                    notice: Notice::Nothing
                 })
             ),
             Err(Errno::EBUSY)

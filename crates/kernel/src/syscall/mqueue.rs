@@ -3,16 +3,16 @@
 use super::{Flags, UserPath, UserPtr};
 use crate::{
     clock::timespec_ns,
-    ipc::mqueue::{MqFile, PRIORITIES, Queue, Registration},
+    ipc::mqueue::{COOKIE_LEN, MqFile, NOTIFY_WOKENUP, Notice, PRIORITIES, Queue, Registration},
     signal::send_to_group,
     task::CurrentTask,
-    wait::WaitError,
+    wait::{Deadline, WaitError},
 };
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::{NAME_MAX, O_ACCMODE, O_CLOEXEC, O_CREAT, O_EXCL, O_NONBLOCK, OpenFlags},
-    signal::{SI_MESGQ, SIGEV_NONE, SIGEV_SIGNAL, SigEvent, SigInfo, Signal},
+    signal::{SI_MESGQ, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SigEvent, SigInfo, Signal},
     time::Timespec,
 };
 use tuxlet_vfs::{File, cx::cap};
@@ -153,12 +153,12 @@ pub(super) fn sys_mq_unlink(task: &mut CurrentTask, name: UserPath) -> Result<()
     Ok(())
 }
 
-fn deadline(task: &CurrentTask, timeout: UserPtr<Timespec>) -> Result<Option<Instant>> {
+fn deadline(task: &CurrentTask, timeout: UserPtr<Timespec>) -> Result<Deadline> {
     let Some(ts) = timeout.read_opt(task)? else {
-        return Ok(None);
+        return Ok(Deadline::Never);
     };
     let ns = i64::try_from(timespec_ns(&ts)?).unwrap_or(i64::MAX);
-    Ok(Some(task.kernel.clock.realtime_instant(ns)))
+    Ok(Deadline::Realtime(ns))
 }
 
 fn outcome<T>(waited: std::result::Result<Result<T>, WaitError>) -> Result<T> {
@@ -215,7 +215,8 @@ pub(super) fn sys_mq_timedsend(
 }
 
 fn notify(task: &CurrentTask, told: Registration) {
-    let Some((signal, value)) = told.signal else {
+    told.notice.send_cookie(NOTIFY_WOKENUP);
+    let Notice::Signal(signal, value) = told.notice else {
         return;
     };
     let group = task
@@ -288,12 +289,7 @@ pub(super) fn sys_mq_notify(
         None => None,
         Some(event) => Some(Registration {
             tgid,
-            signal: match event.sigev_notify {
-                SIGEV_NONE => None,
-                SIGEV_SIGNAL => Some((Signal::new(event.sigev_signo)?, event.sigev_value)),
-                // DEVIATION: no SIGEV_THREAD, which needs a netlink socket of the C library's.
-                _ => return Err(Errno::EINVAL),
-            },
+            notice: notice_of(task, &event)?,
         }),
     };
     let file = task.fds.get(fd)?;
@@ -301,6 +297,29 @@ pub(super) fn sys_mq_notify(
         .ok_or(Errno::EBADF)?
         .0
         .register(tgid, registration)
+}
+
+fn notice_of(task: &CurrentTask, event: &SigEvent) -> Result<Notice> {
+    match event.sigev_notify {
+        SIGEV_NONE => Ok(Notice::Nothing),
+        // Signal 0 keeps others from registering, and nothing is sent.
+        SIGEV_SIGNAL if event.sigev_signo == 0 => Ok(Notice::Nothing),
+        SIGEV_SIGNAL => {
+            let signal = Signal::new(event.sigev_signo)?;
+            Ok(Notice::Signal(signal, event.sigev_value))
+        }
+        SIGEV_THREAD => {
+            let mut cookie = [0; COOKIE_LEN];
+            task.mm.space.read_bytes(event.sigev_value, &mut cookie)?;
+            let file = task.fds.get(event.sigev_signo)?;
+            file.ops().as_socket().ok_or(Errno::ENOTSOCK)?;
+            if !tuxlet_net::netlink::is_netlink(&**file.ops()) {
+                return Err(Errno::EINVAL);
+            }
+            Ok(Notice::Thread(Arc::clone(file.ops()), cookie))
+        }
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 pub(super) fn sys_mq_getsetattr(

@@ -431,7 +431,8 @@ impl FileOps for UnixSocket {
         let value = match request {
             FIONREAD => self.sock.readable_len()?,
             TIOCOUTQ => self.sock.peer().map_or(0, |peer| peer.state.lock().queued),
-            _ => return Err(ENOTTY),
+            // A socket of any family answers these.
+            _ => return crate::interface::ioctl(request, arg, mm).unwrap_or(Err(ENOTTY)),
         };
         mm.write(arg, &i32::try_from(value).unwrap_or(i32::MAX))?;
         Ok(0)
