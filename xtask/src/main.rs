@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod check_asm;
+mod conformance;
 mod isa;
 mod tidy;
 mod vectors;
@@ -23,6 +24,8 @@ enum Task {
     Bench(bench::Args),
     /// Prove that the release build's hot handlers are tail calls without frames.
     CheckAsm(check_asm::Args),
+    /// Run a conformance suite's programs in machines and compare with the published list.
+    Conformance(conformance::Args),
     /// Check the crate graph, licences, where unsafe code is, and file lengths.
     Tidy,
     /// Compare random instructions in the interpreter with qemu-aarch64 or native.
@@ -34,6 +37,7 @@ fn main() -> anyhow::Result<()> {
         Task::Isa(args) => isa::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::CheckAsm(args) => check_asm::run(&args),
+        Task::Conformance(args) => conformance::run(&args),
         Task::Tidy => tidy::run(),
         Task::Vectors(args) => vectors::run(&args),
     }
