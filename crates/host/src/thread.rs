@@ -24,16 +24,71 @@ pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// The processor that the calling thread runs on; 0 where the host does not tell.
+/// The host's numbers of the processors that this process could use when it was first asked, in order. Everybody else
+/// numbers them by their places in this list.
+#[cfg(target_os = "linux")]
+fn host_cpus() -> &'static [usize] {
+    static CPUS: std::sync::OnceLock<Vec<usize>> = std::sync::OnceLock::new();
+    CPUS.get_or_init(|| {
+        let set = rustix::thread::sched_getaffinity(None).unwrap_or_default();
+        (0..rustix::thread::CpuSet::MAX_CPU)
+            .filter(|cpu| set.is_set(*cpu))
+            .collect()
+    })
+}
+
+/// The processor that the calling thread runs on, counted among those of this process; 0 where the host does not tell.
 #[must_use]
 pub fn current_cpu() -> u32 {
     #[cfg(target_os = "linux")]
     {
-        rustix::thread::sched_getcpu() as u32
+        let cpu = rustix::thread::sched_getcpu();
+        let place = host_cpus().iter().position(|c| *c == cpu);
+        place.unwrap_or(0) as u32
     }
     #[cfg(not(target_os = "linux"))]
     {
         0
+    }
+}
+
+/// A thread of this process, as the host's scheduler names it.
+#[derive(Clone, Copy, Debug)]
+pub struct HostThread(#[cfg(target_os = "linux")] rustix::thread::Pid);
+
+impl HostThread {
+    /// The calling thread.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn current() -> Self {
+        Self(rustix::thread::gettid())
+    }
+
+    /// The calling thread.
+    #[cfg(not(target_os = "linux"))]
+    #[must_use]
+    pub fn current() -> Self {
+        Self()
+    }
+
+    /// Lets the thread run only on some processors, by their places among those of this process. Does nothing where
+    /// the host cannot do that.
+    #[cfg(target_os = "linux")]
+    pub fn set_affinity(self, places: u64) -> io::Result<()> {
+        let mut set = rustix::thread::CpuSet::new();
+        for (place, cpu) in host_cpus().iter().enumerate().take(64) {
+            if places >> place & 1 != 0 {
+                set.set(*cpu);
+            }
+        }
+        Ok(rustix::thread::sched_setaffinity(Some(self.0), &set)?)
+    }
+
+    /// Lets the thread run only on some processors, by their places among those of this process. Does nothing where
+    /// the host cannot do that.
+    #[cfg(not(target_os = "linux"))]
+    pub fn set_affinity(self, _places: u64) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -111,6 +166,19 @@ impl CpuClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_stays_where_it_is_sent() {
+        let last = processors().min(64) - 1;
+        let at = thread::spawn(move || {
+            HostThread::current().set_affinity(1 << last).unwrap();
+            yield_now();
+            current_cpu()
+        });
+        if cfg!(target_os = "linux") {
+            assert_eq!(at.join().unwrap(), last as u32);
+        }
+    }
 
     #[test]
     fn the_cpu_clock_counts_its_own_thread_only() {

@@ -80,6 +80,7 @@ impl Clock {
     }
 
     /// The host instant at which `CLOCK_REALTIME` will read `ns` if nobody sets it.
+    /// Waits use [`crate::wait::Deadline::Realtime`], which follows a setting.
     #[must_use]
     pub fn realtime_instant(&self, ns: i64) -> Instant {
         instant_after(u64::try_from(ns.saturating_sub(self.realtime_ns())).unwrap_or(0))

@@ -15,7 +15,7 @@ use crate::{
 };
 use parking_lot::{Condvar, Mutex, RwLock};
 use rustc_hash::FxHashSet;
-use std::sync::{Arc, OnceLock, atomic::Ordering};
+use std::sync::{Arc, OnceLock, Weak, atomic::Ordering};
 use tuxlet_cpu::{CpuState, Engine};
 use tuxlet_host::thread;
 use tuxlet_mem::{AddressSpace, MemoryBudget};
@@ -38,6 +38,18 @@ pub struct UtsNames {
     pub hostname: Vec<u8>,
     /// NIS domain name.
     pub domainname: Vec<u8>,
+}
+
+/// Told by the reactor.
+#[derive(Debug)]
+struct HostClockJumped(Weak<Kernel>);
+
+impl tuxlet_sync::Wake for HostClockJumped {
+    fn wake(&self, _bits: u32) {
+        if let Some(kernel) = self.0.upgrade() {
+            kernel.realtime_has_jumped();
+        }
+    }
 }
 
 /// How many host threads carry tasks.
@@ -107,6 +119,13 @@ pub struct Kernel {
     pub devices: DeviceTable,
     /// Makes file systems for mount(2).
     file_systems: OnceLock<Arc<dyn FileSystemFactory>>,
+    clock_watch: OnceLock<tuxlet_host::time::RealtimeWatch>,
+    /// Held for writing while a signal goes to several processes, for reading while a new process is entered.
+    pub(crate) broadcast_lock: RwLock<()>,
+    /// How many signals have gone to several processes.
+    pub(crate) broadcasts: std::sync::atomic::AtomicU64,
+    /// Messages of the kernel.
+    pub log: crate::log::KernelLog,
     /// Files that announce themselves by signals.
     pub async_files: AsyncFiles,
     /// System V IPC.
@@ -191,6 +210,10 @@ impl Kernel {
             mounts,
             uts: RwLock::new(uts),
             file_systems: OnceLock::new(),
+            clock_watch: OnceLock::new(),
+            broadcast_lock: RwLock::new(()),
+            broadcasts: std::sync::atomic::AtomicU64::new(0),
+            log: crate::log::KernelLog::default(),
             async_files: AsyncFiles::default(),
             ipc: Ipc::default(),
             timers: TimerQueue::default(),
@@ -207,6 +230,9 @@ impl Kernel {
             config,
         });
         kernel.register_devices();
+        kernel.watch_host_clock();
+        let version = format!("Linux version {} (tuxlet)", kernel.config.release);
+        kernel.log.info(kernel.clock.boottime_ns(), &version);
         Ok(kernel)
     }
 
@@ -399,6 +425,34 @@ impl Kernel {
             })
             .max_by_key(|(score, _)| *score)
             .map(|(_, group)| group)
+    }
+
+    /// Sets `CLOCK_REALTIME` of the machine.
+    pub fn set_realtime(&self, ns: i64) {
+        self.clock.set_realtime(ns);
+        self.realtime_has_jumped();
+    }
+
+    /// Lets jumps of the host's clock reach the guest: the vDSO, timers, sleepers.
+    fn watch_host_clock(self: &Arc<Self>) {
+        let jumped = Arc::new(HostClockJumped(Arc::downgrade(self)));
+        match tuxlet_host::time::watch_realtime(jumped) {
+            Ok(watch) => drop(self.clock_watch.set(watch)),
+            Err(error) => tracing::debug!("jumps of the host's clock go unnoticed: {error}"),
+        }
+    }
+
+    /// `CLOCK_REALTIME` reads otherwise than it would have: whoever waits for a time of that clock reckons anew.
+    fn realtime_has_jumped(&self) {
+        self.vdso.update(&self.clock);
+        self.timers.clock_was_set();
+        let tasks: Vec<_> = {
+            let tree = self.tree.lock();
+            tree.groups().flat_map(|(_, n)| n.threads.clone()).collect()
+        };
+        for task in tasks {
+            task.waiter().notify();
+        }
     }
 
     /// Kills every process: the machine is shutting down.

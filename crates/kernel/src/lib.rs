@@ -24,6 +24,7 @@ pub mod host_stream;
 pub mod inotify;
 pub mod ipc;
 pub mod kernel;
+pub mod log;
 pub mod memfd;
 pub mod pidfd;
 pub mod pipe;

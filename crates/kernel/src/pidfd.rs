@@ -2,7 +2,7 @@
 
 use crate::{
     kernel::Kernel,
-    task::{CurrentTask, Task, ThreadGroup},
+    task::{CurrentTask, RunState, Task, ThreadGroup},
 };
 use std::{any::Any, sync::Arc};
 use tuxlet_uapi::{
@@ -11,35 +11,67 @@ use tuxlet_uapi::{
 };
 use tuxlet_vfs::{Attr, Cx, Events, File, FileOps, PollTable};
 
-/// Refers to a process and, unlike its number, never to another one.
+/// Refers to a process or thread and, unlike its number, never to another one.
 #[derive(Debug)]
 pub struct PidFd {
     kernel: std::sync::Weak<Kernel>,
     group: Arc<ThreadGroup>,
+    /// Only this thread: `PIDFD_THREAD`.
+    thread: Option<Arc<Task>>,
     attr: Attr,
 }
 
 impl PidFd {
+    /// For a process, or for one thread of it.
+    pub(crate) fn new(
+        task: &CurrentTask,
+        group: &Arc<ThreadGroup>,
+        thread: Option<Arc<Task>>,
+    ) -> Self {
+        Self {
+            kernel: Arc::downgrade(&task.kernel),
+            group: Arc::clone(group),
+            thread,
+            attr: crate::anon::attr(&task.cx()),
+        }
+    }
+
     /// The process.
     #[must_use]
     pub fn group(&self) -> &Arc<ThreadGroup> {
         &self.group
     }
 
-    /// Whether the process is a zombie or gone.
+    /// The thread, if the descriptor is for one only.
+    #[must_use]
+    pub fn thread(&self) -> Option<&Arc<Task>> {
+        self.thread.as_ref()
+    }
+
+    /// Whether the process or thread is a zombie or gone.
     fn is_dead(&self) -> bool {
         let Some(kernel) = self.kernel.upgrade() else {
             return true;
         };
         let tree = kernel.tree.lock();
+        if let Some(thread) = &self.thread {
+            return thread.run_state() == RunState::Zombie
+                || tree
+                    .task(thread.tid())
+                    .is_none_or(|t| !Arc::ptr_eq(t, thread));
+        }
         tree.node(self.group.tgid())
             .is_none_or(|n| !Arc::ptr_eq(&n.group, &self.group) || n.zombie.is_some())
     }
 
-    /// The process id, while it has not been waited for. `ESRCH`.
+    /// The process or thread id, while it has not been waited for. `ESRCH`.
     pub fn pid(&self) -> Result<u32> {
         let kernel = self.kernel.upgrade().ok_or(Errno::ESRCH)?;
         let tree = kernel.tree.lock();
+        if let Some(thread) = &self.thread {
+            let found = tree.task(thread.tid()).filter(|t| Arc::ptr_eq(t, thread));
+            return found.map(|t| t.tid()).ok_or(Errno::ESRCH);
+        }
         let node = tree
             .node(self.group.tgid())
             .filter(|n| Arc::ptr_eq(&n.group, &self.group));
@@ -76,20 +108,24 @@ impl FileOps for PidFd {
     }
 }
 
-/// A file for a process.
-pub(crate) fn open(task: &CurrentTask, group: &Arc<ThreadGroup>, flags: OpenFlags) -> Arc<File> {
+/// A file for a process, or for one thread of it.
+pub(crate) fn open(
+    task: &CurrentTask,
+    group: &Arc<ThreadGroup>,
+    thread: Option<Arc<Task>>,
+    flags: OpenFlags,
+) -> Arc<File> {
     let cx = task.cx();
-    let ops = Arc::new(PidFd {
-        kernel: Arc::downgrade(&task.kernel),
-        group: Arc::clone(group),
-        attr: crate::anon::attr(&cx),
-    });
+    let ops = Arc::new(PidFd::new(task, group, thread));
     File::anonymous(&cx, ops, b"anon_inode:[pidfd]", flags | OpenFlags::RDWR)
 }
 
 /// Opens a descriptor for a new child: `CLONE_PIDFD`.
 pub(crate) fn install(task: &CurrentTask, child: &Arc<Task>) -> Result<i32> {
-    task.install_fd(open(task, child.group(), OpenFlags::empty()), true)
+    // Of a thread only a descriptor for the thread can be had.
+    let is_leader = child.tid() == child.tgid();
+    let thread = (!is_leader).then(|| Arc::clone(child));
+    task.install_fd(open(task, child.group(), thread, OpenFlags::empty()), true)
 }
 
 /// The process behind a descriptor. `EBADF` if it is no process descriptor.

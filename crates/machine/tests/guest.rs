@@ -204,7 +204,7 @@ macro_rules! guest_programs {
     ($($name:ident)*) => { $( #[test] fn $name() { check(stringify!($name)); } )* };
 }
 
-guest_programs! { signals process threads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts access ptrace seccomp }
+guest_programs! { signals process threads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts access ptrace seccomp futexes queues }
 
 /// The file exerciser on what `Root::Memory` is not: a store under an overlay, and a directory of the host.
 #[test]

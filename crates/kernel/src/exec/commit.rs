@@ -100,6 +100,7 @@ impl CurrentTask {
             }
         }
         crate::futex::exit_robust_list(self);
+        self.kernel.futexes.release_pi_locks(self.task.tid());
         self.rseq = None;
         self.restart = None;
         self.switch_mm(Arc::clone(&loaded.mm));

@@ -31,6 +31,11 @@ pub(crate) struct DynDir<L> {
 }
 
 impl<L: Listing> DynDir<L> {
+    /// What computes the entries.
+    pub(crate) fn listing(&self) -> &L {
+        &self.listing
+    }
+
     pub(crate) fn inode(node: Node, listing: L) -> InodeRef {
         Arc::new(Self { node, listing })
     }

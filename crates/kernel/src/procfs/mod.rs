@@ -15,6 +15,7 @@ mod system;
 mod sysvipc;
 
 pub(crate) use dir::{DynDir, Entries, Listing};
+pub(crate) use pid::process_of;
 
 use crate::{
     kernel::Kernel,

@@ -3,7 +3,7 @@
 use super::{DynDir, Entries, Listing, Shared, Snapshot, Target, fd, memory, mounts, net, status};
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_uapi::errno::{Errno, Result};
-use tuxlet_vfs::{Cx, FileType, InodeRef, Link, cx::cap, pseudo::GeneratedFile};
+use tuxlet_vfs::{Cx, FileType, Inode, InodeRef, Link, cx::cap, pseudo::GeneratedFile};
 
 /// Inode numbers of a process are told apart by these.
 pub(super) const TAG_ENTRY: u64 = 0;
@@ -145,6 +145,13 @@ impl Target {
 /// The entries of a process or thread.
 #[derive(Debug)]
 struct PidDir(Target);
+
+/// The process that a directory `/proc/PID` is of.
+pub(crate) fn process_of(inode: &dyn Inode) -> Option<u32> {
+    let dir = inode.as_any().downcast_ref::<DynDir<PidDir>>()?;
+    let target = &dir.listing().0;
+    (!target.thread).then_some(target.id)
+}
 
 fn wanted(
     target: &Target,

@@ -9,4 +9,5 @@ pub mod send;
 
 pub use action::SigHand;
 pub use queue::{GroupSignals, SigQueue, TaskSignals};
+pub(crate) use send::begin_broadcast;
 pub use send::{send_to_group, send_to_process_group, send_to_task};

@@ -5,6 +5,7 @@ use crate::{
     kernel::Kernel,
     task::{Task, ThreadGroup, WaitStatus, work},
 };
+use parking_lot::RwLockWriteGuard;
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_uapi::{
     errno::{Errno, Result},
@@ -24,6 +25,7 @@ pub fn send_to_task(kernel: &Kernel, task: &Arc<Task>, info: SigInfo) -> Result<
 
 /// Sends a signal to every member of a process group; the number of members.
 pub fn send_to_process_group(kernel: &Kernel, pgid: u32, info: SigInfo) -> usize {
+    let _no_fork = begin_broadcast(kernel);
     let groups: Vec<_> = {
         let tree = kernel.tree.lock();
         tree.process_group(pgid)
@@ -36,6 +38,13 @@ pub fn send_to_process_group(kernel: &Kernel, pgid: u32, info: SigInfo) -> usize
         let _ = send_to_group(kernel, group, info);
     }
     groups.len()
+}
+
+/// Before a signal is sent to several processes: until the guard is dropped no process is made that could miss it.
+pub(crate) fn begin_broadcast(kernel: &Kernel) -> RwLockWriteGuard<'_, ()> {
+    let guard = kernel.broadcast_lock.write();
+    kernel.broadcasts.fetch_add(1, Ordering::SeqCst);
+    guard
 }
 
 fn send(

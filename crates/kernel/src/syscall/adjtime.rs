@@ -35,14 +35,10 @@ pub(super) fn sys_settimeofday(
         return Err(Errno::EINVAL);
     }
     if let Some(tv) = tv {
-        set_realtime(task, i64::try_from(tv.to_nanos()).unwrap_or(i64::MAX));
+        task.kernel
+            .set_realtime(i64::try_from(tv.to_nanos()).unwrap_or(i64::MAX));
     }
     Ok(())
-}
-
-fn set_realtime(task: &CurrentTask, ns: i64) {
-    task.kernel.clock.set_realtime(ns);
-    task.kernel.timers.clock_was_set();
 }
 
 pub(super) fn sys_adjtimex(task: &mut CurrentTask, buf: UserPtr<Timex>) -> Result<u32> {
@@ -77,7 +73,8 @@ pub(super) fn sys_clock_adjtime(
             .tv_sec
             .saturating_mul(1_000_000_000)
             .saturating_add(fraction);
-        set_realtime(task, task.kernel.clock.realtime_ns().saturating_add(step));
+        let now = task.kernel.clock.realtime_ns();
+        task.kernel.set_realtime(now.saturating_add(step));
     } else if asked.modes & !ADJ_NANO != 0 {
         // DEVIATION: the host disciplines the clock; the guest can only step it.
         return Err(Errno::EOPNOTSUPP);

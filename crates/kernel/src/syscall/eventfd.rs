@@ -2,7 +2,7 @@
 
 use super::{
     Flags, UserPath, UserPtr,
-    timer::{itimerspec, schedule_of},
+    timer::{itimerspec, setting_of},
 };
 use crate::{
     memfd,
@@ -70,13 +70,12 @@ pub(super) fn sys_timerfd_settime(
 ) -> Result<()> {
     let new = new.read(task)?;
     flags.only(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)?;
-    schedule_of(&new, true, 0)?;
+    let absolute = flags.has(TFD_TIMER_ABSTIME);
+    let setting = setting_of(&new, absolute)?;
     let file = task.fds.get(fd)?;
     let timer = timer_of(&file)?;
-    let absolute = flags.has(TFD_TIMER_ABSTIME);
-    let schedule = schedule_of(&new, absolute, timer.clock().now(&task.kernel))?;
     let cancel = absolute && flags.has(TFD_TIMER_CANCEL_ON_SET) && timer.clock().is_settable();
-    let before = timer.set(&task.kernel, schedule, cancel)?;
+    let before = timer.set(&task.kernel, setting, cancel)?;
     old.write_opt(task, &itimerspec(before))
 }
 

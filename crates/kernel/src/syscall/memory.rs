@@ -50,6 +50,7 @@ pub(super) fn sys_mmap(
     } else {
         Some(task.fds.get(fd)?)
     };
+    let mapped = file.clone();
     if len == 0 {
         return Err(Errno::EINVAL);
     }
@@ -118,7 +119,11 @@ pub(super) fn sys_mmap(
         }
     }
     task.sync_memory_limits();
-    task.mm.space.map(request)
+    let at = task.mm.space.map(request)?;
+    if let Some(file) = mapped {
+        file.was_mapped(&task.cx());
+    }
+    Ok(at)
 }
 
 pub(super) fn sys_munmap(task: &mut CurrentTask, addr: u64, len: u64) -> Result<()> {

@@ -3,18 +3,18 @@
 
 use super::{
     Flags, UserPtr,
-    signal::{may_signal, optional_signal},
+    signal::{kill_group, may_signal, optional_signal},
 };
 use crate::{
     pidfd::{self, PidFd},
-    signal::send_to_group,
+    signal::{send_to_group, send_to_task},
     task::{CurrentTask, Resources},
 };
 use std::{cmp::Ordering, sync::Arc};
 use tuxlet_mem::{IoRead, IoWrite, UserReader, UserWriter};
 use tuxlet_uapi::{
     errno::{Errno, Result},
-    fcntl::{O_NONBLOCK, OpenFlags},
+    fcntl::{O_EXCL, O_NONBLOCK, OpenFlags},
     mman::{
         MEMBARRIER_CMD_GLOBAL, MEMBARRIER_CMD_GLOBAL_EXPEDITED, MEMBARRIER_CMD_PRIVATE_EXPEDITED,
         MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, MEMBARRIER_CMD_QUERY,
@@ -27,29 +27,52 @@ use tuxlet_uapi::{
         CLONE_THREAD, CLONE_VM, KCMP_FILE, KCMP_FILES, KCMP_FS, KCMP_IO, KCMP_SIGHAND,
         KCMP_SYSVSEM, KCMP_VM,
     },
-    signal::{SI_USER, SigInfo},
+    signal::{SI_TKILL, SI_USER, SigInfo},
 };
+use tuxlet_vfs::File;
 
 /// Bytes that process_vm_readv(2) moves in one step.
 const CHUNK: usize = 64 << 10;
 
+/// Which of a descriptor's threads a signal is for: flags of pidfd_send_signal(2).
+const PIDFD_SIGNAL_THREAD: u32 = 1;
+const PIDFD_SIGNAL_THREAD_GROUP: u32 = 2;
+const PIDFD_SIGNAL_PROCESS_GROUP: u32 = 4;
+/// Flag of pidfd_open(2): one thread.
+const PIDFD_THREAD: u32 = O_EXCL;
+
 pub(super) fn sys_pidfd_open(task: &mut CurrentTask, pid: i32, flags: Flags) -> Result<i32> {
-    // DEVIATION: no PIDFD_THREAD.
-    flags.only(O_NONBLOCK)?;
+    flags.only(O_NONBLOCK | PIDFD_THREAD)?;
     if pid <= 0 {
         return Err(Errno::EINVAL);
     }
-    let group = {
+    let pid = pid.cast_unsigned();
+    let (group, thread) = {
         let tree = task.kernel.tree.lock();
-        match tree.node(pid.cast_unsigned()) {
-            Some(node) => Arc::clone(&node.group),
-            None if tree.task(pid.cast_unsigned()).is_some() => return Err(Errno::EINVAL),
-            None => return Err(Errno::ESRCH),
+        let thread = tree.task(pid).cloned();
+        match (thread, tree.node(pid)) {
+            (Some(thread), _) if flags.has(PIDFD_THREAD) => {
+                (Arc::clone(thread.group()), Some(thread))
+            }
+            (_, Some(node)) => (Arc::clone(&node.group), None),
+            (Some(_), None) => return Err(Errno::EINVAL),
+            (None, None) => return Err(Errno::ESRCH),
         }
     };
     let status = OpenFlags::from_bits_truncate(flags.0) & OpenFlags::NONBLOCK;
-    let file = pidfd::open(task, &group, status);
+    let file = pidfd::open(task, &group, thread, status);
     task.install_fd(file, true)
+}
+
+/// The process whose directory below `/proc` a file is: that will do for a signal, too. `EBADF`.
+fn pidfd_of_directory(task: &CurrentTask, file: &File) -> Result<PidFd> {
+    let pid = file
+        .path()
+        .and_then(|path| crate::procfs::process_of(&**path.inode()))
+        .ok_or(Errno::EBADF)?;
+    let tree = task.kernel.tree.lock();
+    let group = &tree.node(pid).ok_or(Errno::ESRCH)?.group;
+    Ok(PidFd::new(task, group, None))
 }
 
 pub(super) fn sys_pidfd_send_signal(
@@ -59,22 +82,40 @@ pub(super) fn sys_pidfd_send_signal(
     info: UserPtr<SigInfo>,
     flags: Flags,
 ) -> Result<()> {
-    flags.only(0)?;
+    flags.only(PIDFD_SIGNAL_THREAD | PIDFD_SIGNAL_THREAD_GROUP | PIDFD_SIGNAL_PROCESS_GROUP)?;
+    if flags.0.count_ones() > 1 {
+        return Err(Errno::EINVAL);
+    }
     let file = task.fds.get(fd)?;
-    let pidfd = file.ops_as::<PidFd>().ok_or(Errno::EBADF)?;
+    let proc_dir;
+    let pidfd = match file.ops_as::<PidFd>() {
+        Some(pidfd) => pidfd,
+        None => {
+            proc_dir = pidfd_of_directory(task, &file)?;
+            &proc_dir
+        }
+    };
     let own = task.task.tgid();
     let given = info.read_opt(task)?;
+    let to_group = flags.has(PIDFD_SIGNAL_PROCESS_GROUP);
+    let to_thread = flags.has(PIDFD_SIGNAL_THREAD) || (flags.0 == 0 && pidfd.thread().is_some());
     if let Some(info) = &given {
         if info.si_signo != number {
             return Err(Errno::EINVAL);
         }
-        let forged = info.si_code >= 0 || info.si_code == tuxlet_uapi::signal::SI_TKILL;
-        if forged && pidfd.group().tgid() != own {
+        let forged = info.si_code >= 0 || info.si_code == SI_TKILL;
+        if forged && (to_group || pidfd.group().tgid() != own) {
             return Err(Errno::EPERM);
         }
     }
     let signal = optional_signal(number)?;
     let pid = pidfd.pid()?;
+    let code = if to_thread { SI_TKILL } else { SI_USER };
+    let sender = task.task.cred().uid;
+    let info = given.or(signal.map(|s| SigInfo::kill(s, code, own.cast_signed(), sender)));
+    if to_group {
+        return kill_group(task, pid, signal, info);
+    }
     let target = task
         .kernel
         .tree
@@ -83,10 +124,11 @@ pub(super) fn sys_pidfd_send_signal(
         .cloned()
         .ok_or(Errno::ESRCH)?;
     may_signal(task, &target, signal)?;
-    let Some(signal) = signal else { return Ok(()) };
-    let sender = task.task.cred().uid;
-    let info = given.unwrap_or_else(|| SigInfo::kill(signal, SI_USER, own.cast_signed(), sender));
-    send_to_group(&task.kernel, pidfd.group(), info)
+    match info.filter(|_| signal.is_some()) {
+        None => Ok(()),
+        Some(info) if to_thread => send_to_task(&task.kernel, &target, info),
+        Some(info) => send_to_group(&task.kernel, pidfd.group(), info),
+    }
 }
 
 impl CurrentTask {
@@ -247,12 +289,12 @@ pub(super) fn sys_get_robust_list(
     /// Size of `struct robust_list_head`.
     const HEAD_SIZE: u64 = 24;
     let target = super::limits::find_task(task, pid)?;
-    if !Arc::ptr_eq(&target, &task.task) {
-        // DEVIATION: another thread's list is its own business.
-        return Err(Errno::EPERM);
-    }
+    task.may_access(&target)?;
     len.write(task, &HEAD_SIZE)?;
-    head.write(task, &task.robust_list)
+    let list = target
+        .robust_list
+        .load(std::sync::atomic::Ordering::Relaxed);
+    head.write(task, &list)
 }
 
 const REGISTRATIONS: u32 = MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED

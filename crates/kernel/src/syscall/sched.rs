@@ -1,6 +1,6 @@
 //! sched_yield(2), sched_setscheduler(2) and its kin, sched_setaffinity(2), personality(2).
 //!
-//! Policies, priorities and affinities are kept and shown; the host decides what runs where.
+//! Policies and priorities are kept and shown; the host decides what runs when. Affinities go to the host.
 
 use super::{
     Flags, UserPtr,
@@ -295,7 +295,7 @@ pub(super) fn sys_sched_setaffinity(
     if wanted == 0 {
         return Err(Errno::EINVAL);
     }
-    target.affinity.store(wanted, Ordering::Relaxed);
+    target.set_affinity(wanted);
     Ok(())
 }
 

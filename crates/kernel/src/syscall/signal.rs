@@ -4,7 +4,7 @@ use super::UserPtr;
 use crate::{
     arch::sigframe,
     clock::{instant_after, timespec_ns},
-    signal::{send_to_group, send_to_task},
+    signal::{begin_broadcast, send_to_group, send_to_task},
     task::{CurrentTask, Task, disabled_stack},
     wait::WaitError,
 };
@@ -86,23 +86,31 @@ fn leader(task: &CurrentTask, pid: u32) -> Result<Arc<Task>> {
         .ok_or(Errno::ESRCH)
 }
 
-fn kill_group(
+pub(super) fn kill_group(
     task: &CurrentTask,
     pgid: u32,
     signal: Option<Signal>,
     info: Option<SigInfo>,
 ) -> Result<()> {
-    let members: Vec<Arc<Task>> = {
+    let _no_fork = signal.map(|_| begin_broadcast(&task.kernel));
+    let (members, zombies): (Vec<Arc<Task>>, bool) = {
         let tree = task.kernel.tree.lock();
-        tree.process_group(pgid)
-            .filter_map(|n| n.threads.first().cloned())
-            .collect()
+        let members = tree.process_group(pgid);
+        (
+            members.filter_map(|n| n.threads.first().cloned()).collect(),
+            tree.process_group(pgid).next().is_some(),
+        )
     };
+    if members.is_empty() && zombies {
+        // They can be signalled, to no effect.
+        return Ok(());
+    }
     kill_many(task, &members, signal, info)
 }
 
 fn kill_everybody(task: &CurrentTask, signal: Option<Signal>, info: Option<SigInfo>) -> Result<()> {
     let own = task.task.tgid();
+    let _no_fork = signal.map(|_| begin_broadcast(&task.kernel));
     let members: Vec<Arc<Task>> = {
         let tree = task.kernel.tree.lock();
         let others = tree.groups().filter(|(id, _)| *id != 1 && *id != own);

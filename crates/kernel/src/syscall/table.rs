@@ -114,7 +114,7 @@ syscalls! {
     PWRITEV => rw::sys_pwritev, Full;
     PREADV2 => rw::sys_preadv2, Full;
     PWRITEV2 => rw::sys_pwritev2, Partial "RWF_SYNC and RWF_DSYNC write without waiting for the medium";
-    LSEEK => rw::sys_lseek, Partial "ESPIPE for eventfd, timerfd and the like, where Linux gives 0";
+    LSEEK => rw::sys_lseek, Full;
     SENDFILE => rw::sys_sendfile, Full;
     COPY_FILE_RANGE => rw::sys_copy_file_range, Full;
     OPENAT => open::sys_openat, Full;
@@ -199,7 +199,7 @@ syscalls! {
     CLOCK_SETTIME => time::sys_clock_settime, Full;
     GETTIMEOFDAY => time::sys_gettimeofday, Full;
     NANOSLEEP => time::sys_nanosleep, Full;
-    CLOCK_NANOSLEEP => time::sys_clock_nanosleep, Partial "not on CPU-time clocks";
+    CLOCK_NANOSLEEP => time::sys_clock_nanosleep, Full;
     TIMES => time::sys_times, Full;
     GETPID => ids::sys_getpid, Full;
     GETTID => ids::sys_gettid, Full;
@@ -239,8 +239,11 @@ syscalls! {
     EXECVEAT => process::sys_execveat, Full;
     WAIT4 => wait::sys_wait4, Full;
     WAITID => wait::sys_waitid, Full;
-    FUTEX => futex::sys_futex, Partial "no PI futexes";
+    FUTEX => futex::sys_futex, Full;
     FUTEX_WAITV => futex::sys_futex_waitv, Full;
+    FUTEX_WAKE => futex::sys_futex_wake, Full;
+    FUTEX_WAIT => futex::sys_futex_wait, Full;
+    FUTEX_REQUEUE => futex::sys_futex_requeue, Partial "both words private or both shared";
     SET_ROBUST_LIST => futex::sys_set_robust_list, Full;
     RESTART_SYSCALL => futex::sys_restart_syscall, Full;
     KILL => signal::sys_kill, Full;
@@ -299,7 +302,7 @@ syscalls! {
     SCHED_RR_GET_INTERVAL => sched::sys_sched_rr_get_interval, Full;
     SCHED_SETATTR => sched::sys_sched_setattr, Partial "kept and shown; no deadline policy";
     SCHED_GETATTR => sched::sys_sched_getattr, Full;
-    SCHED_SETAFFINITY => sched::sys_sched_setaffinity, Partial "kept and shown; the host schedules";
+    SCHED_SETAFFINITY => sched::sys_sched_setaffinity, Full;
     SCHED_GETAFFINITY => sched::sys_sched_getaffinity, Full;
     PERSONALITY => sched::sys_personality, Partial "the flags have no effect";
     PTRACE => ptrace::sys_ptrace, Partial "no debug registers, no PTRACE_SECCOMP_GET_METADATA";
@@ -307,13 +310,13 @@ syscalls! {
     SECCOMP => seccomp::sys_seccomp, Full;
     CAPGET => prctl::sys_capget, Full;
     CAPSET => prctl::sys_capset, Full;
-    PIDFD_OPEN => pidfd::sys_pidfd_open, Partial "no PIDFD_THREAD";
-    PIDFD_SEND_SIGNAL => pidfd::sys_pidfd_send_signal, Partial "no flags";
+    PIDFD_OPEN => pidfd::sys_pidfd_open, Full;
+    PIDFD_SEND_SIGNAL => pidfd::sys_pidfd_send_signal, Full;
     PIDFD_GETFD => pidfd::sys_pidfd_getfd, Full;
     KCMP => pidfd::sys_kcmp, Partial "no KCMP_EPOLL_TFD";
     PROCESS_VM_READV => pidfd::sys_process_vm_readv, Full;
     PROCESS_VM_WRITEV => pidfd::sys_process_vm_writev, Full;
-    GET_ROBUST_LIST => pidfd::sys_get_robust_list, Partial "only the caller's own";
+    GET_ROBUST_LIST => pidfd::sys_get_robust_list, Full;
     MEMBARRIER => pidfd::sys_membarrier, Partial "no rseq commands";
     UNSHARE => pidfd::sys_unshare, Partial "no namespaces";
     SETNS => pidfd::sys_setns, Partial "no namespaces";
@@ -341,7 +344,7 @@ syscalls! {
     STATMOUNT => statmount::sys_statmount, Full;
     LISTMOUNT => statmount::sys_listmount, Full;
     PIVOT_ROOT => mount::sys_pivot_root, Full;
-    SYSLOG => system::sys_syslog, Partial "the log is empty";
+    SYSLOG => system::sys_syslog, Full;
     REBOOT => system::sys_reboot, Partial "every kind ends the machine; no kexec";
     ACCT => system::sys_acct, Partial "no accounting: ENOSYS";
     NAME_TO_HANDLE_AT => system::sys_name_to_handle_at, Partial "no file handles: EOPNOTSUPP";
@@ -365,6 +368,6 @@ syscalls! {
     MQ_UNLINK => mqueue::sys_mq_unlink, Full;
     MQ_TIMEDSEND => mqueue::sys_mq_timedsend, Full;
     MQ_TIMEDRECEIVE => mqueue::sys_mq_timedreceive, Full;
-    MQ_NOTIFY => mqueue::sys_mq_notify, Partial "no SIGEV_THREAD";
+    MQ_NOTIFY => mqueue::sys_mq_notify, Full;
     MQ_GETSETATTR => mqueue::sys_mq_getsetattr, Full;
 }

@@ -4,7 +4,8 @@ use super::UserPtr;
 use crate::{
     clock::{NSEC_PER_SEC, ns_timespec, timespec_ns},
     task::{CurrentTask, SyscallRestart, Task},
-    wait::WaitError,
+    timer::TimerClock,
+    wait::{Deadline, WaitError},
 };
 use std::{sync::Arc, time::Instant};
 use tuxlet_uapi::{
@@ -104,18 +105,22 @@ pub(super) fn sys_clock_settime(
     clock: u32,
     time: UserPtr<Timespec>,
 ) -> Result<()> {
-    if clock != CLOCK_REALTIME {
+    let dynamic = clock.cast_signed() < 0;
+    if clock != CLOCK_REALTIME && !dynamic {
         return Err(Errno::EINVAL);
     }
-    let ns = timespec_ns(&time.read(task)?)?;
+    let time = time.read(task)?;
+    if dynamic {
+        // A CPU-time clock that exists cannot be set by anybody.
+        read_clock(task, clock)?;
+        return Err(Errno::EPERM);
+    }
+    let ns = timespec_ns(&time)?;
     if !task.task.cred().has_cap(cap::SYS_TIME) {
         return Err(Errno::EPERM);
     }
     task.kernel
-        .clock
         .set_realtime(i64::try_from(ns).unwrap_or(i64::MAX));
-    task.kernel.vdso.update(&task.kernel.clock);
-    task.kernel.timers.clock_was_set();
     Ok(())
 }
 
@@ -152,27 +157,79 @@ pub(super) fn sys_clock_nanosleep(
     remainder: UserPtr<Timespec>,
 ) -> Result<()> {
     match clock {
-        CLOCK_THREAD_CPUTIME_ID => return Err(Errno::EINVAL),
-        // DEVIATION: sleeping on CPU-time clocks is not supported.
-        CLOCK_PROCESS_CPUTIME_ID
+        // Clocks that can be read but not waited for.
+        CLOCK_THREAD_CPUTIME_ID
         | CLOCK_MONOTONIC_COARSE
         | CLOCK_REALTIME_COARSE
-        | CLOCK_MONOTONIC_RAW => {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        | CLOCK_MONOTONIC_RAW => return Err(Errno::EOPNOTSUPP),
         _ => {}
     }
     let now = read_clock(task, clock)?;
     let ns = timespec_ns(&request.read(task)?)?;
-    if flags & TIMER_ABSTIME == 0 {
+    let absolute = flags & TIMER_ABSTIME != 0;
+    if clock == CLOCK_PROCESS_CPUTIME_ID || clock.cast_signed() < 0 {
+        if is_own_thread_clock(task, clock.cast_signed()) {
+            return Err(Errno::EINVAL);
+        }
+        let clock = TimerClock::of(task, clock)?;
+        let until = if absolute {
+            ns
+        } else {
+            now.cast_unsigned().saturating_add(ns)
+        };
+        return sleep_for_cpu_time(task, &clock, until, (!absolute).then_some(remainder.addr()));
+    }
+    if !absolute {
         return sleep_until(task, crate::clock::instant_after(ns), remainder.addr());
     }
-    let left = i64::try_from(ns).unwrap_or(i64::MAX).saturating_sub(now);
-    let deadline = crate::clock::instant_after(u64::try_from(left).unwrap_or(0));
-    match task.wait_until(Some(deadline), |_, _| None::<()>) {
+    let ns = i64::try_from(ns).unwrap_or(i64::MAX);
+    let deadline = if clock == CLOCK_REALTIME {
+        Deadline::Realtime(ns)
+    } else {
+        let left = u64::try_from(ns.saturating_sub(now)).unwrap_or(0);
+        Deadline::At(crate::clock::instant_after(left))
+    };
+    match task.wait_until(deadline, |_, _| None::<()>) {
         // An absolute sleep can simply be done again.
         Err(WaitError::Interrupted) => Err(Errno::ERESTARTNOHAND),
         _ => Ok(()),
+    }
+}
+
+/// Whether a clock is the CPU-time clock of the calling thread, which a sleep on it would stop.
+fn is_own_thread_clock(task: &CurrentTask, clock: i32) -> bool {
+    const PER_THREAD: i32 = 4;
+    let id = !(clock >> 3);
+    clock < 0 && clock & PER_THREAD != 0 && (id == 0 || id as u32 == task.task.tid())
+}
+
+/// Sleeps until a CPU-time clock reads `until`; the rest goes to the address, if it was a relative sleep.
+pub(super) fn sleep_for_cpu_time(
+    task: &mut CurrentTask,
+    clock: &TimerClock,
+    until: u64,
+    remainder: Option<u64>,
+) -> Result<()> {
+    loop {
+        let now = clock.now(&task.kernel);
+        if now >= until {
+            return Ok(());
+        }
+        let deadline = clock.instant(&task.kernel, until);
+        if task.wait_until(deadline, |_, _| None::<()>) != Err(WaitError::Interrupted) {
+            continue;
+        }
+        let Some(remainder) = remainder else {
+            return Err(Errno::ERESTARTNOHAND);
+        };
+        let left = ns_timespec(until.saturating_sub(clock.now(&task.kernel)));
+        UserPtr::<Timespec>::new(remainder).write_opt(task, &left)?;
+        task.restart = Some(SyscallRestart::CpuSleep {
+            clock: clock.clone(),
+            until,
+            remainder,
+        });
+        return Err(Errno::ERESTART_RESTARTBLOCK);
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Flags, UserPtr};
 use crate::{
     clock::{ns_timespec, timespec_ns},
     task::CurrentTask,
-    timer::{Notify, Schedule, SignalTimer, TimerClock},
+    timer::{Notify, Setting, SignalTimer, TimerClock},
 };
 use std::sync::Arc;
 use tuxlet_uapi::{
@@ -85,16 +85,13 @@ pub(super) fn itimerspec((value, interval): (u64, u64)) -> Itimerspec {
     }
 }
 
-/// The schedule that a new setting asks for, on a clock that reads `now`; `None` disarms.
-pub(super) fn schedule_of(new: &Itimerspec, absolute: bool, now: u64) -> Result<Option<Schedule>> {
-    let value = timespec_ns(&new.it_value)?;
-    let interval = timespec_ns(&new.it_interval)?;
-    let first = if absolute {
-        value
-    } else {
-        now.saturating_add(value)
-    };
-    Ok((value != 0).then(|| Schedule::new(first, interval)))
+/// What a new setting asks for. `EINVAL` for a bad time.
+pub(super) fn setting_of(new: &Itimerspec, absolute: bool) -> Result<Setting> {
+    Ok(Setting {
+        value: timespec_ns(&new.it_value)?,
+        interval: timespec_ns(&new.it_interval)?,
+        absolute,
+    })
 }
 
 pub(super) fn sys_timer_settime(
@@ -109,13 +106,11 @@ pub(super) fn sys_timer_settime(
     }
     let new = new.read(task)?;
     // The times are checked before the timer is looked up.
-    schedule_of(&new, true, 0)?;
+    let setting = setting_of(&new, flags.has(TIMER_ABSTIME))?;
     let group = Arc::clone(task.task.group());
     let timer = group.timers.get(id)?;
-    let now = timer.clock().now(&task.kernel);
-    let schedule = schedule_of(&new, flags.has(TIMER_ABSTIME), now)?;
     task.discard_timer_signal(id);
-    let before = timer.set(&task.kernel, schedule);
+    let before = timer.set(&task.kernel, setting);
     old.write_opt(task, &itimerspec(before))
 }
 
@@ -192,8 +187,11 @@ pub(super) fn sys_setitimer(
     let interval = timeval_ns(&new.it_interval)?;
     let group = Arc::clone(task.task.group());
     let timer = group.timers.interval(&task.kernel, &group, which)?;
-    let now = timer.clock().now(&task.kernel);
-    let schedule = (value != 0).then(|| Schedule::new(now.saturating_add(value), interval));
-    let before = timer.set(&task.kernel, schedule);
+    let setting = Setting {
+        value,
+        interval,
+        absolute: false,
+    };
+    let before = timer.set(&task.kernel, setting);
     old.write_opt(task, &itimerval(before))
 }

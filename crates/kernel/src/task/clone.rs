@@ -3,7 +3,7 @@
 use super::{CurrentTask, Node, Resources, Task, ThreadGroup, work};
 use crate::signal::TaskSignals;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 use tuxlet_sync::WaitQueue;
 use tuxlet_uapi::{
     errno::{Errno, Result},
@@ -74,7 +74,7 @@ fn check_flags(flags: u64) -> Result<()> {
         || (has(CLONE_THREAD) && !has(CLONE_SIGHAND))
         || (has(CLONE_SIGHAND) && has(CLONE_CLEAR_SIGHAND))
         || (has(CLONE_NEWNS) && has(CLONE_FS))
-        || (has(CLONE_PIDFD) && has(CLONE_THREAD));
+        || (has(CLONE_NEWPID) && has(CLONE_THREAD));
     // DEVIATION: no namespaces yet; a kernel built without them says EINVAL as well.
     if wrong || has(NAMESPACES) {
         Err(Errno::EINVAL)
@@ -89,6 +89,11 @@ impl CurrentTask {
         check_flags(request.flags)?;
         let flags = request.flags;
         let has = |f: u64| flags & f != 0;
+        // Signals sent before are dealt with before; for those that come while the child is made see `insert_child`.
+        let broadcasts = self.kernel.broadcasts.load(Ordering::SeqCst);
+        if self.signal_pending() {
+            return Err(Errno::ERESTARTNOINTR);
+        }
         self.check_process_limit()?;
 
         let kernel = Arc::clone(&self.kernel);
@@ -126,9 +131,15 @@ impl CurrentTask {
         let vfork = has(CLONE_VFORK).then(VforkDone::new);
         current.vfork_done.clone_from(&vfork);
 
-        if has(CLONE_PIDFD) {
-            let fd = crate::pidfd::install(self, &child)?;
-            self.mm.space.write::<i32>(request.pidfd, &fd)?;
+        if let Err(errno) = self.insert_child(request, &child, group_is_new, broadcasts) {
+            kernel.tree.lock().release_pid(tid);
+            return Err(errno);
+        }
+        if has(CLONE_PIDFD)
+            && let Err(errno) = self.give_pidfd(&child, request.pidfd)
+        {
+            kernel.forget_unstarted(&child);
+            return Err(errno);
         }
         if has(CLONE_PARENT_SETTID) {
             // Linux ignores a bad pointer here.
@@ -137,7 +148,6 @@ impl CurrentTask {
         if has(CLONE_CHILD_SETTID) {
             let _ = current.mm.space.write::<u32>(request.child_tid, &tid);
         }
-        self.insert_child(request, &child, group_is_new);
         let event = self.clone_event(flags, request.exit_signal);
         self.trace_child(&child, flags, event);
         if let Err(errno) = kernel.start_thread(current) {
@@ -152,6 +162,15 @@ impl CurrentTask {
             self.ptrace_event(PTRACE_EVENT_VFORK_DONE, tid.into());
         }
         Ok(tid)
+    }
+
+    /// A descriptor for the child, stored at `to`: `CLONE_PIDFD`.
+    fn give_pidfd(&self, child: &Arc<Task>, to: u64) -> Result<()> {
+        let fd = crate::pidfd::install(self, child)?;
+        self.mm.space.write::<i32>(to, &fd).inspect_err(|_| {
+            // It was just installed.
+            let _ = self.fds.close(&self.cx(), fd);
+        })
     }
 
     fn check_process_limit(&self) -> Result<()> {
@@ -234,10 +253,28 @@ impl CurrentTask {
             signals,
         );
         task.inherit(&self.task);
+        let parent_tid = if has(CLONE_PARENT) || !new_group {
+            self.task.parent_tid.load(Ordering::SeqCst)
+        } else {
+            self.task.tid()
+        };
+        task.parent_tid.store(parent_tid, Ordering::SeqCst);
         Ok((task, self.cpu.clone(), new_group))
     }
 
-    fn insert_child(&self, request: &CloneRequest, child: &Arc<Task>, new_group: bool) {
+    /// Lets the child into the tree. A signal to the process group must not miss it: once one has reached the parent
+    /// since the call began (`broadcasts`), the call starts anew when the parent has dealt with it.
+    fn insert_child(
+        &self,
+        request: &CloneRequest,
+        child: &Arc<Task>,
+        new_group: bool,
+        broadcasts: u64,
+    ) -> Result<()> {
+        let _no_broadcast = self.kernel.broadcast_lock.read();
+        if self.kernel.broadcasts.load(Ordering::SeqCst) != broadcasts && self.signal_pending() {
+            return Err(Errno::ERESTARTNOINTR);
+        }
         let mut tree = self.kernel.tree.lock();
         if !new_group {
             tree.insert_thread(Arc::clone(child));
@@ -250,7 +287,7 @@ impl CurrentTask {
             if shared.stop.is_some() {
                 child.notify(work::STOP);
             }
-            return;
+            return Ok(());
         }
         let own = tree.node(self.task.tgid());
         let (own_parent, pgid, sid, own_exit) = own.map_or((0, 0, 0, None), |n| {
@@ -270,6 +307,7 @@ impl CurrentTask {
         drop(tree);
         let group = child.group();
         group.timers.watch_cpu_limit(&self.kernel, group);
+        Ok(())
     }
 
     /// The parent of a vfork(2) sleeps until its memory is its own again; only being killed ends that early.

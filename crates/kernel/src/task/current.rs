@@ -1,7 +1,7 @@
 //! The running task: the handle that only its own host thread has.
 
 use super::{Mm, Resources, Task};
-use crate::{fd::FdTable, kernel::Kernel};
+use crate::{fd::FdTable, kernel::Kernel, timer::TimerClock};
 use std::{sync::Arc, time::Instant};
 use tuxlet_cpu::{CpuState, Vcpu};
 use tuxlet_mem::Limits;
@@ -18,6 +18,15 @@ pub enum SyscallRestart {
     Sleep {
         /// When it ends.
         deadline: Instant,
+        /// Where the remainder goes (`struct timespec`).
+        remainder: u64,
+    },
+    /// A sleep until a CPU-time clock reads a time; the remaining time goes to the pointer, if not zero.
+    CpuSleep {
+        /// The clock.
+        clock: TimerClock,
+        /// What it is to read.
+        until: u64,
         /// Where the remainder goes (`struct timespec`).
         remainder: u64,
     },
@@ -64,8 +73,6 @@ pub struct CurrentTask {
     pub restart: Option<SyscallRestart>,
     /// Written with zero and woken at exit: set_tid_address(2).
     pub clear_child_tid: u64,
-    /// The robust futex list head and its length: set_robust_list(2).
-    pub robust_list: u64,
     /// The registered rseq(2) area and its signature.
     pub rseq: Option<(u64, u32)>,
     /// Tells the parent of a vfork(2) that its memory is free again.
@@ -110,7 +117,6 @@ impl CurrentTask {
             fs: resources.fs,
             restart: None,
             clear_child_tid: 0,
-            robust_list: 0,
             rseq: None,
             vfork_done: None,
             exit_request: None,

@@ -22,7 +22,7 @@ pub enum ExitKind {
 
 impl CurrentTask {
     /// Ends the task. Nothing of the guest runs after this; the host thread returns.
-    pub(crate) fn exit(mut self, kind: ExitKind) {
+    pub(crate) fn exit(self, kind: ExitKind) {
         let group = Arc::clone(self.task.group());
         let last_words = match kind {
             ExitKind::Thread(status) => status,
@@ -33,7 +33,8 @@ impl CurrentTask {
         };
         self.ptrace_exit(last_words);
         self.task.exiting.store(true, Ordering::SeqCst);
-        crate::futex::exit_robust_list(&mut self);
+        crate::futex::exit_robust_list(&self);
+        self.kernel.futexes.release_pi_locks(self.task.tid());
         if self.clear_child_tid != 0 {
             let addr = self.clear_child_tid;
             if self.mm.space.write::<u32>(addr, &0).is_ok() {
@@ -97,28 +98,32 @@ impl Kernel {
         }
     }
 
-    /// A parent thread's death reaches children that asked for it: `PR_SET_PDEATHSIG`.
+    /// A parent thread's death reaches the children that it made and that asked for it: `PR_SET_PDEATHSIG`. They go to
+    /// another thread of the process, if there is one.
     fn send_pdeath_signals(&self, dead: &Arc<Task>) {
-        let children: Vec<Arc<Task>> = {
+        let (children, heir): (Vec<Arc<Task>>, u32) = {
             let tree = self.tree.lock();
             let Some(node) = tree.node(dead.tgid()) else {
                 return;
             };
-            node.children
+            let heir = node
+                .threads
                 .iter()
-                .filter_map(|c| tree.node(*c))
-                .flat_map(|n| n.threads.clone())
-                .collect()
+                .find(|t| t.tid() != dead.tid() && !t.exiting.load(Ordering::SeqCst));
+            let children = node.children.iter().filter_map(|c| tree.node(*c));
+            (
+                children.flat_map(|n| n.threads.clone()).collect(),
+                heir.map_or(0, |t| t.tid()),
+            )
         };
         for child in children {
+            let parent = &child.parent_tid;
+            let mine = parent
+                .compare_exchange(dead.tid(), heir, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok();
             let signal = i32::from(child.pdeath_signal.load(Ordering::Relaxed));
-            // DEVIATION: Linux looks at the parent thread; we act when the last thread of the parent goes.
-            if signal != 0
-                && self
-                    .tree
-                    .lock()
-                    .node(dead.tgid())
-                    .is_some_and(|n| n.threads.len() <= 1)
+            if mine
+                && signal != 0
                 && let Ok(signal) = Signal::new(signal)
             {
                 let _ = send_to_task(self, &child, SigInfo::kernel(signal));

@@ -32,7 +32,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 use tuxlet_cpu::Kicker;
-use tuxlet_host::thread::CpuClock;
+use tuxlet_host::thread::{CpuClock, HostThread};
 use tuxlet_sync::Waiter;
 use tuxlet_vfs::{Cred, FsContext};
 
@@ -118,10 +118,14 @@ pub struct Task {
     pub times: CpuTimes,
     /// Signal to send when the parent *thread* dies: `PR_SET_PDEATHSIG`; 0 for none.
     pub pdeath_signal: AtomicU8,
+    /// The thread that made this process, or another of its process once that is gone.
+    pub parent_tid: AtomicU32,
     /// Dying: takes no more signals.
     pub exiting: AtomicBool,
     /// The CPU clock of the host thread; set once it runs.
     cpu_clock: OnceLock<CpuClock>,
+    /// The host thread; set once it runs.
+    host_thread: OnceLock<HostThread>,
     /// CPU affinity mask, first 64 CPUs.
     pub affinity: AtomicU64,
     /// The system call the thread is in, for `/proc/PID/syscall`; `u32::MAX` outside.
@@ -136,6 +140,8 @@ pub struct Task {
     pub seccomp: Mutex<Seccomp>,
     /// The thread that made this one.
     maker: Mutex<Weak<Task>>,
+    /// The head of the list of robust futexes: set_robust_list(2).
+    pub robust_list: AtomicU64,
     /// Scheduling policy and what prctl(2) and personality(2) set.
     pub settings: Mutex<TaskSettings>,
 }
@@ -166,8 +172,10 @@ impl Task {
             start_ns: kernel.clock.boottime_ns(),
             times: CpuTimes::default(),
             pdeath_signal: AtomicU8::new(0),
+            parent_tid: AtomicU32::new(0),
             exiting: AtomicBool::new(false),
             cpu_clock: OnceLock::new(),
+            host_thread: OnceLock::new(),
             affinity: AtomicU64::new(u64::MAX),
             in_syscall: AtomicU32::new(u32::MAX),
             nice: std::sync::atomic::AtomicI32::new(0),
@@ -175,6 +183,7 @@ impl Task {
             ptrace: Mutex::default(),
             seccomp: Mutex::default(),
             maker: Mutex::default(),
+            robust_list: AtomicU64::new(0),
             settings: Mutex::default(),
         })
     }
@@ -183,6 +192,24 @@ impl Task {
     pub(crate) fn note_host_thread(&self) {
         if let Some(clock) = CpuClock::current() {
             let _ = self.cpu_clock.set(clock);
+        }
+        let _ = self.host_thread.set(HostThread::current());
+        let affinity = self.affinity.load(Ordering::Relaxed);
+        if affinity != u64::MAX {
+            self.apply_affinity(affinity);
+        }
+    }
+
+    /// Sets the processors that the thread may use: sched_setaffinity(2).
+    pub(crate) fn set_affinity(&self, mask: u64) {
+        self.affinity.store(mask, Ordering::Relaxed);
+        self.apply_affinity(mask);
+    }
+
+    fn apply_affinity(&self, mask: u64) {
+        // A thread that has ended has nowhere to run; a host that took processors away decides for itself.
+        if let Some(Err(error)) = self.host_thread.get().map(|t| t.set_affinity(mask)) {
+            tracing::debug!(tid = self.tid(), "affinity {mask:#x}: {error}");
         }
     }
 

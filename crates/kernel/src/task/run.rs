@@ -232,6 +232,10 @@ impl CurrentTask {
             .oom_victim()
             .unwrap_or_else(|| std::sync::Arc::clone(self.task.group()));
         tracing::warn!(tgid = victim.tgid(), "out of memory: killed");
+        self.kernel.log.info(
+            self.kernel.clock.boottime_ns(),
+            &format!("Out of memory: Killed process {}", victim.tgid()),
+        );
         let info = SigInfo::kernel(Signal::SIGKILL);
         let _ = crate::signal::send_to_group(&self.kernel, &victim, info);
         if victim.tgid() != self.task.tgid() {

@@ -119,6 +119,15 @@ impl TimerClock {
         }
     }
 
+    /// The clock for a relative setting: what is to pass is time, and setting the clock does not make it pass.
+    #[must_use]
+    pub fn for_relative(&self) -> Self {
+        match self {
+            Self::Realtime => Self::Monotonic,
+            other => other.clone(),
+        }
+    }
+
     /// Whether clock_settime(2) moves this clock.
     #[must_use]
     pub fn is_settable(&self) -> bool {

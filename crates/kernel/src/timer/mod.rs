@@ -13,5 +13,5 @@ mod signal;
 pub use clock::TimerClock;
 pub use process::ProcessTimers;
 pub use queue::{Expire, Key, TimerQueue};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, Setting};
 pub use signal::{Notify, SignalTimer};

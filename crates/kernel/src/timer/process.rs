@@ -1,6 +1,6 @@
 //! The timers of one process.
 
-use super::{Notify, Schedule, SignalTimer, TimerClock};
+use super::{Notify, Setting, SignalTimer, TimerClock};
 use crate::{clock::NSEC_PER_SEC, kernel::Kernel, task::ThreadGroup};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};
@@ -85,11 +85,15 @@ impl ProcessTimers {
     /// Follows a change of `RLIMIT_CPU`, or its inheritance by a new process.
     pub fn watch_cpu_limit(&self, kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>) {
         let soft = group.rlimit(RLIMIT_CPU);
-        let schedule = soft
-            .checked_mul(NSEC_PER_SEC)
-            .map(|ns| Schedule::new(ns, NSEC_PER_SEC));
+        // A limit of 0 seconds is one of the shortest time: 0 would mean that there is none.
+        let limit = soft.checked_mul(NSEC_PER_SEC).map(|ns| ns.max(1));
+        let setting = Setting {
+            value: limit.unwrap_or(0),
+            interval: NSEC_PER_SEC,
+            absolute: true,
+        };
         let mut state = self.state.lock();
-        if state.cpu_limit.is_none() && schedule.is_none() {
+        if state.cpu_limit.is_none() && limit.is_none() {
             return;
         }
         let clock = TimerClock::Process(Arc::downgrade(group));
@@ -98,7 +102,7 @@ impl ProcessTimers {
             .get_or_insert_with(|| SignalTimer::new(kernel, group, clock, Notify::CpuLimit))
             .clone();
         drop(state);
-        timer.set(kernel, schedule);
+        timer.set(kernel, setting);
     }
 
     fn signalling(&self) -> Vec<Arc<SignalTimer>> {

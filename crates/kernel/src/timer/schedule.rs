@@ -1,5 +1,8 @@
 //! When a timer is due: pure arithmetic on the nanoseconds of one clock.
 
+use super::TimerClock;
+use crate::kernel::Kernel;
+
 /// The next expiry and the interval of a timer, in nanoseconds of its clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
@@ -57,6 +60,33 @@ impl Schedule {
                 ahead.next.map_or(1, |next| next - now)
             }
         }
+    }
+}
+
+/// What timer_settime(2) and its kin are asked for, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// The first expiry; 0 disarms.
+    pub value: u64,
+    /// The interval; 0 for a timer that expires once.
+    pub interval: u64,
+    /// The first expiry is a time of the clock, not a distance from now.
+    pub absolute: bool,
+}
+
+impl Setting {
+    /// The schedule of a timer on `clock` from now on, and the clock that it is of.
+    #[must_use]
+    pub fn on(&self, clock: &TimerClock, kernel: &Kernel) -> (TimerClock, Schedule) {
+        if self.value == 0 {
+            return (clock.clone(), Schedule::default());
+        }
+        if self.absolute {
+            return (clock.clone(), Schedule::new(self.value, self.interval));
+        }
+        let clock = clock.for_relative();
+        let first = clock.now(kernel).saturating_add(self.value);
+        (clock, Schedule::new(first, self.interval))
     }
 }
 

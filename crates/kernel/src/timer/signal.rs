@@ -1,6 +1,6 @@
 //! Timers that send signals: POSIX timers, interval timers, `RLIMIT_CPU`.
 
-use super::{Expire, Key, Schedule, TimerClock};
+use super::{Expire, Key, Schedule, Setting, TimerClock};
 use crate::{
     kernel::Kernel,
     signal::{send_to_group, send_to_task},
@@ -35,9 +35,11 @@ pub enum Notify {
     CpuLimit,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     schedule: Schedule,
+    /// The clock that the schedule is of: a relative setting does not follow a clock that is set.
+    clock: TimerClock,
     key: Option<Key>,
     /// The signal is queued; the timer rests until it is delivered, as on Linux, so that a fast timer whose
     /// signal is blocked costs nothing.
@@ -47,6 +49,15 @@ struct State {
     /// What timer_getoverrun(2) gives.
     last_overrun: i32,
     deleted: bool,
+}
+
+impl State {
+    fn remaining(&self, kernel: &Kernel) -> (u64, u64) {
+        (
+            self.schedule.remaining(self.clock.now(kernel)),
+            self.schedule.interval(),
+        )
+    }
 }
 
 /// A timer of a process.
@@ -71,36 +82,31 @@ impl SignalTimer {
         Arc::new(Self {
             kernel: Arc::downgrade(kernel),
             group: Arc::downgrade(group),
-            clock,
             notify,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                schedule: Schedule::default(),
+                clock: clock.clone(),
+                key: None,
+                pending: false,
+                overrun: 0,
+                last_overrun: 0,
+                deleted: false,
+            }),
+            clock,
         })
-    }
-
-    /// The timer's clock.
-    #[must_use]
-    pub fn clock(&self) -> &TimerClock {
-        &self.clock
     }
 
     /// The time to the next expiry and the interval, in nanoseconds; 0 if disarmed.
     #[must_use]
     pub fn remaining(&self, kernel: &Kernel) -> (u64, u64) {
-        let state = self.state.lock();
-        (
-            state.schedule.remaining(self.clock.now(kernel)),
-            state.schedule.interval(),
-        )
+        self.state.lock().remaining(kernel)
     }
 
-    /// Sets or (`None`) disarms the timer; returns what [`SignalTimer::remaining`] was.
-    pub fn set(self: &Arc<Self>, kernel: &Kernel, schedule: Option<Schedule>) -> (u64, u64) {
+    /// Sets or disarms the timer; returns what [`SignalTimer::remaining`] was.
+    pub fn set(self: &Arc<Self>, kernel: &Kernel, setting: Setting) -> (u64, u64) {
         let mut state = self.state.lock();
-        let before = (
-            state.schedule.remaining(self.clock.now(kernel)),
-            state.schedule.interval(),
-        );
-        state.schedule = schedule.unwrap_or_default();
+        let before = state.remaining(kernel);
+        (state.clock, state.schedule) = setting.on(&self.clock, kernel);
         state.pending = false;
         state.overrun = 0;
         state.last_overrun = 0;
@@ -132,7 +138,7 @@ impl SignalTimer {
         }
         if let Some(at) = state.schedule.next().filter(|_| !state.deleted) {
             let target: Weak<dyn Expire> = Arc::downgrade(self) as _;
-            state.key = Some(kernel.timers.arm(self.clock.instant(kernel, at), target));
+            state.key = Some(kernel.timers.arm(state.clock.instant(kernel, at), target));
         }
     }
 
@@ -204,7 +210,7 @@ impl SignalTimer {
         if !std::mem::take(&mut state.pending) {
             return;
         }
-        let now = self.clock.now(&kernel);
+        let now = state.clock.now(&kernel);
         let missed = state.schedule.advance(now);
         state.last_overrun = i32::try_from(state.overrun + missed).unwrap_or(i32::MAX);
         state.overrun = 0;
@@ -237,7 +243,8 @@ impl Expire for SignalTimer {
         };
         let mut state = self.state.lock();
         state.key = None;
-        let count = state.schedule.advance(self.clock.now(&kernel));
+        let now = state.clock.now(&kernel);
+        let count = state.schedule.advance(now);
         if count == 0 || state.pending {
             // Early, as a CPU-time clock makes likely.
             state.overrun += count;
@@ -258,13 +265,12 @@ impl Expire for SignalTimer {
     }
 
     fn clock_was_set(self: Arc<Self>) {
-        if self.clock.is_settable()
-            && let Some(kernel) = self.kernel.upgrade()
-        {
-            let mut state = self.state.lock();
-            if state.key.is_some() {
-                self.arm(&kernel, &mut state);
-            }
+        let Some(kernel) = self.kernel.upgrade() else {
+            return;
+        };
+        let mut state = self.state.lock();
+        if state.clock.is_settable() && state.key.is_some() {
+            self.arm(&kernel, &mut state);
         }
     }
 }

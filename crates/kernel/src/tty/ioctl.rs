@@ -191,6 +191,17 @@ fn both(
             let merged = merge_termio(*tty.state.lock().pty.ldisc().termios(), &new);
             set(tty, merged, None, request == TCSETAF)
         }
+        TIOCGLCKTRMIOS => {
+            let mask = tty.state.lock().unchangeable;
+            put(mm, arg, mask)
+        }
+        TIOCSLCKTRMIOS => {
+            if !cx.cred.has_cap(cap::SYS_ADMIN) {
+                return Err(Errno::EPERM);
+            }
+            tty.state.lock().unchangeable = mm.read(arg)?;
+            Ok(0)
+        }
         TIOCGWINSZ => {
             let size = tty.state.lock().pty.ldisc().winsize();
             put(mm, arg, size)
@@ -267,9 +278,29 @@ fn set(tty: &Arc<Tty>, new: Termios, speeds: Option<(u32, u32)>, flush: bool) ->
         if let Some(speeds) = speeds.filter(|_| new.c_cflag & CBAUD == BOTHER) {
             s.speeds = speeds;
         }
-        s.pty.set_termios(new, flush);
+        let old = *s.pty.ldisc().termios();
+        s.pty
+            .set_termios(keep_locked(new, &old, &s.unchangeable), flush);
         Ok(0)
     })
+}
+
+/// New settings, with the old ones where `mask` says so.
+fn keep_locked(mut new: Termios, old: &Termios, mask: &Termios) -> Termios {
+    let merge = |new: u32, old: u32, mask: u32| new & !mask | old & mask;
+    new.c_iflag = merge(new.c_iflag, old.c_iflag, mask.c_iflag);
+    new.c_oflag = merge(new.c_oflag, old.c_oflag, mask.c_oflag);
+    new.c_cflag = merge(new.c_cflag, old.c_cflag, mask.c_cflag);
+    new.c_lflag = merge(new.c_lflag, old.c_lflag, mask.c_lflag);
+    if mask.c_line != 0 {
+        new.c_line = old.c_line;
+    }
+    for (i, locked) in mask.c_cc.iter().enumerate() {
+        if *locked != 0 {
+            new.c_cc[i] = old.c_cc[i];
+        }
+    }
+    new
 }
 
 impl Tty {

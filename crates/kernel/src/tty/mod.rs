@@ -31,6 +31,7 @@ use tuxlet_tty::Pty;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     signal::{SigInfo, Signal},
+    termios::Termios,
 };
 use tuxlet_vfs::{Cx, DeviceId, pseudo::PseudoFs};
 
@@ -63,6 +64,8 @@ struct State {
     locked: bool,
     /// No more opens: `TIOCEXCL`.
     exclusive: bool,
+    /// Bits of the settings, and characters that are not 0, that cannot be changed: `TIOCSLCKTRMIOS`.
+    unchangeable: Termios,
     /// Speeds that `TCSETS2` set with `BOTHER`.
     speeds: (u32, u32),
     /// Counts changes, for a reader that waits for the next byte.
@@ -96,6 +99,7 @@ impl Tty {
             state: Mutex::new(State {
                 pty: Pty::new(),
                 locked: true,
+                unchangeable: Termios::default(),
                 exclusive: false,
                 speeds: (38400, 38400),
                 changes: 0,

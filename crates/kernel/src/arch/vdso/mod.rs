@@ -84,9 +84,7 @@ impl VdsoPages {
         })
     }
 
-    /// Writes the offsets anew, after a clock was set.
-    ///
-    /// DEVIATION: a step of the host's clock reaches running processes only with the next execve(2) in the machine.
+    /// Writes the offsets anew, after a clock was set here or on the host.
     pub(crate) fn update(&self, clock: &Clock) {
         let page = data_page(clock);
         let mut from = &page[..];
