@@ -22,7 +22,7 @@ pub enum ExitKind {
 
 impl CurrentTask {
     /// Ends the task. Nothing of the guest runs after this; the host thread returns.
-    pub(crate) fn exit(self, kind: ExitKind) {
+    pub(crate) fn exit(mut self, kind: ExitKind) {
         let group = Arc::clone(self.task.group());
         let last_words = match kind {
             ExitKind::Thread(status) => status,
