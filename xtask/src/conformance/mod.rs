@@ -86,7 +86,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let queue = Mutex::new(cases.iter());
     let results = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        for _ in 0..args.jobs.max(1) {
+        let jobs = if args.suite.runs_alone() {
+            1
+        } else {
+            args.jobs
+        };
+        for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 loop {
                     let Some(case) = queue.lock().ok().and_then(|mut q| q.next()) else {

@@ -126,6 +126,11 @@ impl Suite {
         }
     }
 
+    /// Whether cases use fixed ports, which machines share with their host.
+    pub(super) fn runs_alone(self) -> bool {
+        matches!(self, Self::Libuv | Self::Libevent)
+    }
+
     pub(super) fn cases(self, programs: &Path, place: &Place) -> Result<Vec<Case>> {
         match self {
             Self::Posix | Self::Kselftest | Self::Programs => {
@@ -178,8 +183,8 @@ impl Suite {
                 let names = list(place, programs, "uv_run_tests_a", &["--list"])?;
                 Ok(names
                     .lines()
-                    .map(str::trim)
-                    .filter(|n| !n.is_empty())
+                    // Behind the name the helpers.
+                    .filter_map(|l| l.split_whitespace().next())
                     .map(|name| {
                         let mut case = Case::new(name, "uv_run_tests_a").args(&[name]);
                         case.user = Some("nobody");
