@@ -134,9 +134,9 @@ pub(crate) trait Cx {
     fn flags_logic(&mut self, sf: bool, r: u64);
     /// Whether condition `cond` (0 to 15) holds.
     fn cond(&self, cond: u8) -> bool;
-    /// Whether the condition that the previous op evaluated held (engine ops only).
-    fn evaluated(&self) -> bool {
-        false
+    /// All ones if the condition that the previous op evaluated held, else 0 (engine ops only).
+    fn condition(&self) -> u64 {
+        0
     }
 
     /// Floating-point control register.

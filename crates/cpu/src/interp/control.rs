@@ -11,6 +11,7 @@ use super::op::{Op, next};
 use super::pinned::{Pinned, slot};
 use super::rows::row;
 use crate::Exit;
+use crate::flags::Flags;
 
 /// Continues at `next` with registers from memory, or leaves guest mode when it is null.
 ///
@@ -151,16 +152,41 @@ pub(crate) unsafe extern "C-unwind" fn slow_entry(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    }
-    .spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe { go(cpu, slow_step(cpu, ip)) }
+}
+
+/// As [`slow_entry`] for handlers that have the pinned registers in their slots already.
+#[inline(never)]
+pub(crate) unsafe extern "C-unwind" fn slow_settled(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    _p0: u64,
+    _p1: u64,
+    _p2: u64,
+    _p3: u64,
+) -> *const Op {
+    // SAFETY: `cpu` is this thread's and `ip` its running op.
+    unsafe { go(cpu, slow_step(cpu, ip)) }
+}
+
+/// Replaces flags of a kind that a handler does not look at by NZCV, and runs the handler again.
+#[inline(never)]
+pub(crate) unsafe extern "C-unwind" fn evaluate_flags(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    // SAFETY: `cpu` is this thread's and `ip` its running op.
+    unsafe {
+        (*cpu).flags = Flags::from_nzcv((*cpu).flags.nzcv());
+        let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
+        next!(ip, c)
+    }
 }
 
 /// Takes note of what other threads asked for; whether guest mode must end.
@@ -202,14 +228,7 @@ pub(crate) unsafe extern "C-unwind" fn kick_entry(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    }
-    .spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe { go(cpu, kicked(cpu, ip)) }
 }
@@ -240,14 +259,7 @@ pub(crate) unsafe extern "C-unwind" fn stub(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    }
-    .spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe { go(cpu, link(cpu, ip)) }
 }
@@ -261,14 +273,7 @@ pub(crate) unsafe extern "C-unwind" fn svc(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    }
-    .spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe {
         (*cpu).exit = Some(Exit::Syscall);
@@ -285,14 +290,7 @@ pub(crate) unsafe extern "C-unwind" fn undefined(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    }
-    .spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe {
         (*cpu).exit = Some(Exit::Undefined { word: word_of(ip) });
@@ -326,13 +324,7 @@ pub(crate) unsafe extern "C-unwind" fn jump(
         if is_kicked(cpu) {
             return kick_entry(ip, cpu, p0, p1, p2, p3);
         }
-        let c = Pinned {
-            cpu,
-            p0,
-            p1,
-            p2,
-            p3,
-        };
+        let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
         next!(Op::target(ip), c)
     }
 }
@@ -352,13 +344,7 @@ pub(crate) unsafe extern "C-unwind" fn call(
             return kick_entry(ip, cpu, p0, p1, p2, p3);
         }
         (*cpu).regs[30] = Op::data(ip);
-        let c = Pinned {
-            cpu,
-            p0,
-            p1,
-            p2,
-            p3,
-        };
+        let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
         next!(Op::target(ip), c)
     }
 }
@@ -366,21 +352,14 @@ pub(crate) unsafe extern "C-unwind" fn call(
 /// Looks up the target that an indirect branch left in `jump_to`.
 #[inline(never)]
 unsafe extern "C-unwind" fn jump_miss(
-    _ip: *const Op,
+    ip: *const Op,
     cpu: *mut Cpu,
     p0: u64,
     p1: u64,
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    }
-    .spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
     // SAFETY: `cpu` is this thread's.
     unsafe { go(cpu, slow_jump(cpu)) }
 }
@@ -399,13 +378,7 @@ pub(crate) unsafe extern "C-unwind" fn indirect<const N: u8, const LINK: bool>(
         if is_kicked(cpu) {
             return kick_entry(ip, cpu, p0, p1, p2, p3);
         }
-        let c = Pinned {
-            cpu,
-            p0,
-            p1,
-            p2,
-            p3,
-        };
+        let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
         let target = c.get(slot::<N>((*ip).r[1]));
         if LINK {
             (*cpu).regs[30] = Op::data(ip);

@@ -39,7 +39,7 @@ pub(crate) struct Cpu {
     pub(crate) regs: [u64; SLOTS],
     /// Condition flags.
     pub(crate) flags: Flags,
-    /// 1 or 0 ahead of an op that consumes a condition.
+    /// All ones or 0 ahead of an op that consumes a condition.
     pub(crate) mask: u64,
     /// Non-zero asks taken branches to come to the slow path.
     pub(crate) kick: *const AtomicU32,

@@ -10,13 +10,18 @@ use super::hot::branch::{
 };
 use super::hot::frame;
 use super::hot::memory::*;
-use super::hot::select::{CompareImm, CompareReg, EVALUATE, KIND_UNKNOWN, SET_SUB, Select, Set};
+use super::hot::pair;
+use super::hot::select::{
+    CompareImm, CompareReg, EVALUATE, KIND_UNKNOWN, SELECT_SUB, SET_SUB, Select, Set,
+};
 use super::hot::{
-    Based1, Based2, Based3, Hot2, Hot3, Placed1, Placed2, Placed3, place, place_base, spilled2,
-    spilled3,
+    Hot2, Hot3, Placed1, Placed2, Placed3, Stored3, place, place_base, spilled2, spilled3,
+};
+use super::lower_memory::{
+    pair_offset, register_load, register_signed, register_store, signed, single,
 };
 use super::lower_vector;
-use super::op::{Handler, SLOT_SP, SLOT_TRASH};
+use super::op::{Handler, PINNED, SLOT_SP, SLOT_TRASH};
 use super::translate::{Block, Source, Then, in_range};
 use crate::flags::Kind;
 
@@ -33,7 +38,7 @@ pub(super) fn src(r: u8) -> u8 {
 
 /// Slot of a destination register; 31 discards.
 #[inline(always)]
-fn dst(r: u8) -> u8 {
+pub(super) fn dst(r: u8) -> u8 {
     if r == 31 { SLOT_TRASH } else { r }
 }
 
@@ -57,34 +62,61 @@ macro_rules! sized {
 #[inline(always)]
 fn h1<T: Placed1>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(T::HANDLERS[place(r[0])], r, imm);
+    if r[0] >= PINNED {
+        b.part(T::PART);
+    }
 }
 
 #[inline(always)]
 pub(super) fn h2<T: Placed2>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(T::HANDLERS[place(r[0])][place(r[1])], r, imm);
+    if r[0].min(r[1]) >= PINNED {
+        b.part(T::PART);
+    }
 }
 
 #[inline(always)]
 fn h3<T: Placed3>(b: &mut Block, r: [u8; 4], imm: i32) {
     b.op(T::HANDLERS[place(r[0])][place(r[1])][place(r[2])], r, imm);
+    if r[0].min(r[1]).min(r[2]) >= PINNED {
+        b.part(T::PART);
+    }
 }
 
-/// As [`h1`] with a base register.
+/// A form of three operands of which only the destination is worth a handler per placement.
 #[inline(always)]
-pub(super) fn m1<T: Based1>(b: &mut Block, r: [u8; 4], imm: i32) {
-    b.op(T::BASED[place_base(r[0])], r, imm);
+fn d3<T: Stored3>(b: &mut Block, r: [u8; 4], imm: i32) {
+    b.op(T::STORED[place(r[0])], r, imm);
 }
 
-/// As [`h2`] with a base register last.
+/// A memory access with one operand.
 #[inline(always)]
-fn m2<T: Based2>(b: &mut Block, r: [u8; 4], imm: i32) {
-    b.op(T::BASED[place(r[0])][place_base(r[1])], r, imm);
+pub(super) fn m1<T: Placed>(b: &mut Block, r: [u8; 4], imm: i32) {
+    b.op(T::ONE[place_base(r[0])], r, imm);
 }
 
-/// As [`h3`] with a base register last.
+/// A memory access with two operands.
 #[inline(always)]
-fn m3<T: Based3>(b: &mut Block, r: [u8; 4], imm: i32) {
-    b.op(T::BASED[place(r[0])][place(r[1])][place_base(r[2])], r, imm);
+pub(super) fn m2<T: Placed>(b: &mut Block, r: [u8; 4], imm: i32) {
+    b.op(T::TWO[place(r[0])][place_base(r[1])], r, imm);
+    if r[0].min(r[1]) >= PINNED {
+        b.part(T::PART);
+    }
+}
+
+/// A memory access with three operands.
+#[inline(always)]
+pub(super) fn m3<T: Placed>(b: &mut Block, r: [u8; 4], imm: i32) {
+    b.op(T::THREE[place(r[0])][place(r[1])][place_base(r[2])], r, imm);
+    if r[0].min(r[1]).min(r[2]) >= PINNED {
+        b.part(T::PART);
+    }
+}
+
+/// A memory access that is not worth a handler per placement.
+#[inline(always)]
+pub(super) fn ms<T: Access>(b: &mut Block, r: [u8; 4], imm: i32) {
+    b.op(spilled_access::<T>, r, imm);
 }
 
 #[inline(always)]
@@ -127,6 +159,7 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
                 return Then::Continue;
             }
             b.branch(control::jump, [0; 4], target);
+            b.part(pair::JUMP);
             return Then::End;
         }
         OpId::Bl => {
@@ -136,12 +169,16 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
                 return Then::End;
             }
             b.branch(control::call, [0; 4], target);
+            b.part(pair::CALL);
             b.data(pc.wrapping_add(4));
             return Then::End;
         }
         OpId::Br | OpId::Ret => {
             let rn = a64::Br::from_word(word).rn;
             b.op(INDIRECT[place(rn)], [0, rn, 0, 0], 0);
+            if rn >= PINNED {
+                b.part(pair::RETURN);
+            }
             return Then::End;
         }
         OpId::Blr => {
@@ -159,6 +196,9 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             }
             let handler = B_COND[usize::from(i.cond)][usize::from(b.flags)];
             b.branch(handler, [0; 4], target);
+            if b.flags == Kind::Sub as u8 {
+                b.part(pair::ending(i.cond));
+            }
         }
         OpId::Cbz | OpId::Cbnz => {
             let i = a64::Cbz::from_word(word);
@@ -213,6 +253,16 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
                     return Then::Continue;
                 }
             }
+            if let Some((OpId::LdrImm, next)) = source.next(b) {
+                let ldr = a64::LdrImm::from_word(next);
+                if ldr.size == 3 && ldr.rn == i.rd && ldr.rt == i.rd && i.rd != 31 {
+                    b.take();
+                    b.word = next;
+                    m1::<LdrPage>(b, [i.rd, 0, 0, 0], i32::from(ldr.imm12) << 3);
+                    b.data(page);
+                    return Then::Continue;
+                }
+            }
             constant(b, i.rd, page);
         }
         OpId::Movz | OpId::Movn => {
@@ -234,7 +284,13 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         }
         OpId::Movk => {
             let i = a64::Movk::from_word(word);
-            sized!(i.sf, h1::<Movk>(b, [dst(i.rd), 0, 0, i.hw], i.imm16.into()));
+            let (r, v) = ([dst(i.rd), 0, 0, 0], i.imm16.into());
+            match i.hw & 3 {
+                0 => sized!(i.sf, h1::<Movk, 0>(b, r, v)),
+                1 => sized!(i.sf, h1::<Movk, 1>(b, r, v)),
+                2 => h1::<Movk<true, 2>>(b, r, v),
+                _ => h1::<Movk<true, 3>>(b, r, v),
+            }
         }
 
         // Add and subtract.
@@ -278,7 +334,7 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
                 _ if i.imm6 == 0 && i.rd == 31 => {
                     sized!(i.sf, h2::<Cmn>(b, [r[1], r[2], 0, 0], 0));
                 }
-                _ if i.imm6 == 0 => sized!(i.sf, s3::<Adds, 4>(b, r, 0)),
+                _ if i.imm6 == 0 => sized!(i.sf, d3::<Adds, 4>(b, r, 0)),
                 0 => sized!(i.sf, s3::<Adds, 0>(b, r, 0)),
                 1 => sized!(i.sf, s3::<Adds, 1>(b, r, 0)),
                 _ => sized!(i.sf, s3::<Adds, 2>(b, r, 0)),
@@ -304,10 +360,10 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
                 (OpId::AddExtended, 2) => sized!(i.sf, h3::<AddExtended, 2>(b, r, 0)),
                 (OpId::AddExtended, 6) => sized!(i.sf, h3::<AddExtended, 6>(b, r, 0)),
                 (OpId::AddExtended, 3 | 7) => sized!(i.sf, h3::<Add, 0>(b, r, 0)),
-                (OpId::AddExtended, 0) => sized!(i.sf, s3::<AddExtended, 0>(b, r, 0)),
-                (OpId::AddExtended, 1) => sized!(i.sf, s3::<AddExtended, 1>(b, r, 0)),
-                (OpId::SubExtended, 2) => sized!(i.sf, s3::<SubExtended, 2>(b, r, 0)),
-                (OpId::SubExtended, 6) => sized!(i.sf, s3::<SubExtended, 6>(b, r, 0)),
+                (OpId::AddExtended, 0) => sized!(i.sf, d3::<AddExtended, 0>(b, r, 0)),
+                (OpId::AddExtended, 1) => sized!(i.sf, d3::<AddExtended, 1>(b, r, 0)),
+                (OpId::SubExtended, 2) => sized!(i.sf, d3::<SubExtended, 2>(b, r, 0)),
+                (OpId::SubExtended, 6) => sized!(i.sf, d3::<SubExtended, 6>(b, r, 0)),
                 (OpId::SubExtended, 3 | 7) => sized!(i.sf, h3::<Sub, 0>(b, r, 0)),
                 _ => b.generic(id),
             }
@@ -406,7 +462,16 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         // One, two and three sources.
         OpId::Rbit => {
             let i = a64::Rbit::from_word(word);
-            sized!(i.sf, h2::<Rbit>(b, [dst(i.rd), src(i.rn), 0, 0], 0));
+            let r = [dst(i.rd), src(i.rn), 0, 0];
+            if let Some((OpId::Clz, next)) = source.next(b) {
+                let clz = a64::Clz::from_word(next);
+                if clz.sf == i.sf && clz.rd == i.rd && clz.rn == i.rd && i.rd != 31 {
+                    sized!(i.sf, h2::<TrailingZeros>(b, r, 0));
+                    b.take();
+                    return Then::Continue;
+                }
+            }
+            sized!(i.sf, s2::<Rbit>(b, r, 0));
         }
         OpId::Rev => {
             let i = a64::Rev::from_word(word);
@@ -418,37 +483,48 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         }
         OpId::Udiv => plain(b, s3::<Udiv<true>>, s3::<Udiv<false>>),
         OpId::Sdiv => plain(b, s3::<Sdiv<true>>, s3::<Sdiv<false>>),
-        OpId::Lslv => plain(b, h3::<Lslv<true>>, h3::<Lslv<false>>),
-        OpId::Lsrv => plain(b, h3::<Lsrv<true>>, h3::<Lsrv<false>>),
+        OpId::Lslv => plain(b, h3::<Lslv<true>>, d3::<Lslv<false>>),
+        OpId::Lsrv => plain(b, h3::<Lsrv<true>>, d3::<Lsrv<false>>),
         OpId::Asrv => plain(b, s3::<Asrv<true>>, s3::<Asrv<false>>),
         OpId::Rorv => plain(b, s3::<Rorv<true>>, s3::<Rorv<false>>),
         OpId::Madd => {
             let i = a64::Madd::from_word(word);
             let r = [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)];
-            if i.ra == 31 {
-                sized!(i.sf, h3::<Mul>(b, r, 0));
-            } else {
-                sized!(i.sf, h3::<Madd>(b, r, 0));
+            match i.ra {
+                31 => sized!(i.sf, h3::<Mul>(b, r, 0)),
+                ra if ra == i.rd => sized!(i.sf, h3::<Madd, ADDEND_SAME>(b, r, 0)),
+                0..PINNED => sized!(i.sf, s3::<Madd, ADDEND_ANY>(b, r, 0)),
+                _ => sized!(i.sf, d3::<Madd, ADDEND_MEMORY>(b, r, 0)),
             }
         }
         OpId::Msub => {
             let i = a64::Msub::from_word(word);
-            sized!(
-                i.sf,
-                h3::<Msub>(b, [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)], 0)
-            );
+            let r = [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)];
+            match i.ra {
+                ra if ra == i.rd && ra != 31 => sized!(i.sf, d3::<Msub, ADDEND_SAME>(b, r, 0)),
+                0..PINNED => sized!(i.sf, s3::<Msub, ADDEND_ANY>(b, r, 0)),
+                _ => sized!(i.sf, d3::<Msub, ADDEND_MEMORY>(b, r, 0)),
+            }
         }
         OpId::Umaddl => {
             let i = a64::Umaddl::from_word(word);
-            h3::<Umaddl>(b, [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)], 0);
+            let r = [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)];
+            match i.ra {
+                0..PINNED => s3::<Umaddl<ADDEND_ANY>>(b, r, 0),
+                _ => d3::<Umaddl<ADDEND_MEMORY>>(b, r, 0),
+            }
         }
         OpId::Smaddl => {
             let i = a64::Smaddl::from_word(word);
-            h3::<Smaddl>(b, [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)], 0);
+            let r = [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)];
+            match i.ra {
+                0..PINNED => s3::<Smaddl<ADDEND_ANY>>(b, r, 0),
+                _ => d3::<Smaddl<ADDEND_MEMORY>>(b, r, 0),
+            }
         }
         OpId::Umulh => {
             let i = a64::Umulh::from_word(word);
-            h3::<Umulh>(b, [dst(i.rd), src(i.rn), src(i.rm), 0], 0);
+            d3::<Umulh>(b, [dst(i.rd), src(i.rn), src(i.rm), 0], 0);
         }
         OpId::Smulh => {
             let i = a64::Smulh::from_word(word);
@@ -492,15 +568,15 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             let i = a64::LdrLit::from_word(word);
             let r = [dst(i.rt), 0, 0, 0];
             if i.sf {
-                h1::<LdrLit<3>>(b, r, 0);
+                m1::<LdrLit<3>>(b, r, 0);
             } else {
-                h1::<LdrLit<2>>(b, r, 0);
+                m1::<LdrLit<2>>(b, r, 0);
             }
             b.data(pc.wrapping_add(i64::from(i.imm) as u64));
         }
         OpId::LdrswLit => {
             let i = a64::LdrswLit::from_word(word);
-            h1::<LdrswLit>(b, [dst(i.rt), 0, 0, 0], 0);
+            m1::<LdrswLit>(b, [dst(i.rt), 0, 0, 0], 0);
             b.data(pc.wrapping_add(i64::from(i.imm) as u64));
         }
         OpId::LdrReg => register_load(b),
@@ -529,7 +605,7 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             if i.sf {
                 m3::<Ldp<true, POST>>(b, r, pair_offset(i.imm7, true));
             } else {
-                s3::<Ldp<false, POST>>(b, r, pair_offset(i.imm7, false));
+                ms::<Ldp<false, POST>>(b, r, pair_offset(i.imm7, false));
             }
         }
         OpId::StpPre => {
@@ -545,18 +621,18 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             if i.sf {
                 m3::<Stp<true, PRE>>(b, r, pair_offset(i.imm7, true));
             } else {
-                s3::<Stp<false, PRE>>(b, r, pair_offset(i.imm7, false));
+                ms::<Stp<false, PRE>>(b, r, pair_offset(i.imm7, false));
             }
         }
         OpId::LdpPre => {
             let i = a64::LdpPre::from_word(word);
             let r = [dst(i.rt), dst(i.rt2), sp(i.rn), 0];
-            sized!(i.sf, s3::<Ldp, PRE>(b, r, pair_offset(i.imm7, i.sf)));
+            sized!(i.sf, ms::<Ldp, PRE>(b, r, pair_offset(i.imm7, i.sf)));
         }
         OpId::StpPost => {
             let i = a64::StpPost::from_word(word);
             let r = [src(i.rt), src(i.rt2), sp(i.rn), 0];
-            sized!(i.sf, s3::<Stp, POST>(b, r, pair_offset(i.imm7, i.sf)));
+            sized!(i.sf, ms::<Stp, POST>(b, r, pair_offset(i.imm7, i.sf)));
         }
         _ => lower_vector::lower(b, id),
     }
@@ -581,28 +657,28 @@ fn shifted(b: &mut Block, id: OpId) {
         (OpId::SubShifted, 4) if i.rn == 31 => sized!(i.sf, h2::<Neg>(b, [r[0], r[2], 0, 0], 0)),
         (OpId::AddShifted, 4) => sized!(i.sf, h3::<Add, 4>(b, r, 0)),
         (OpId::AddShifted, 0) => sized!(i.sf, h3::<Add, 0>(b, r, 0)),
-        (OpId::AddShifted, 1) => sized!(i.sf, s3::<Add, 1>(b, r, 0)),
-        (OpId::AddShifted, _) => sized!(i.sf, s3::<Add, 2>(b, r, 0)),
+        (OpId::AddShifted, 1) => sized!(i.sf, d3::<Add, 1>(b, r, 0)),
+        (OpId::AddShifted, _) => sized!(i.sf, d3::<Add, 2>(b, r, 0)),
         (OpId::SubShifted, 4) => sized!(i.sf, h3::<Sub, 4>(b, r, 0)),
         (OpId::SubShifted, 0) => sized!(i.sf, h3::<Sub, 0>(b, r, 0)),
-        (OpId::SubShifted, 1) => sized!(i.sf, s3::<Sub, 1>(b, r, 0)),
-        (OpId::SubShifted, _) => sized!(i.sf, s3::<Sub, 2>(b, r, 0)),
+        (OpId::SubShifted, 1) => sized!(i.sf, d3::<Sub, 1>(b, r, 0)),
+        (OpId::SubShifted, _) => sized!(i.sf, d3::<Sub, 2>(b, r, 0)),
         (OpId::AndShifted, 4) => sized!(i.sf, h3::<And, 4>(b, r, 0)),
-        (OpId::AndShifted, 0) => sized!(i.sf, s3::<And, 0>(b, r, 0)),
-        (OpId::AndShifted, 1) => sized!(i.sf, s3::<And, 1>(b, r, 0)),
-        (OpId::AndShifted, 2) => sized!(i.sf, s3::<And, 2>(b, r, 0)),
+        (OpId::AndShifted, 0) => sized!(i.sf, d3::<And, 0>(b, r, 0)),
+        (OpId::AndShifted, 1) => sized!(i.sf, d3::<And, 1>(b, r, 0)),
+        (OpId::AndShifted, 2) => sized!(i.sf, d3::<And, 2>(b, r, 0)),
         (OpId::AndShifted, _) => sized!(i.sf, s3::<And, 3>(b, r, 0)),
         (OpId::OrrShifted, 4) => sized!(i.sf, h3::<Orr, 4>(b, r, 0)),
         (OpId::OrrShifted, 0) => sized!(i.sf, h3::<Orr, 0>(b, r, 0)),
-        (OpId::OrrShifted, 1) => sized!(i.sf, s3::<Orr, 1>(b, r, 0)),
-        (OpId::OrrShifted, 2) => sized!(i.sf, s3::<Orr, 2>(b, r, 0)),
+        (OpId::OrrShifted, 1) => sized!(i.sf, d3::<Orr, 1>(b, r, 0)),
+        (OpId::OrrShifted, 2) => sized!(i.sf, d3::<Orr, 2>(b, r, 0)),
         (OpId::OrrShifted, _) => sized!(i.sf, s3::<Orr, 3>(b, r, 0)),
         (OpId::EorShifted, 4) => sized!(i.sf, h3::<Eor, 4>(b, r, 0)),
         (OpId::EorShifted, 0) => sized!(i.sf, h3::<Eor, 0>(b, r, 0)),
         (OpId::EorShifted, 1) => sized!(i.sf, h3::<Eor, 1>(b, r, 0)),
         (OpId::EorShifted, 2) => sized!(i.sf, s3::<Eor, 2>(b, r, 0)),
         (OpId::EorShifted, _) => sized!(i.sf, h3::<Eor, 3>(b, r, 0)),
-        (OpId::BicShifted, 4) => sized!(i.sf, h3::<Bic, 4>(b, r, 0)),
+        (OpId::BicShifted, 4) => sized!(i.sf, d3::<Bic, 4>(b, r, 0)),
         (OpId::BicShifted, 0) => sized!(i.sf, s3::<Bic, 0>(b, r, 0)),
         (OpId::BicShifted, 1) => sized!(i.sf, s3::<Bic, 1>(b, r, 0)),
         (OpId::BicShifted, 2) => sized!(i.sf, s3::<Bic, 2>(b, r, 0)),
@@ -670,15 +746,17 @@ fn subs_shifted(b: &mut Block, source: &Source<'_>) -> Then {
     let i = a64::SubsShifted::from_word(b.word);
     let r = [dst(i.rd), src(i.rn), src(i.rm), i.imm6];
     if i.imm6 == 0 && i.rd == 31 {
-        if let Some((cond, target, live)) = fusible(b, source) {
-            let handler = CMP_REG[cond][usize::from(i.sf)][live][place(r[1])][place(r[2])];
-            fuse(b, handler, [r[1], r[2], 0, 0], target, Kind::Sub, live);
+        if let Some((cond, target, 0)) = fusible(b, source)
+            && let Some(handlers) = &CMP_REG[cond]
+        {
+            let handler = handlers[usize::from(i.sf)][place(r[1])][place(r[2])];
+            fuse(b, handler, [r[1], r[2], 0, 0], target, Kind::Sub, 0);
             return Then::Continue;
         }
         sized!(i.sf, h2::<Cmp>(b, [r[1], r[2], 0, 0], 0));
     } else {
         match i.shift {
-            _ if i.imm6 == 0 => sized!(i.sf, h3::<Subs, 4>(b, r, 0)),
+            _ if i.imm6 == 0 => sized!(i.sf, d3::<Subs, 4>(b, r, 0)),
             0 => sized!(i.sf, s3::<Subs, 0>(b, r, 0)),
             1 => sized!(i.sf, s3::<Subs, 1>(b, r, 0)),
             _ => sized!(i.sf, s3::<Subs, 2>(b, r, 0)),
@@ -700,7 +778,7 @@ fn ands_shifted(b: &mut Block, source: &Source<'_>) -> Then {
         sized!(i.sf, h2::<Tst>(b, [r[1], r[2], 0, 0], 0));
     } else {
         match i.shift {
-            _ if i.imm6 == 0 => sized!(i.sf, s3::<Ands, 4>(b, r, 0)),
+            _ if i.imm6 == 0 => sized!(i.sf, d3::<Ands, 4>(b, r, 0)),
             0 => sized!(i.sf, s3::<Ands, 0>(b, r, 0)),
             1 => sized!(i.sf, s3::<Ands, 1>(b, r, 0)),
             2 => sized!(i.sf, s3::<Ands, 2>(b, r, 0)),
@@ -822,111 +900,25 @@ fn select(b: &mut Block, id: OpId) {
         }
         return;
     }
+    if b.flags == Kind::Sub as u8
+        && i.cond < 14
+        && matches!(id, OpId::Csel | OpId::Csinc)
+        && r[0].min(r[1]).min(r[2]) >= PINNED
+    {
+        let form = usize::from(id == OpId::Csinc);
+        b.op(
+            SELECT_SUB[usize::from(i.cond)][usize::from(i.sf)][form],
+            r,
+            0,
+        );
+        return;
+    }
     evaluate(b, i.cond);
     match id {
         OpId::Csel => sized!(i.sf, h3::<Select, 0>(b, r, 0)),
         OpId::Csinc => sized!(i.sf, h3::<Select, 1>(b, r, 0)),
-        OpId::Csinv => sized!(i.sf, h3::<Select, 2>(b, r, 0)),
-        _ => sized!(i.sf, s3::<Select, 3>(b, r, 0)),
-    }
-}
-
-fn pair_offset(imm7: i32, sf: bool) -> i32 {
-    imm7 << if sf { 3 } else { 2 }
-}
-
-/// A load or store of one general register.
-fn single<const MODE: u8>(b: &mut Block, load: bool, size: u8, rt: u8, rn: u8, offset: i32) {
-    if load {
-        let r = [dst(rt), sp(rn), 0, 0];
-        match size {
-            0 => m2::<Ldr<0, MODE>>(b, r, offset),
-            1 => m2::<Ldr<1, MODE>>(b, r, offset),
-            2 => m2::<Ldr<2, MODE>>(b, r, offset),
-            _ => m2::<Ldr<3, MODE>>(b, r, offset),
-        }
-    } else {
-        let r = [src(rt), sp(rn), 0, 0];
-        match size {
-            0 => m2::<Str<0, MODE>>(b, r, offset),
-            1 => m2::<Str<1, MODE>>(b, r, offset),
-            2 => m2::<Str<2, MODE>>(b, r, offset),
-            _ => m2::<Str<3, MODE>>(b, r, offset),
-        }
-    }
-}
-
-fn signed(b: &mut Block, size: u8, to32: bool, rt: u8, rn: u8, offset: i32) {
-    let r = [dst(rt), sp(rn), 0, 0];
-    match (size, to32) {
-        (0, false) => m2::<Ldrs<0, false, OFFSET>>(b, r, offset),
-        (0, true) => m2::<Ldrs<0, true, OFFSET>>(b, r, offset),
-        (1, false) => m2::<Ldrs<1, false, OFFSET>>(b, r, offset),
-        (1, true) => m2::<Ldrs<1, true, OFFSET>>(b, r, offset),
-        _ => m2::<Ldrs<2, false, OFFSET>>(b, r, offset),
-    }
-}
-
-fn register_load(b: &mut Block) {
-    let i = a64::LdrReg::from_word(b.word);
-    let r = [dst(i.rt), sp(i.rn), src(i.rm), 0];
-    match (i.option, i.size, i.scaled) {
-        (3 | 7, 0, _) => h3::<LdrReg<0, 3, 0>>(b, r, 0),
-        (3 | 7, 1, false) => s3::<LdrReg<1, 3, 0>>(b, r, 0),
-        (3 | 7, 1, true) => h3::<LdrReg<1, 3, 1>>(b, r, 0),
-        (3 | 7, 2, false) => h3::<LdrReg<2, 3, 0>>(b, r, 0),
-        (3 | 7, 2, true) => h3::<LdrReg<2, 3, 2>>(b, r, 0),
-        (3 | 7, 3, false) => h3::<LdrReg<3, 3, 0>>(b, r, 0),
-        (3 | 7, 3, true) => h3::<LdrReg<3, 3, 3>>(b, r, 0),
-        (2, 0, _) => h3::<LdrReg<0, 2, 0>>(b, r, 0),
-        (2, 1, true) => s3::<LdrReg<1, 2, 1>>(b, r, 0),
-        (2, 2, true) => h3::<LdrReg<2, 2, 2>>(b, r, 0),
-        (2, 3, true) => h3::<LdrReg<3, 2, 3>>(b, r, 0),
-        (6, 0, _) => h3::<LdrReg<0, 6, 0>>(b, r, 0),
-        (6, 1, true) => s3::<LdrReg<1, 6, 1>>(b, r, 0),
-        (6, 2, true) => h3::<LdrReg<2, 6, 2>>(b, r, 0),
-        (6, 3, true) => h3::<LdrReg<3, 6, 3>>(b, r, 0),
-        _ => b.generic(OpId::LdrReg),
-    }
-}
-
-fn register_signed(b: &mut Block) {
-    let i = a64::LdrsReg::from_word(b.word);
-    let r = [dst(i.rt), sp(i.rn), src(i.rm), 0];
-    match (i.option, i.size, i.to32, i.scaled) {
-        (3 | 7, 2, _, true) => h3::<LdrsReg<2, false, 3, 2>>(b, r, 0),
-        (3 | 7, 1, true, true) => h3::<LdrsReg<1, true, 3, 1>>(b, r, 0),
-        (3 | 7, 1, false, true) => s3::<LdrsReg<1, false, 3, 1>>(b, r, 0),
-        (3 | 7, 0, true, _) => s3::<LdrsReg<0, true, 3, 0>>(b, r, 0),
-        (3 | 7, 0, false, _) => s3::<LdrsReg<0, false, 3, 0>>(b, r, 0),
-        (2, 2, _, true) => s3::<LdrsReg<2, false, 2, 2>>(b, r, 0),
-        (6, 2, _, true) => s3::<LdrsReg<2, false, 6, 2>>(b, r, 0),
-        (2, 1, true, true) => s3::<LdrsReg<1, true, 2, 1>>(b, r, 0),
-        (6, 1, true, true) => s3::<LdrsReg<1, true, 6, 1>>(b, r, 0),
-        _ => b.generic(OpId::LdrsReg),
-    }
-}
-
-fn register_store(b: &mut Block) {
-    let i = a64::StrReg::from_word(b.word);
-    let r = [src(i.rt), sp(i.rn), src(i.rm), 0];
-    match (i.option, i.size, i.scaled) {
-        (3 | 7, 0, _) => h3::<StrReg<0, 3, 0>>(b, r, 0),
-        (3 | 7, 1, false) => s3::<StrReg<1, 3, 0>>(b, r, 0),
-        (3 | 7, 1, true) => h3::<StrReg<1, 3, 1>>(b, r, 0),
-        (3 | 7, 2, false) => s3::<StrReg<2, 3, 0>>(b, r, 0),
-        (3 | 7, 2, true) => h3::<StrReg<2, 3, 2>>(b, r, 0),
-        (3 | 7, 3, false) => h3::<StrReg<3, 3, 0>>(b, r, 0),
-        (3 | 7, 3, true) => h3::<StrReg<3, 3, 3>>(b, r, 0),
-        (2, 0, _) => s3::<StrReg<0, 2, 0>>(b, r, 0),
-        (2, 1, true) => s3::<StrReg<1, 2, 1>>(b, r, 0),
-        (2, 2, true) => s3::<StrReg<2, 2, 2>>(b, r, 0),
-        (2, 3, true) => s3::<StrReg<3, 2, 3>>(b, r, 0),
-        (6, 0, _) => s3::<StrReg<0, 6, 0>>(b, r, 0),
-        (6, 1, true) => s3::<StrReg<1, 6, 1>>(b, r, 0),
-        (6, 2, true) => s3::<StrReg<2, 6, 2>>(b, r, 0),
-        (6, 3, true) => s3::<StrReg<3, 6, 3>>(b, r, 0),
-        _ => b.generic(OpId::StrReg),
+        OpId::Csinv => sized!(i.sf, d3::<Select, 2>(b, r, 0)),
+        _ => sized!(i.sf, d3::<Select, 3>(b, r, 0)),
     }
 }
 

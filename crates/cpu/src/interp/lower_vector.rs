@@ -6,7 +6,7 @@ use tuxlet_a64::{self as a64, OpId};
 use super::hot::memory::*;
 use super::hot::select::KIND_UNKNOWN;
 use super::hot::vector::{constant, handler, sets_flags};
-use super::lower::{h2, m1, s2, sp, src};
+use super::lower::{m1, m2, ms, sp, src};
 use super::op::Handler;
 use super::rows::row;
 use super::translate::Block;
@@ -130,37 +130,37 @@ fn vector_pair<const MODE: u8>(b: &mut Block, load: bool) {
     let r = [sp(i.rn), 0, i.rt2, i.rt];
     let offset = i.imm7 << (i.opc + 2);
     match (load, i.opc) {
-        (true, 0) => m1::<LdpVec<0, MODE>>(b, r, offset),
-        (true, 1) => m1::<LdpVec<1, MODE>>(b, r, offset),
-        (true, _) => m1::<LdpVec<2, MODE>>(b, r, offset),
-        (false, 0) => m1::<StpVec<0, MODE>>(b, r, offset),
-        (false, 1) => m1::<StpVec<1, MODE>>(b, r, offset),
-        (false, _) => m1::<StpVec<2, MODE>>(b, r, offset),
+        (true, 0) => m1::<LdpVec<2, MODE>>(b, r, offset),
+        (true, 1) => m1::<LdpVec<3, MODE>>(b, r, offset),
+        (true, _) => m1::<LdpVec<4, MODE>>(b, r, offset),
+        (false, 0) => m1::<StpVec<2, MODE>>(b, r, offset),
+        (false, 1) => m1::<StpVec<3, MODE>>(b, r, offset),
+        (false, _) => m1::<StpVec<4, MODE>>(b, r, offset),
     }
 }
 
 fn vector_register(b: &mut Block, load: bool) {
     let i = a64::LdrVecReg::from_word(b.word);
-    let r = [sp(i.rn), src(i.rm), 0, i.rt];
+    let r = [src(i.rm), sp(i.rn), 0, i.rt];
     match (load, i.option, i.size, i.scaled) {
-        (true, 3 | 7, 2, true) => h2::<LdrVecReg<2, 3, 2>>(b, r, 0),
-        (true, 3 | 7, 3, false) => h2::<LdrVecReg<3, 3, 0>>(b, r, 0),
-        (true, 3 | 7, 3, true) => h2::<LdrVecReg<3, 3, 3>>(b, r, 0),
-        (true, 3 | 7, 4, false) => h2::<LdrVecReg<4, 3, 0>>(b, r, 0),
-        (true, 3 | 7, 4, true) => s2::<LdrVecReg<4, 3, 4>>(b, r, 0),
-        (false, 3 | 7, 2, true) => h2::<StrVecReg<2, 3, 2>>(b, r, 0),
-        (false, 3 | 7, 3, false) => h2::<StrVecReg<3, 3, 0>>(b, r, 0),
-        (false, 3 | 7, 3, true) => h2::<StrVecReg<3, 3, 3>>(b, r, 0),
-        (false, 3 | 7, 4, false) => h2::<StrVecReg<4, 3, 0>>(b, r, 0),
-        (false, 3 | 7, 4, true) => s2::<StrVecReg<4, 3, 4>>(b, r, 0),
-        (true, 2, 3, true) => s2::<LdrVecReg<3, 2, 3>>(b, r, 0),
-        (true, 6, 3, true) => s2::<LdrVecReg<3, 6, 3>>(b, r, 0),
-        (true, 2, 2, true) => s2::<LdrVecReg<2, 2, 2>>(b, r, 0),
-        (true, 6, 2, true) => s2::<LdrVecReg<2, 6, 2>>(b, r, 0),
-        (false, 2, 3, true) => s2::<StrVecReg<3, 2, 3>>(b, r, 0),
-        (false, 6, 3, true) => s2::<StrVecReg<3, 6, 3>>(b, r, 0),
-        (false, 2, 2, true) => s2::<StrVecReg<2, 2, 2>>(b, r, 0),
-        (false, 6, 2, true) => s2::<StrVecReg<2, 6, 2>>(b, r, 0),
+        (true, 3 | 7, 2, true) => m2::<LdrVecReg<2, 3, 2>>(b, r, 0),
+        (true, 3 | 7, 3, false) => m2::<LdrVecReg<3, 3, 0>>(b, r, 0),
+        (true, 3 | 7, 3, true) => m2::<LdrVecReg<3, 3, 3>>(b, r, 0),
+        (true, 3 | 7, 4, false) => m2::<LdrVecReg<4, 3, 0>>(b, r, 0),
+        (true, 3 | 7, 4, true) => ms::<LdrVecReg<4, 3, 4>>(b, r, 0),
+        (false, 3 | 7, 2, true) => m2::<StrVecReg<2, 3, 2>>(b, r, 0),
+        (false, 3 | 7, 3, false) => m2::<StrVecReg<3, 3, 0>>(b, r, 0),
+        (false, 3 | 7, 3, true) => m2::<StrVecReg<3, 3, 3>>(b, r, 0),
+        (false, 3 | 7, 4, false) => m2::<StrVecReg<4, 3, 0>>(b, r, 0),
+        (false, 3 | 7, 4, true) => ms::<StrVecReg<4, 3, 4>>(b, r, 0),
+        (true, 2, 3, true) => ms::<LdrVecReg<3, 2, 3>>(b, r, 0),
+        (true, 6, 3, true) => ms::<LdrVecReg<3, 6, 3>>(b, r, 0),
+        (true, 2, 2, true) => ms::<LdrVecReg<2, 2, 2>>(b, r, 0),
+        (true, 6, 2, true) => ms::<LdrVecReg<2, 6, 2>>(b, r, 0),
+        (false, 2, 3, true) => ms::<StrVecReg<3, 2, 3>>(b, r, 0),
+        (false, 6, 3, true) => ms::<StrVecReg<3, 6, 3>>(b, r, 0),
+        (false, 2, 2, true) => ms::<StrVecReg<2, 2, 2>>(b, r, 0),
+        (false, 6, 2, true) => ms::<StrVecReg<2, 6, 2>>(b, r, 0),
         _ => b.generic(if load {
             OpId::LdrVecReg
         } else {

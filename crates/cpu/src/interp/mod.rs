@@ -10,6 +10,7 @@ mod cpu;
 mod full;
 mod hot;
 mod lower;
+mod lower_memory;
 mod lower_vector;
 mod op;
 mod pinned;

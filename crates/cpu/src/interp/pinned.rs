@@ -4,13 +4,18 @@
 use tuxlet_mem::{TLB_ENTRIES, TlbEntry};
 
 use super::cpu::Cpu;
-use super::op::{PINNED, PLACE_SP, SLOT_SP, SLOTS};
+use super::op::{Op, PINNED, PLACE_SP, SLOT_SP, SLOTS};
 use crate::cx::{Cx, Exception, Monitor, Scalar, Step, Trap};
 use crate::flags::{Flags, Kind, place};
 
 /// Registers of a running handler. Register numbers are *slots* (see `op`): the translator has
 /// already told XZR from SP. Without `PINS` all slots are in memory and the arguments are stale.
-pub(crate) struct Fast<const PINS: bool> {
+///
+/// With `LATE`, a result that goes to memory goes to the slot that the op names first, or to the V register in bits 4 to
+/// 0 of its word: what was looked up before is not held in a register meanwhile.
+pub(crate) struct Fast<const PINS: bool, const LATE: bool = false> {
+    /// The running op.
+    pub(crate) op: *const Op,
     pub(crate) cpu: *mut Cpu,
     pub(crate) p0: u64,
     pub(crate) p1: u64,
@@ -39,7 +44,23 @@ pub(crate) unsafe fn slot<const PLACE: u8>(r: u8) -> u8 {
     }
 }
 
-impl<const PINS: bool> Fast<PINS> {
+/// As [`Pinned`], with `LATE`.
+pub(crate) type Late = Fast<true, true>;
+
+impl<const PINS: bool, const LATE: bool> Fast<PINS, LATE> {
+    /// The registers of the running handler, whose arguments these are.
+    #[inline(always)]
+    pub(crate) fn new(op: *const Op, cpu: *mut Cpu, p0: u64, p1: u64, p2: u64, p3: u64) -> Self {
+        Fast {
+            op,
+            cpu,
+            p0,
+            p1,
+            p2,
+            p3,
+        }
+    }
+
     /// Value of a slot.
     #[inline(always)]
     pub(crate) fn get(&self, slot: u8) -> u64 {
@@ -61,8 +82,33 @@ impl<const PINS: bool> Fast<PINS> {
             1 if PINS => self.p1 = v,
             2 if PINS => self.p2 = v,
             3 if PINS => self.p3 = v,
-            // SAFETY: slots in ops are below SLOTS; `cpu` is this thread's.
-            r => unsafe { *(&raw mut (*self.cpu).regs).cast::<u64>().add(r as usize) = v },
+            r => self.set_in_memory(r, v),
+        }
+    }
+
+    /// Sets a slot in memory.
+    #[inline(always)]
+    fn set_in_memory(&mut self, r: u8, v: u64) {
+        let r = if LATE {
+            self.op = self.settle(self.op);
+            // SAFETY: `op` is the running op.
+            unsafe { slot::<PINNED>((*self.op).r[0]) }
+        } else {
+            r
+        };
+        // SAFETY: slots in ops are below SLOTS; `cpu` is this thread's.
+        unsafe { *(&raw mut (*self.cpu).regs).cast::<u64>().add(r as usize) = v }
+    }
+
+    /// The V register to write where the instruction says `r`.
+    #[inline(always)]
+    fn destination(&mut self, r: u8) -> usize {
+        if LATE {
+            self.op = self.settle(self.op);
+            // SAFETY: `op` is the running op.
+            unsafe { (*self.op).imm as usize & 31 }
+        } else {
+            usize::from(r & 31)
         }
     }
 
@@ -85,13 +131,7 @@ impl<const PINS: bool> Fast<PINS> {
     pub(crate) unsafe fn reload(cpu: *mut Cpu) -> Self {
         // SAFETY: the caller's promise.
         let regs = unsafe { &(*cpu).regs };
-        Fast {
-            cpu,
-            p0: regs[0],
-            p1: regs[1],
-            p2: regs[2],
-            p3: regs[3],
-        }
+        Fast::new(core::ptr::null(), cpu, regs[0], regs[1], regs[2], regs[3])
     }
 
     /// The lazy flags.
@@ -107,8 +147,9 @@ impl<const PINS: bool> Fast<PINS> {
         unsafe { (*self.cpu).flags = Flags { a, b, kind } };
     }
 
+    /// Host address of `len` guest bytes within a page, if the TLB has it.
     #[inline(always)]
-    fn host<const WRITE: bool>(&self, addr: u64, len: u64) -> Step<*mut u8> {
+    pub(crate) fn host<const WRITE: bool>(&self, addr: u64, len: u64) -> Step<*mut u8> {
         // SAFETY: `cpu` is this thread's; the index is masked to the table.
         // The volatile read keeps LLVM from sinking it behind the comparison, where the address
         // would have to be computed again.
@@ -131,13 +172,53 @@ impl<const PINS: bool> Fast<PINS> {
     }
 }
 
+impl<const PINS: bool, const LATE: bool> Fast<PINS, LATE> {
+    /// Makes the compiler forget what it knows of the op at `op` and of the state in memory: from here on, operands
+    /// are looked up again, and need not have been held in registers that the handler does not have.
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, op: *const Op) -> *const Op {
+        self.cpu = hide(self.cpu.cast_const()).cast_mut();
+        hide(op)
+    }
+}
+
+/// `p`, of which the compiler does not know that it is. No instruction.
+#[inline(always)]
+pub(crate) fn hide<P: Pointer>(p: P) -> P {
+    p.hide()
+}
+
+/// Pointers, for [`hide`].
+pub(crate) trait Pointer {
+    /// See [`hide`].
+    fn hide(self) -> Self;
+}
+
+macro_rules! pointer {
+    ($($kind:ident)*) => {$(
+        impl<T> Pointer for *$kind T {
+            #[inline(always)]
+            fn hide(self) -> Self {
+                let mut p = self;
+                // SAFETY: there is no code.
+                #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing is accessed")]
+                unsafe {
+                    core::arch::asm!("/* {0} */", inout(reg) p, options(nomem, nostack, preserves_flags));
+                }
+                p
+            }
+        }
+    )*};
+}
+pointer!(const mut);
+
 /// Index of an address in either table of the TLB.
 #[inline(always)]
 pub(crate) fn tlb_index(addr: u64) -> usize {
     (addr >> 12) as usize & (TLB_ENTRIES - 1)
 }
 
-impl<const PINS: bool> Cx for Fast<PINS> {
+impl<const PINS: bool, const LATE: bool> Cx for Fast<PINS, LATE> {
     const FAST: bool = true;
 
     #[inline(always)]
@@ -167,8 +248,32 @@ impl<const PINS: bool> Cx for Fast<PINS> {
     }
     #[inline(always)]
     fn set_v(&mut self, r: u8, v: u128) {
+        let r = self.destination(r);
         // SAFETY: as for `v`.
-        unsafe { *(&raw mut (*self.cpu).v).cast::<u128>().add(r as usize & 31) = v }
+        unsafe { *(&raw mut (*self.cpu).v).cast::<u128>().add(r) = v }
+    }
+    #[inline(always)]
+    fn set_d(&mut self, r: u8, v: u64) {
+        // One store, so that a load of the whole register need not wait for two.
+        #[cfg(target_arch = "x86_64")]
+        {
+            let r = self.destination(r);
+            // SAFETY: as for `v`; a vector of 128 bits is as good as an integer.
+            unsafe {
+                let to = (&raw mut (*self.cpu).v).cast::<core::arch::x86_64::__m128i>();
+                *to.add(r) = core::arch::x86_64::_mm_cvtsi64_si128(v as i64);
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.set_v(r, u128::from(v));
+    }
+    #[inline(always)]
+    fn set_s(&mut self, r: u8, v: u32) {
+        self.set_d(r, v.into());
+    }
+    #[inline(always)]
+    fn set_h(&mut self, r: u8, v: u16) {
+        self.set_d(r, v.into());
     }
     #[inline(always)]
     fn pc(&self) -> u64 {
@@ -200,9 +305,9 @@ impl<const PINS: bool> Cx for Fast<PINS> {
         self.flags().holds(cond)
     }
     #[inline(always)]
-    fn evaluated(&self) -> bool {
+    fn condition(&self) -> u64 {
         // SAFETY: `cpu` is this thread's.
-        unsafe { (*self.cpu).mask != 0 }
+        unsafe { (*self.cpu).mask }
     }
     #[inline(always)]
     fn fpcr(&self) -> u32 {

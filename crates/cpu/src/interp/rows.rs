@@ -47,13 +47,7 @@ unsafe extern "C-unwind" fn handler<R: Sem>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     c.spill();
     // SAFETY: `ip` is the running op and `cpu` this thread's.
     unsafe {
@@ -81,17 +75,45 @@ unsafe extern "C-unwind" fn vector_handler<R: Sem>(
     // SAFETY: `ip` is the running op and `cpu` this thread's, to which no other reference exists.
     unsafe {
         if body::<R>(cpu, (*ip).imm as u32) {
-            let c = Pinned {
-                cpu,
-                p0,
-                p1,
-                p2,
-                p3,
-            };
+            let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
             next!(ip.add(1), c)
         } else {
             slow_entry(ip, cpu, p0, p1, p2, p3)
         }
+    }
+}
+
+/// A row whose word is `FIXED` outside the bits of `FIELDS`, that only touches V registers and flags and cannot trap.
+#[inline(never)]
+unsafe extern "C-unwind" fn fixed_body<R: Sem, const FIXED: u32, const FIELDS: u32>(
+    cpu: *mut Cpu,
+    word: u32,
+) {
+    // SAFETY: called with this thread's `Cpu`, to which no other reference exists.
+    let cpu = unsafe { &mut *cpu };
+    let done = R::from_word(word & FIELDS | FIXED).run(cpu);
+    debug_assert!(done.is_ok());
+}
+
+/// Handler of a row that needs more registers than a hot handler has, for a word that is `FIXED` outside the bits of
+/// `FIELDS`, so that no size is looked at.
+pub(crate) unsafe extern "C-unwind" fn fixed_handler<
+    R: Sem,
+    const FIXED: u32,
+    const FIELDS: u32,
+>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
+    // SAFETY: `ip` is the running op and `cpu` this thread's, to which no other reference exists.
+    unsafe {
+        fixed_body::<R, FIXED, FIELDS>(cpu, (*ip).imm as u32);
+        go(cpu, ip.add(1))
     }
 }
 

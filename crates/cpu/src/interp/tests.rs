@@ -204,6 +204,52 @@ fn a_fault_is_precise_and_resumes() {
     });
 }
 
+/// Instructions that one handler runs together are still two: the fault of the second shows the first done.
+#[test]
+fn faults_in_pairs_are_precise() {
+    let code = [
+        movz(9, 5),
+        add(10, 9, 9),
+        ldr(11, 12, 0),
+        add(10, 10, 9),
+        SVC,
+    ];
+    both(&code, |mut g| {
+        g.state.x[12] = 0x5000_0000;
+        assert!(matches!(g.run(), Exit::Fault(f) if f.addr == 0x5000_0000));
+        assert_eq!((g.state.pc, g.state.x[10]), (CODE + 8, 10));
+        g.mm.poke(DATA, &7u64.to_le_bytes()).expect("data");
+        g.state.x[12] = DATA;
+        assert_eq!(g.run(), Exit::Syscall);
+        assert_eq!((g.state.x[10], g.state.x[11]), (15, 7));
+    });
+}
+
+/// ADRP and LDR to the same register: where the LDR faults, the register holds the ADRP's result.
+#[test]
+fn a_fault_behind_adrp_shows_its_result() {
+    for rd in [1, 9] {
+        let adrp = a64::Adrp { imm: 0x10_0000, rd }.to_word();
+        let code = [adrp, ldr(rd, rd, 2), SVC];
+        both(&code, |mut g| {
+            g.mm.poke(DATA + 16, &7u64.to_le_bytes()).expect("data");
+            assert_eq!(g.run(), Exit::Syscall);
+            assert_eq!(g.state.x[usize::from(rd)], 7);
+        });
+        let adrp = a64::Adrp {
+            imm: 0x4000_0000,
+            rd,
+        }
+        .to_word();
+        let code = [adrp, ldr(rd, rd, 2), SVC];
+        both(&code, |mut g| {
+            assert!(matches!(g.run(), Exit::Fault(f) if f.addr == CODE + 0x4000_0010));
+            assert_eq!(g.state.pc, CODE + 4);
+            assert_eq!(g.state.x[usize::from(rd)], CODE + 0x4000_0000);
+        });
+    }
+}
+
 #[test]
 fn accesses_cross_pages_and_ignore_tags() {
     let code = [str(2, 1, 0), ldr(3, 1, 0), ldr(4, 5, 0), SVC];

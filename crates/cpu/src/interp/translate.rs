@@ -5,6 +5,7 @@ use tuxlet_mem::{PAGE_MASK, PageRef};
 
 use super::cache::{Side, Stub};
 use super::control;
+use super::hot::pair;
 use super::hot::select::KIND_UNKNOWN;
 use super::lower::lower;
 use super::op::{Data, Handler, Op};
@@ -24,6 +25,9 @@ impl Default for Options {
     }
 }
 
+/// In [`Block::parts`]: not an op.
+const DATA: u8 = u8::MAX;
+
 /// Instructions per block.
 const BLOCK_LIMIT: usize = 200;
 
@@ -32,6 +36,8 @@ const BLOCK_LIMIT: usize = 200;
 pub(crate) struct Block {
     pub(crate) ops: Vec<Op>,
     pub(crate) side: Vec<Side>,
+    /// What each op is as a part of pairs, [`DATA`] for data positions.
+    parts: Vec<u8>,
     /// Guest range that the ops were made from.
     pub(crate) start: u64,
     pub(crate) end: u64,
@@ -52,6 +58,7 @@ impl Block {
     #[inline]
     pub(crate) fn op(&mut self, handler: Handler, r: [u8; 4], imm: i32) {
         self.ops.push(Op { handler, r, imm });
+        self.parts.push(pair::NONE);
         self.side.push(Side {
             word: self.word,
             pc: self.pc as u32,
@@ -64,6 +71,37 @@ impl Block {
         self.ops
             .push(unsafe { core::mem::transmute::<Data, Op>(Data::new(value)) });
         self.side.push(Side::DATA);
+        self.parts.push(DATA);
+    }
+
+    /// Says what the last op is as a part of pairs.
+    #[inline]
+    pub(crate) fn part(&mut self, part: u8) {
+        if let Some(last) = self.parts.last_mut() {
+            *last = part;
+        }
+    }
+
+    /// Gives the first of two ops that can be run by one handler that handler.
+    fn pair(&mut self) {
+        let mut first = 0;
+        while first < self.parts.len() {
+            let mut second = first + 1;
+            if self.parts.get(second) == Some(&DATA) {
+                second += 1;
+            }
+            match self
+                .parts
+                .get(second)
+                .and_then(|&s| pair::fused(self.parts[first], s))
+            {
+                Some(handler) => {
+                    self.ops[first].handler = handler;
+                    first = second + 1;
+                }
+                None => first = second,
+            }
+        }
     }
 
     /// Appends a branch op that leads to `target` when taken.
@@ -88,6 +126,7 @@ impl Block {
     fn begin(&mut self, pc: u64) {
         self.ops.clear();
         self.side.clear();
+        self.parts.clear();
         self.exits.clear();
         self.flags = KIND_UNKNOWN;
         self.start = pc;
@@ -97,6 +136,7 @@ impl Block {
 
     /// Appends the stubs of all branches.
     fn finish(&mut self) {
+        self.pair();
         self.word = 0;
         for i in 0..self.exits.len() {
             let (branch, target) = self.exits[i];

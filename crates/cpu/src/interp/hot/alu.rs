@@ -2,8 +2,9 @@
 
 use tuxlet_a64 as a64;
 
-use super::forms;
-use crate::interp::op::Op;
+use super::{forms, pair};
+use crate::interp::op::{Op, PINNED};
+use crate::interp::pinned::slot;
 use crate::sem;
 use crate::sem::dpimm;
 
@@ -21,12 +22,38 @@ unsafe fn r3(op: *const Op) -> u8 {
     unsafe { (*op).r[3] }
 }
 
+/// The addend is in a slot in memory.
+pub(crate) const ADDEND_MEMORY: u8 = 0;
+/// The addend is the destination.
+pub(crate) const ADDEND_SAME: u8 = 1;
+/// The addend is in any slot, where no register is pinned.
+pub(crate) const ADDEND_ANY: u8 = 2;
+
+/// Slot of the addend of a multiplication to slot `d`.
+///
+/// # Safety
+/// `op` must have been emitted for this kind.
+#[inline(always)]
+unsafe fn addend<const KIND: u8>(op: *const Op, d: u8) -> u8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match KIND {
+            ADDEND_MEMORY => slot::<PINNED>(r3(op)),
+            ADDEND_SAME => d,
+            _ => r3(op),
+        }
+    }
+}
+
 macro_rules! shifted {
-    ($($name:ident $row:ident $sem:ident;)*) => {
+    ($($name:ident $row:ident $sem:ident [$($sf:literal $kind:literal $part:ident),*];)*) => {
         forms! { Hot3(d, n, m)
             $(
                 /// The register form with a shift of kind `KIND`; 4 means no shift.
-                $name<const SF: bool, const KIND: u8> = |c, op, d, n, m| {
+                $name<const SF: bool, const KIND: u8> part(match (SF, KIND) {
+                    $(($sf, $kind) => pair::$part,)*
+                    _ => pair::NONE,
+                }) = |c, op, d, n, m| {
                     let (shift, imm6) = if KIND == 4 {
                         (0, 0)
                     } else {
@@ -41,18 +68,18 @@ macro_rules! shifted {
     };
 }
 shifted! {
-    Add AddShifted add_shifted;
-    Sub SubShifted sub_shifted;
-    And AndShifted and_shifted;
-    Orr OrrShifted orr_shifted;
-    Eor EorShifted eor_shifted;
-    Bic BicShifted bic_shifted;
-    Orn OrnShifted orn_shifted;
-    Eon EonShifted eon_shifted;
-    Adds AddsShifted adds_shifted;
-    Subs SubsShifted subs_shifted;
-    Ands AndsShifted ands_shifted;
-    Bics BicsShifted bics_shifted;
+    Add AddShifted add_shifted [true 4 ADD_X, false 4 ADD_W, true 0 ADD_LSL];
+    Sub SubShifted sub_shifted [true 4 SUB_X];
+    And AndShifted and_shifted [true 4 AND_X, false 4 AND_W];
+    Orr OrrShifted orr_shifted [true 4 ORR_X];
+    Eor EorShifted eor_shifted [true 4 EOR_X, false 4 EOR_W, true 0 EOR_LSL, true 1 EOR_LSR, false 3 EOR_ROR];
+    Bic BicShifted bic_shifted [];
+    Orn OrnShifted orn_shifted [];
+    Eon EonShifted eon_shifted [];
+    Adds AddsShifted adds_shifted [];
+    Subs SubsShifted subs_shifted [];
+    Ands AndsShifted ands_shifted [];
+    Bics BicsShifted bics_shifted [];
 }
 
 macro_rules! plain3 {
@@ -104,29 +131,29 @@ forms! { Hot3(d, n, m)
         c.set_xw(SF, d, r);
         Ok(())
     };
-    /// MADD; the addend is `r[3]`.
-    Madd<const SF: bool> = |c, op, d, n, m| {
+    /// MADD; the addend is in `r[3]`.
+    Madd<const SF: bool, const ADDEND: u8> = |c, op, d, n, m| {
         // SAFETY: the trait's contract.
-        let ra = unsafe { r3(op) };
-        sem::madd(c, a64::Madd { sf: SF, rd: d, rn: n, rm: m, ra })
+        let a = unsafe { addend::<ADDEND>(op, d) };
+        sem::madd(c, a64::Madd { sf: SF, rd: d, rn: n, rm: m, ra: a })
     };
-    /// MSUB; the minuend is `r[3]`.
-    Msub<const SF: bool> = |c, op, d, n, m| {
+    /// MSUB; the minuend is in `r[3]`.
+    Msub<const SF: bool, const ADDEND: u8> = |c, op, d, n, m| {
         // SAFETY: the trait's contract.
-        let ra = unsafe { r3(op) };
-        sem::msub(c, a64::Msub { sf: SF, rd: d, rn: n, rm: m, ra })
+        let a = unsafe { addend::<ADDEND>(op, d) };
+        sem::msub(c, a64::Msub { sf: SF, rd: d, rn: n, rm: m, ra: a })
     };
-    /// UMADDL; the addend is `r[3]`.
-    Umaddl = |c, op, d, n, m| {
+    /// UMADDL; the addend is in `r[3]`.
+    Umaddl<const ADDEND: u8> = |c, op, d, n, m| {
         // SAFETY: the trait's contract.
-        let ra = unsafe { r3(op) };
-        sem::umaddl(c, a64::Umaddl { rd: d, rn: n, rm: m, ra })
+        let a = unsafe { addend::<ADDEND>(op, d) };
+        sem::umaddl(c, a64::Umaddl { rd: d, rn: n, rm: m, ra: a })
     };
-    /// SMADDL; the addend is `r[3]`.
-    Smaddl = |c, op, d, n, m| {
+    /// SMADDL; the addend is in `r[3]`.
+    Smaddl<const ADDEND: u8> = |c, op, d, n, m| {
         // SAFETY: the trait's contract.
-        let ra = unsafe { r3(op) };
-        sem::smaddl(c, a64::Smaddl { rd: d, rn: n, rm: m, ra })
+        let a = unsafe { addend::<ADDEND>(op, d) };
+        sem::smaddl(c, a64::Smaddl { rd: d, rn: n, rm: m, ra: a })
     };
     /// UMULH.
     Umulh = |c, _op, d, n, m| sem::umulh(c, a64::Umulh { rd: d, rn: n, rm: m });
@@ -142,7 +169,7 @@ forms! { Hot3(d, n, m)
 
 forms! { Hot2(n, m)
     /// CMP (register).
-    Cmp<const SF: bool> = |c, _op, n, m| {
+    Cmp<const SF: bool> part(if SF { pair::CMP_X } else { pair::CMP_W }) = |c, _op, n, m| {
         let (a, b) = (c.xw(SF, n), c.xw(SF, m));
         c.flags_sub(SF, a, b);
         Ok(())
@@ -163,7 +190,7 @@ forms! { Hot2(n, m)
 
 forms! { Hot1(n)
     /// CMP (immediate).
-    CmpImm<const SF: bool> = |c, op, n| {
+    CmpImm<const SF: bool> part(if SF { pair::CMP_IMM_X } else { pair::CMP_IMM_W }) = |c, op, n| {
         // SAFETY: the trait's contract.
         let (a, b) = (c.xw(SF, n), unsafe { imm(op) } as u32);
         c.flags_sub(SF, a, b.into());
@@ -188,7 +215,7 @@ forms! { Hot1(n)
 
 forms! { Hot2(d, n)
     /// ADD, SUB (immediate), the immediate signed.
-    AddImm<const SF: bool> = |c, op, d, n| {
+    AddImm<const SF: bool> part(if SF { pair::ADD_IMM_X } else { pair::ADD_IMM_W }) = |c, op, d, n| {
         // SAFETY: the trait's contract.
         let v = unsafe { imm(op) } as i64 as u64;
         dpimm::add_value(c, SF, d, n, v)
@@ -200,13 +227,13 @@ forms! { Hot2(d, n)
         dpimm::adds_value(c, SF, d, n, v.into())
     };
     /// SUBS (immediate).
-    SubsImm<const SF: bool> = |c, op, d, n| {
+    SubsImm<const SF: bool> part(if SF { pair::SUBS_IMM_X } else { pair::NONE }) = |c, op, d, n| {
         // SAFETY: the trait's contract.
         let v = unsafe { imm(op) } as u32;
         dpimm::subs_value(c, SF, d, n, v.into())
     };
     /// AND with a sign-extended immediate.
-    AndImm<const SF: bool> = |c, op, d, n| {
+    AndImm<const SF: bool> part(if SF { pair::AND_IMM_X } else { pair::AND_IMM_W }) = |c, op, d, n| {
         // SAFETY: the trait's contract.
         let v = unsafe { imm(op) } as i64 as u64;
         dpimm::and_value(c, SF, d, n, v)
@@ -248,7 +275,7 @@ forms! { Hot2(d, n)
         dpimm::eor_value(c, true, d, n, v)
     };
     /// MOV (register).
-    Mov<const SF: bool> = |c, _op, d, n| {
+    Mov<const SF: bool> part(if SF { pair::MOV_X } else { pair::MOV_W }) = |c, _op, d, n| {
         let v = c.x(n);
         c.set_xw(SF, d, v);
         Ok(())
@@ -266,7 +293,13 @@ forms! { Hot2(d, n)
         Ok(())
     };
     /// LSL, LSR, ASR, ROR (immediate) by kind.
-    ShiftImm<const SF: bool, const KIND: u8> = |c, op, d, n| {
+    ShiftImm<const SF: bool, const KIND: u8> part(match (SF, KIND) {
+        (true, 0) => pair::LSL_X,
+        (true, 1) => pair::LSR_X,
+        (false, 1) => pair::LSR_W,
+        (false, 3) => pair::ROR_W,
+        _ => pair::NONE,
+    }) = |c, op, d, n| {
         // SAFETY: the trait's contract; amounts are below the register size.
         let by = unsafe { r3(op) } & if SF { 63 } else { 31 };
         let v = sem::dpreg::shift(SF, c.x(n), KIND, by);
@@ -304,7 +337,9 @@ forms! { Hot2(d, n)
     Insert<const SF: bool> data 1 = |c, op, d, n| {
         // SAFETY: the trait's contract.
         let (mask, by) = unsafe { (Op::data(op), r3(op)) };
-        let v = c.x(d) & !mask | c.x(n).rotate_right((by & 63).into()) & mask;
+        let field = c.x(n).rotate_right((by & 63).into());
+        let old = c.x(d);
+        let v = old ^ (old ^ field) & mask;
         c.set_xw(SF, d, v);
         Ok(())
     };
@@ -312,13 +347,20 @@ forms! { Hot2(d, n)
     Rbit<const SF: bool> = |c, _op, d, n| sem::rbit(c, a64::Rbit { sf: SF, rd: d, rn: n });
     /// REV.
     Rev<const SF: bool> = |c, _op, d, n| sem::rev(c, a64::Rev { sf: SF, rd: d, rn: n, opc0: SF });
+    /// RBIT and then CLZ: the number of trailing zeros.
+    TrailingZeros<const SF: bool> = |c, _op, d, n| {
+        let v = c.xw(SF, n);
+        let v = if SF { v.trailing_zeros() } else { (v as u32).trailing_zeros() };
+        c.set_x(d, v.into());
+        Ok(())
+    };
     /// CLZ.
     Clz<const SF: bool> = |c, _op, d, n| sem::clz(c, a64::Clz { sf: SF, rd: d, rn: n });
 }
 
 forms! { Hot1(d)
     /// A constant that is a sign-extended word.
-    Const = |c, op, d| {
+    Const part(pair::CONST) = |c, op, d| {
         // SAFETY: the trait's contract.
         let v = unsafe { imm(op) } as i64 as u64;
         c.set_x(d, v);
@@ -331,11 +373,15 @@ forms! { Hot1(d)
         c.set_x(d, v);
         Ok(())
     };
-    /// MOVK: half-word `r[3]`.
-    Movk<const SF: bool> = |c, op, d| {
+    /// MOVK: half-word `HW`.
+    Movk<const SF: bool, const HW: u8> = |c, op, d| {
+        // A whole word, although the upper half is 0: of an insertion of 16 bits LLVM makes a move to the lower part of
+        // the host register, and then takes bits 63 to 32 for cleared.
         // SAFETY: the trait's contract.
-        let (imm16, hw) = unsafe { (imm(op) as u16, r3(op)) };
-        sem::movk(c, a64::Movk { sf: SF, rd: d, hw, imm16 })
+        let v = u64::from(unsafe { imm(op) } as u32) << (16 * HW);
+        let r = c.x(d) & !(0xffff << (16 * HW)) | v;
+        c.set_xw(SF, d, r);
+        Ok(())
     };
     /// MRS of TPIDR_EL0.
     ReadTpidr = |c, _op, d| {

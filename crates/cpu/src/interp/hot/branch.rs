@@ -1,28 +1,30 @@
 //! Conditional branches, alone and fused with the comparison before them.
 
 use crate::flags::{Kind, holds, place};
-use crate::interp::control::{is_kicked, kick_entry};
+use crate::interp::control::{evaluate_flags, is_kicked, kick_entry};
 use crate::interp::cpu::Cpu;
 use crate::interp::op::{Handler, Op, next};
 use crate::interp::pinned::{Pinned, slot};
 
 use super::select::test;
 
-/// Continues at the branch target or behind the op.
+/// Continues at the branch target or behind the op. What is to be done in either case looks its operands up again,
+/// so that they are not held while the kick word is looked at.
 macro_rules! branch {
     ($taken:expr, $ip:ident, $c:ident $(, $commit:expr)?) => {{
         if $taken {
             if is_kicked($c.cpu) {
                 return kick_entry($ip, $c.cpu, $c.p0, $c.p1, $c.p2, $c.p3);
             }
-            $($commit;)?
+            $(let $ip = $c.settle($ip); $commit;)?
             next!(Op::target($ip), $c)
         } else {
-            $($commit;)?
+            $(let $ip = $c.settle($ip); $commit;)?
             next!($ip.add(1), $c)
         }
     }};
 }
+pub(crate) use branch;
 
 /// `B.cond`.
 pub(crate) unsafe extern "C-unwind" fn b_cond<const COND: u8, const KIND: u8>(
@@ -33,15 +35,14 @@ pub(crate) unsafe extern "C-unwind" fn b_cond<const COND: u8, const KIND: u8>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op and `cpu` this thread's.
-    unsafe { branch!(test::<COND, KIND>(&c), ip, c) }
+    unsafe {
+        match test::<COND, KIND>(&c) {
+            Some(taken) => branch!(taken, ip, c),
+            None => evaluate_flags(ip, cpu, p0, p1, p2, p3),
+        }
+    }
 }
 
 /// `CBZ`, `CBNZ`.
@@ -57,13 +58,7 @@ pub(crate) unsafe extern "C-unwind" fn compare_zero<
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted for this placement.
     unsafe {
         let v = c.get(slot::<N>((*ip).r[0]));
@@ -81,13 +76,7 @@ pub(crate) unsafe extern "C-unwind" fn test_bit<const NOT: bool, const N: u8>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted for this placement.
     unsafe {
         let bit = c.get(slot::<N>((*ip).r[0])) >> ((*ip).r[1] & 63) & 1;
@@ -116,34 +105,26 @@ pub(crate) unsafe extern "C-unwind" fn cmp_imm<
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted for this placement.
     unsafe {
-        let v = c.get(slot::<N>((*ip).r[0]));
-        let b = imm16(ip);
-        let taken = compare::<COND, SF>(v, b);
+        let taken = compare::<COND, SF>(c.get(slot::<N>((*ip).r[0])), imm16(ip));
         branch!(
             taken,
             ip,
             c,
             if LIVE {
-                commit::<SF>(&mut c, v, b);
+                let v = c.get(slot::<N>((*ip).r[0]));
+                commit::<SF>(&mut c, v, imm16(ip));
             }
         )
     }
 }
 
-/// `CMP` with a register, then `B.cond`.
+/// `CMP` with a register, then `B.cond`, where the flags are dead after it.
 pub(crate) unsafe extern "C-unwind" fn cmp_reg<
     const COND: u8,
     const SF: bool,
-    const LIVE: bool,
     const N: u8,
     const M: u8,
 >(
@@ -154,26 +135,12 @@ pub(crate) unsafe extern "C-unwind" fn cmp_reg<
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted for this placement.
     unsafe {
         let v = c.get(slot::<N>((*ip).r[0]));
-        let b = c.get(slot::<M>((*ip).r[1]));
-        let taken = compare::<COND, SF>(v, b);
-        branch!(
-            taken,
-            ip,
-            c,
-            if LIVE {
-                commit::<SF>(&mut c, v, b);
-            }
-        )
+        let taken = compare::<COND, SF>(v, c.get(slot::<M>((*ip).r[1])));
+        branch!(taken, ip, c)
     }
 }
 
@@ -191,24 +158,19 @@ pub(crate) unsafe extern "C-unwind" fn subs_imm<
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted for this placement.
     unsafe {
-        let n = slot::<N>((*ip).r[0]);
-        let v = c.get(n);
-        let b = imm16(ip);
-        let taken = compare::<COND, SF>(v, b);
-        let r = v.wrapping_sub(b);
+        let taken = compare::<COND, SF>(c.get(slot::<N>((*ip).r[0])), imm16(ip));
         branch!(taken, ip, c, {
+            let n = slot::<N>((*ip).r[0]);
             if LIVE {
-                commit::<SF>(&mut c, v, b);
+                let v = c.get(n);
+                commit::<SF>(&mut c, v, imm16(ip));
             }
+            let ip = if LIVE { c.settle(ip) } else { ip };
+            let n = slot::<N>((*ip).r[0]);
+            let r = c.get(n).wrapping_sub(imm16(ip));
             c.set(n, if SF { r } else { u64::from(r as u32) });
         })
     }
@@ -229,13 +191,7 @@ pub(crate) unsafe extern "C-unwind" fn tst_reg<
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted for this placement.
     unsafe {
         let r = c.get(slot::<N>((*ip).r[0])) & c.get(slot::<M>((*ip).r[1]));
@@ -245,6 +201,8 @@ pub(crate) unsafe extern "C-unwind" fn tst_reg<
             ip,
             c,
             if LIVE {
+                let r = c.get(slot::<N>((*ip).r[0])) & c.get(slot::<M>((*ip).r[1]));
+                let r = if SF { r } else { u64::from(r as u32) };
                 crate::cx::Cx::flags_logic(&mut c, SF, r);
             }
         )
@@ -265,13 +223,7 @@ pub(crate) unsafe extern "C-unwind" fn tst_imm<
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted for this placement.
     unsafe {
         let r = c.get(slot::<N>((*ip).r[0])) & imm16(ip);
@@ -280,6 +232,7 @@ pub(crate) unsafe extern "C-unwind" fn tst_imm<
             ip,
             c,
             if LIVE {
+                let r = c.get(slot::<N>((*ip).r[0])) & imm16(ip);
                 crate::cx::Cx::flags_logic(&mut c, SF, r);
             }
         )
@@ -408,17 +361,20 @@ pub(crate) static SUBS_IMM: [[[[Handler; 5]; 2]; 2]; 14] = by_cond!(|C| [
     ],
 ]);
 
-/// [`cmp_reg`] by condition, size, liveness of the flags and placements.
-pub(crate) static CMP_REG: [[[[[Handler; 5]; 5]; 2]; 2]; 14] = by_cond!(|C| [
-    [
-        by_places!(cmp_reg C, false, false;),
-        by_places!(cmp_reg C, false, true;)
-    ],
-    [
-        by_places!(cmp_reg C, true, false;),
-        by_places!(cmp_reg C, true, true;)
-    ],
-]);
+/// [`cmp_reg`] by condition, size and placements; conditions that compilers do not use after a comparison have none.
+pub(crate) static CMP_REG: [Option<[[[Handler; 5]; 5]; 2]>; 14] = {
+    let mut handlers = [None; 14];
+    macro_rules! set {
+        ($($cond:literal)*) => {$(
+            handlers[$cond] = Some([
+                by_places!(cmp_reg $cond, false;),
+                by_places!(cmp_reg $cond, true;),
+            ]);
+        )*};
+    }
+    set!(0 1 2 3 8 9 10 11 12 13);
+    handlers
+};
 
 /// [`tst_imm`] by sense, size, liveness of the flags and placement.
 pub(crate) static TST_IMM: [[[[Handler; 5]; 2]; 2]; 2] = [

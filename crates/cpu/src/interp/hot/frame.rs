@@ -3,12 +3,12 @@
 //! Only the first op of a pair is replaced; the second keeps its own, so that the slow path and
 //! kicks need no special case.
 
-use crate::cx::{Step, Trap};
+use super::memory::{Access, Ldp, POST, PRE, Stp};
+use crate::cx::Trap;
 use crate::interp::control::{go_to, is_kicked, slow_entry};
 use crate::interp::cpu::Cpu;
-use crate::interp::op::{Op, SLOT_SP, next};
+use crate::interp::op::{Op, PINNED as MEMORY, PLACE_SP, SLOT_SP, next};
 use crate::interp::pinned::Pinned;
-use crate::sem::ldst::{self, Mode};
 
 /// `STP X29, X30, [SP, #imm]!` and then `MOV X29, SP`.
 pub(crate) unsafe extern "C-unwind" fn prologue(
@@ -19,19 +19,11 @@ pub(crate) unsafe extern "C-unwind" fn prologue(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op and `cpu` this thread's.
     unsafe {
-        let offset = i64::from((*ip).imm);
-        let step: Step = ldst::stp_pair(&mut c, true, (29, 30), SLOT_SP, offset, Mode::Pre);
-        match step {
-            Ok(()) => {
+        match Stp::<true, PRE>::run::<true, MEMORY, MEMORY, PLACE_SP>(&mut c, ip) {
+            Ok(ip) => {
                 c.set(29, c.get(SLOT_SP));
                 next!(ip.add(2), c)
             }
@@ -49,20 +41,12 @@ pub(crate) unsafe extern "C-unwind" fn epilogue(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op and `cpu` this thread's.
     unsafe {
-        let offset = i64::from((*ip).imm);
-        let step: Step = ldst::ldp_pair(&mut c, true, (29, 30), SLOT_SP, offset, Mode::Post);
-        match step {
-            Ok(()) if is_kicked(cpu) => next!(ip.add(1), c),
-            Ok(()) => {
+        match Ldp::<true, POST>::run::<true, MEMORY, MEMORY, PLACE_SP>(&mut c, ip) {
+            Ok(ip) if is_kicked(c.cpu) => next!(ip.add(1), c),
+            Ok(ip) => {
                 let target = c.get(30);
                 go_to(ip, c, target)
             }

@@ -8,19 +8,22 @@ pub(crate) mod alu;
 pub(crate) mod branch;
 pub(crate) mod frame;
 pub(crate) mod memory;
+pub(crate) mod pair;
 pub(crate) mod select;
 pub(crate) mod vector;
 
-use super::control::slow_entry;
+use super::control::{slow_entry, slow_settled};
 use super::cpu::Cpu;
 use super::op::{Handler, Op, PINNED, PLACE_SP, SLOT_SP, next};
-use super::pinned::{Fast, Pinned, slot};
+use super::pinned::{Fast, Late, Pinned, slot};
 use crate::cx::{Cx, Step, Trap};
 
 /// An instruction form with one placed operand, slot `r[0]` of the op.
 pub(crate) trait Hot1 {
     /// Data positions after the op.
     const DATA: usize = 0;
+    /// Number as a part of pairs.
+    const PART: u8 = pair::NONE;
     /// Executes; must not have an effect when it traps.
     ///
     /// # Safety
@@ -32,6 +35,8 @@ pub(crate) trait Hot1 {
 pub(crate) trait Hot2 {
     /// Data positions after the op.
     const DATA: usize = 0;
+    /// Number as a part of pairs.
+    const PART: u8 = pair::NONE;
     /// Executes; must not have an effect when it traps.
     ///
     /// # Safety
@@ -43,6 +48,8 @@ pub(crate) trait Hot2 {
 pub(crate) trait Hot3 {
     /// Data positions after the op.
     const DATA: usize = 0;
+    /// Number as a part of pairs.
+    const PART: u8 = pair::NONE;
     /// Executes; must not have an effect when it traps.
     ///
     /// # Safety
@@ -52,15 +59,40 @@ pub(crate) trait Hot3 {
 
 /// Ends a handler: the next op, or the slow path.
 macro_rules! finish {
-    ($step:expr, $ip:ident, $data:expr, $c:ident) => {
+    ($step:expr, $data:expr, $c:ident) => {
         match $step {
-            Ok(()) => next!($ip.add(1 + $data), $c),
-            Err(Trap) => slow_entry($ip, $c.cpu, $c.p0, $c.p1, $c.p2, $c.p3),
+            Ok(()) => next!($c.op.add(1 + $data), $c),
+            Err(Trap) => slow_entry($c.op, $c.cpu, $c.p0, $c.p1, $c.p2, $c.p3),
         }
     };
 }
 
 use finish;
+
+/// As [`finish!`] for forms that return the op.
+macro_rules! finish_at {
+    ($step:expr, $ip:ident, $data:expr, $c:ident) => {
+        match $step {
+            Ok(op) => next!(op.add(1 + $data), $c),
+            Err(Trap) => slow_entry($ip, $c.cpu, $c.p0, $c.p1, $c.p2, $c.p3),
+        }
+    };
+}
+use finish_at;
+
+/// Evaluates an expression with the context for a first operand of placement `$place`, which is the result if the form
+/// has one.
+macro_rules! with_result_in {
+    ($place:expr, |$c:ident| $body:block, $($argument:ident),*) => {
+        if $place == PINNED {
+            let mut $c = Late::new($($argument),*);
+            $body
+        } else {
+            let mut $c = Pinned::new($($argument),*);
+            $body
+        }
+    };
+}
 
 unsafe extern "C-unwind" fn hot1<T: Hot1, const A: u8>(
     ip: *const Op,
@@ -70,17 +102,22 @@ unsafe extern "C-unwind" fn hot1<T: Hot1, const A: u8>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
     // SAFETY: `ip` is the running op, emitted for this form and placement.
     unsafe {
-        let step = T::run(&mut c, ip, slot::<A>((*ip).r[0]));
-        finish!(step, ip, T::DATA, c)
+        let a = slot::<A>((*ip).r[0]);
+        with_result_in!(
+            A,
+            |c| {
+                let step = T::run(&mut c, ip, a);
+                finish!(step, T::DATA, c)
+            },
+            ip,
+            cpu,
+            p0,
+            p1,
+            p2,
+            p3
+        )
     }
 }
 
@@ -92,17 +129,22 @@ unsafe extern "C-unwind" fn hot2<T: Hot2, const A: u8, const B: u8>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
     // SAFETY: `ip` is the running op, emitted for this form and placement.
     unsafe {
-        let step = T::run(&mut c, ip, slot::<A>((*ip).r[0]), slot::<B>((*ip).r[1]));
-        finish!(step, ip, T::DATA, c)
+        let (a, b) = (slot::<A>((*ip).r[0]), slot::<B>((*ip).r[1]));
+        with_result_in!(
+            A,
+            |c| {
+                let step = T::run(&mut c, ip, a, b);
+                finish!(step, T::DATA, c)
+            },
+            ip,
+            cpu,
+            p0,
+            p1,
+            p2,
+            p3
+        )
     }
 }
 
@@ -114,13 +156,6 @@ unsafe extern "C-unwind" fn hot3<T: Hot3, const A: u8, const B: u8, const D: u8>
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
     // SAFETY: `ip` is the running op, emitted for this form and placement.
     unsafe {
         let (a, b, d) = (
@@ -128,8 +163,19 @@ unsafe extern "C-unwind" fn hot3<T: Hot3, const A: u8, const B: u8, const D: u8>
             slot::<B>((*ip).r[1]),
             slot::<D>((*ip).r[2]),
         );
-        let step = T::run(&mut c, ip, a, b, d);
-        finish!(step, ip, T::DATA, c)
+        with_result_in!(
+            A,
+            |c| {
+                let step = T::run(&mut c, ip, a, b, d);
+                finish!(step, T::DATA, c)
+            },
+            ip,
+            cpu,
+            p0,
+            p1,
+            p2,
+            p3
+        )
     }
 }
 
@@ -143,25 +189,13 @@ pub(crate) unsafe extern "C-unwind" fn spilled3<T: Hot3>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     c.spill();
     // SAFETY: `ip` is the running op, emitted for this form; `cpu` is this thread's.
     unsafe {
         let r = (*ip).r;
         match T::run(
-            &mut Fast::<false> {
-                cpu,
-                p0,
-                p1,
-                p2,
-                p3,
-            },
+            &mut Fast::<false>::new(ip, cpu, 0, 0, 0, 0),
             ip,
             r[0],
             r[1],
@@ -171,10 +205,57 @@ pub(crate) unsafe extern "C-unwind" fn spilled3<T: Hot3>(
                 let c = Pinned::reload(cpu);
                 next!(ip.add(1 + T::DATA), c)
             }
-            Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
+            Err(Trap) => slow_settled(ip, cpu, 0, 0, 0, 0),
         }
     }
 }
+
+/// A form of three operands whose sources are not worth a handler per placement: they are read from memory, where pinned
+/// registers are stored first.
+unsafe extern "C-unwind" fn stored3<T: Hot3, const A: u8>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
+    c.spill();
+    // SAFETY: `ip` is the running op, emitted for this form and placement; `cpu` is this thread's.
+    unsafe {
+        let [_, b, d, _] = (*ip).r;
+        let a = slot::<A>((*ip).r[0]);
+        if A == PINNED {
+            let mut memory = Fast::<false, true>::new(ip, cpu, 0, 0, 0, 0);
+            match T::run(&mut memory, ip, a, b, d) {
+                Ok(()) => next!(memory.op.add(1 + T::DATA), c),
+                Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
+            }
+        } else {
+            let mut memory = Fast::<false>::new(ip, cpu, 0, 0, 0, 0);
+            match T::run(&mut memory, ip, a, b, d) {
+                Ok(()) => {
+                    c.set(a, memory.get(a));
+                    next!(ip.add(1 + T::DATA), c)
+                }
+                Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
+            }
+        }
+    }
+}
+
+/// Handlers of a form by placement of the destination alone.
+pub(crate) trait Stored3: Hot3 + Sized {
+    const STORED: &'static [Handler; 5] = &[
+        stored3::<Self, 0>,
+        stored3::<Self, 1>,
+        stored3::<Self, 2>,
+        stored3::<Self, 3>,
+        stored3::<Self, 4>,
+    ];
+}
+impl<T: Hot3> Stored3 for T {}
 
 /// As [`spilled3`] for two operands.
 pub(crate) unsafe extern "C-unwind" fn spilled2<T: Hot2>(
@@ -185,34 +266,17 @@ pub(crate) unsafe extern "C-unwind" fn spilled2<T: Hot2>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     c.spill();
     // SAFETY: `ip` is the running op, emitted for this form; `cpu` is this thread's.
     unsafe {
         let r = (*ip).r;
-        match T::run(
-            &mut Fast::<false> {
-                cpu,
-                p0,
-                p1,
-                p2,
-                p3,
-            },
-            ip,
-            r[0],
-            r[1],
-        ) {
+        match T::run(&mut Fast::<false>::new(ip, cpu, 0, 0, 0, 0), ip, r[0], r[1]) {
             Ok(()) => {
                 let c = Pinned::reload(cpu);
                 next!(ip.add(1 + T::DATA), c)
             }
-            Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
+            Err(Trap) => slow_settled(ip, cpu, 0, 0, 0, 0),
         }
     }
 }
@@ -296,88 +360,6 @@ pub(crate) trait Placed3: Hot3 + Sized {
 }
 impl<T: Hot3> Placed3 for T {}
 
-macro_rules! table1sp {
-    ($t:ty) => {
-        [
-            hot1::<$t, 0>,
-            hot1::<$t, 1>,
-            hot1::<$t, 2>,
-            hot1::<$t, 3>,
-            hot1::<$t, 4>,
-            hot1::<$t, 5>,
-        ]
-    };
-}
-macro_rules! table2sp {
-    ($t:ty) => {
-        [
-            table2sp!($t, 0),
-            table2sp!($t, 1),
-            table2sp!($t, 2),
-            table2sp!($t, 3),
-            table2sp!($t, 4),
-        ]
-    };
-    ($t:ty, $a:tt) => {
-        [
-            hot2::<$t, $a, 0>,
-            hot2::<$t, $a, 1>,
-            hot2::<$t, $a, 2>,
-            hot2::<$t, $a, 3>,
-            hot2::<$t, $a, 4>,
-            hot2::<$t, $a, 5>,
-        ]
-    };
-}
-macro_rules! table3sp {
-    ($t:ty) => {
-        [
-            table3sp!($t, 0),
-            table3sp!($t, 1),
-            table3sp!($t, 2),
-            table3sp!($t, 3),
-            table3sp!($t, 4),
-        ]
-    };
-    ($t:ty, $a:tt) => {
-        [
-            table3sp!($t, $a, 0),
-            table3sp!($t, $a, 1),
-            table3sp!($t, $a, 2),
-            table3sp!($t, $a, 3),
-            table3sp!($t, $a, 4),
-        ]
-    };
-    ($t:ty, $a:tt, $b:tt) => {
-        [
-            hot3::<$t, $a, $b, 0>,
-            hot3::<$t, $a, $b, 1>,
-            hot3::<$t, $a, $b, 2>,
-            hot3::<$t, $a, $b, 3>,
-            hot3::<$t, $a, $b, 4>,
-            hot3::<$t, $a, $b, 5>,
-        ]
-    };
-}
-
-/// Handlers of a form whose operand is a base register, often SP.
-pub(crate) trait Based1: Hot1 + Sized {
-    const BASED: &'static [Handler; 6] = &table1sp!(Self);
-}
-impl<T: Hot1> Based1 for T {}
-
-/// Handlers of a form whose last operand is a base register, often SP.
-pub(crate) trait Based2: Hot2 + Sized {
-    const BASED: &'static [[Handler; 6]; 5] = &table2sp!(Self);
-}
-impl<T: Hot2> Based2 for T {}
-
-/// Handlers of a form whose last operand is a base register, often SP.
-pub(crate) trait Based3: Hot3 + Sized {
-    const BASED: &'static [[[Handler; 6]; 5]; 5] = &table3sp!(Self);
-}
-impl<T: Hot3> Based3 for T {}
-
 /// Placement of a base register's slot.
 #[inline(always)]
 pub(crate) fn place_base(slot: u8) -> usize {
@@ -396,11 +378,12 @@ pub(crate) fn place(slot: u8) -> usize {
 
 /// Defines forms: `Name<const params> = |c, op, slots...| body`.
 macro_rules! forms {
-    ($trait:ident ($($slot:ident),*) $($(#[$meta:meta])* $name:ident $(<$(const $p:ident: $pt:ty),*>)? $(data $data:literal)? = |$c:ident, $op:ident $(, $arg:ident)*| $body:expr;)*) => {$(
+    ($trait:ident ($($slot:ident),*) $($(#[$meta:meta])* $name:ident $(<$(const $p:ident: $pt:ty),*>)? $(part($part:expr))? $(data $data:literal)? = |$c:ident, $op:ident $(, $arg:ident)*| $body:expr;)*) => {$(
         $(#[$meta])*
         pub(crate) struct $name $(<$(const $p: $pt),*>)?;
         impl $(<$(const $p: $pt),*>)? $crate::interp::hot::$trait for $name $(<$($p),*>)? {
             $(const DATA: usize = $data;)?
+            $(const PART: u8 = $part;)?
             #[inline(always)]
             unsafe fn run<C: $crate::cx::Cx>(
                 $c: &mut C,

@@ -8,11 +8,11 @@ use tuxlet_a64::{self as a64, OpId};
 
 use super::finish;
 use crate::cx::{Cx, Trap};
-use crate::interp::control::slow_entry;
+use crate::interp::control::{slow_entry, slow_settled};
 use crate::interp::cpu::Cpu;
 use crate::interp::op::{Handler, Op, next};
-use crate::interp::pinned::{Fast, Pinned};
-use crate::interp::rows::Sem;
+use crate::interp::pinned::{Fast, Late, Pinned};
+use crate::interp::rows::{Sem, fixed_handler};
 
 /// Fields rd and rn.
 const TWO_REGISTERS: u32 = 0x0000_03ff;
@@ -30,18 +30,12 @@ unsafe extern "C-unwind" fn run<R: Sem, const FIXED: u32, const FIELDS: u32>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let mut c = Late::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op and `cpu` this thread's.
     unsafe {
         let word = (*ip).imm as u32 & FIELDS | FIXED;
         let step = R::from_word(word).run(&mut c);
-        finish!(step, ip, 0, c)
+        finish!(step, 0, c)
     }
 }
 
@@ -69,26 +63,18 @@ unsafe extern "C-unwind" fn run_general<R: Sem, const FIXED: u32, const FIELDS: 
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op and `cpu` this thread's.
     unsafe {
         let word = (*ip).imm as u32 & FIELDS | FIXED;
         c.spill();
-        let step = R::from_word(word).run(&mut Fast::<false> {
-            cpu,
-            p0,
-            p1,
-            p2,
-            p3,
-        });
-        let c = Pinned::reload(cpu);
-        finish!(step, ip, 0, c)
+        match R::from_word(word).run(&mut Fast::<false>::new(ip, cpu, 0, 0, 0, 0)) {
+            Ok(()) => {
+                let c = Pinned::reload(cpu);
+                next!(ip.add(1), c)
+            }
+            Err(Trap) => slow_settled(ip, cpu, 0, 0, 0, 0),
+        }
     }
 }
 
@@ -101,13 +87,7 @@ pub(crate) unsafe extern "C-unwind" fn constant<const BOTH: bool>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let mut c = Pinned {
-        cpu,
-        p0,
-        p1,
-        p2,
-        p3,
-    };
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted with a data position; `cpu` is this thread's.
     unsafe {
         let v = u128::from(Op::data(ip));
@@ -120,7 +100,9 @@ macro_rules! handlers {
     (
         vector { $($row:ident $fields:ident [$({ $($field:ident: $value:expr),* })*];)* }
         general { $($grow:ident $gfields:ident [$({ $($gfield:ident: $gvalue:expr),* })*];)* }
+        called { $($crow:ident $cfields:ident [$({ $($cfield:ident: $cvalue:expr),* })*];)* }
         shift { $($srow:ident)* }
+        narrow { $($nrow:ident)* }
     ) => {
         /// The handler of an instruction, if it has one.
         pub(crate) fn handler(id: OpId, word: u32) -> Option<Handler> {
@@ -133,6 +115,19 @@ macro_rules! handlers {
                 })*
                 $(OpId::$grow => {
                     $(handlers!(@try run_general, word, $grow, $gfields, { $($gfield: $gvalue,)* });)*
+                    None
+                })*
+                $(OpId::$crow => {
+                    $(handlers!(@try fixed_handler, word, $crow, $cfields, { $($cfield: $cvalue,)* });)*
+                    None
+                })*
+                $(OpId::$nrow => {
+                    handlers!(@try run, word, $nrow, SHIFT_BYTES, { q: true, immhb: 8, });
+                    handlers!(@try run, word, $nrow, SHIFT_BYTES, { q: false, immhb: 8, });
+                    handlers!(@try run, word, $nrow, SHIFT_HALVES, { q: true, immhb: 16, });
+                    handlers!(@try run, word, $nrow, SHIFT_HALVES, { q: false, immhb: 16, });
+                    handlers!(@try run, word, $nrow, SHIFT_WORDS, { q: true, immhb: 32, });
+                    handlers!(@try run, word, $nrow, SHIFT_WORDS, { q: false, immhb: 32, });
                     None
                 })*
                 $(OpId::$srow => {
@@ -178,15 +173,8 @@ handlers! {
         FdivScalar REGISTERS [{ ftype: 0 } { ftype: 1 }];
         FaddScalar REGISTERS [{ ftype: 0 } { ftype: 1 }];
         FsubScalar REGISTERS [{ ftype: 0 } { ftype: 1 }];
-        FnmulScalar REGISTERS [{ ftype: 0 } { ftype: 1 }];
-        Fcmp REGISTERS [{ ftype: 0 } { ftype: 1 }];
         FcmpZero REGISTERS [{ ftype: 0 } { ftype: 1 }];
-        Fcmpe REGISTERS [{ ftype: 0 } { ftype: 1 }];
         FcmpeZero REGISTERS [{ ftype: 0 } { ftype: 1 }];
-        Fmadd FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
-        Fmsub FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
-        Fnmadd FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
-        Fnmsub FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
         Fcvt REGISTERS [{ ftype: 0, to: 1 } { ftype: 1, to: 0 }];
         AddVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         SubVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
@@ -196,8 +184,6 @@ handlers! {
         CmhsVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         CmgeVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         AddpVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
-        UshlVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
-        SshlVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         Zip1 REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         Zip2 REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         Uzp1 REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
@@ -226,9 +212,6 @@ handlers! {
         XtnVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         UaddlpVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         UadalpVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
-        AddvVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
-        UmaxvVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
-        UminvVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         UaddlvVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         UrhaddVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         UhaddVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
@@ -237,17 +220,10 @@ handlers! {
         OrrVec REGISTERS [{ q: true } { q: false }];
         OrnVec REGISTERS [{ q: true } { q: false }];
         EorVec REGISTERS [{ q: true } { q: false }];
-        BslVec REGISTERS [{ q: true } { q: false }];
-        BitVec REGISTERS [{ q: true } { q: false }];
-        BifVec REGISTERS [{ q: true } { q: false }];
         NotVec REGISTERS [{ q: true } { q: false }];
         CntVec REGISTERS [{ q: true } { q: false }];
         RbitVec REGISTERS [{ q: true } { q: false }];
         Rev16Vec REGISTERS [{ q: true } { q: false }];
-        SqaddVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
-        UqaddVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
-        SqsubVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
-        UqsubVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         NegVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         AbsVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
         CmeqZeroVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
@@ -255,20 +231,13 @@ handlers! {
         FsubVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         FmulVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         FdivVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
-        FmlaVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
+        FmlaVec REGISTERS [{ q: true, sz: false } { q: true, sz: true }];
         FmlsVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
-        FcmgtVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
-        FcmgeVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
-        FcmeqVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         FnegVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         FabsVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         FsqrtVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         ScvtfVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
         UcvtfVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
-        FcvtzsVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
-        Ext FOUR_REGISTERS [{ q: true } { q: false }];
-        Tbl REGISTERS [{ q: true, len: 0 } { q: false, len: 0 } { q: true, len: 1 } { q: true, len: 3 }];
-        DupElemVec REGISTERS [{ q: true } { q: false }];
     }
     general {
         ScvtfGpr REGISTERS [{ sf: false, ftype: 0 } { sf: false, ftype: 1 } { sf: true, ftype: 0 } { sf: true, ftype: 1 }];
@@ -278,9 +247,35 @@ handlers! {
         FcvtzuGpr REGISTERS [{ sf: false, ftype: 0 } { sf: false, ftype: 1 } { sf: true, ftype: 0 } { sf: true, ftype: 1 }];
         FmovToGpr REGISTERS [{ sf: false, ftype: 0 } { sf: true, ftype: 1 }];
         Umov REGISTERS [{ q: true } { q: false }];
-        Smov REGISTERS [{ q: true } { q: false }];
-        InsGpr REGISTERS [{}];
         DupGpr TWO_REGISTERS [{ q: true, imm5: 1 } { q: true, imm5: 2 } { q: true, imm5: 4 } { q: true, imm5: 8 } { q: false, imm5: 1 } { q: false, imm5: 2 } { q: false, imm5: 4 }];
+    }
+    called {
+        Fcmpe REGISTERS [{ ftype: 0 } { ftype: 1 }];
+        FnmulScalar REGISTERS [{ ftype: 0 } { ftype: 1 }];
+        Fcmp REGISTERS [{ ftype: 0 } { ftype: 1 }];
+        Fmadd FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
+        Fmsub FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
+        Fnmadd FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
+        Fnmsub FOUR_REGISTERS [{ ftype: 0 } { ftype: 1 }];
+        BslVec REGISTERS [{ q: true } { q: false }];
+        BitVec REGISTERS [{ q: true } { q: false }];
+        BifVec REGISTERS [{ q: true } { q: false }];
+        UshlVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        SshlVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        AddvVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        UmaxvVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        UminvVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        SqaddVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        UqaddVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        SqsubVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        UqsubVec REGISTERS [{ q: true, size: 0 } { q: true, size: 1 } { q: true, size: 2 } { q: true, size: 3 } { q: false, size: 0 } { q: false, size: 1 } { q: false, size: 2 }];
+        FcmgtVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
+        FcmgeVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
+        FcmeqVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
+        FcvtzsVec REGISTERS [{ q: true, sz: false } { q: true, sz: true } { q: false, sz: false }];
+        Ext FOUR_REGISTERS [{ q: true } { q: false }];
+        Tbl REGISTERS [{ q: true, len: 0 } { q: false, len: 0 } { q: true, len: 1 } { q: true, len: 3 }];
+        DupElemVec REGISTERS [{ q: true } { q: false }];
     }
     shift {
         UshrVec
@@ -288,10 +283,11 @@ handlers! {
         ShlVec
         UsraVec
         SsraVec
+        SriVec
+    }
+    narrow {
         ShrnVec
         SshllVec
         UshllVec
-        SliVec
-        SriVec
     }
 }
