@@ -5,8 +5,13 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check_asm;
 mod conformance;
+mod crypto;
+mod decoders;
+mod floats;
+mod fuzz_isa;
 mod isa;
 mod tidy;
+mod torture;
 mod vectors;
 
 #[derive(Parser)]
@@ -26,8 +31,18 @@ enum Task {
     CheckAsm(check_asm::Args),
     /// Run a conformance suite's programs in machines and compare with the published list.
     Conformance(conformance::Args),
+    /// Compare OpenSSL in a machine with OpenSSL on the host.
+    Crypto(crypto::Args),
+    /// Compare the A64 decoder with bad64 and Capstone.
+    Decoders(decoders::Args),
+    /// Compare floating-point instructions with an independent model of IEEE 754.
+    Floats(floats::Args),
+    /// Compare random pieces of code in the interpreter, optimised and not, and in qemu.
+    FuzzIsa(fuzz_isa::Args),
     /// Check the crate graph, licences, where unsafe code is, and file lengths.
     Tidy,
+    /// Run GCC's own run tests in Tuxlet.
+    Torture(torture::Args),
     /// Compare random instructions in the interpreter with qemu-aarch64 or native.
     Vectors(vectors::Args),
 }
@@ -38,7 +53,12 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(args) => bench::run(&args),
         Task::CheckAsm(args) => check_asm::run(&args),
         Task::Conformance(args) => conformance::run(&args),
+        Task::Crypto(args) => crypto::run(&args),
+        Task::Decoders(args) => decoders::run(&args),
+        Task::Floats(args) => floats::run(&args),
+        Task::FuzzIsa(args) => fuzz_isa::run(&args),
         Task::Tidy => tidy::run(),
+        Task::Torture(args) => torture::run(&args),
         Task::Vectors(args) => vectors::run(&args),
     }
 }

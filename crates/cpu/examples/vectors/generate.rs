@@ -17,10 +17,10 @@ impl Rng {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         (self.next() >> 11) % n
     }
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 }
@@ -70,14 +70,14 @@ fn field(word: u32, low: u32) -> usize {
 }
 
 /// Exclusives, atomics and ordered accesses want aligned addresses.
-fn wants_alignment(word: u32) -> bool {
+pub(crate) fn wants_alignment(word: u32) -> bool {
     word & 0x3f00_0000 == 0x0800_0000
         || word & 0x3b20_0c00 == 0x3820_0000
         || word & 0x3f20_0c00 == 0x1900_0000
 }
 
 /// Whether the outcome of a load or store is architecturally defined.
-fn predictable(name: &str, word: u32) -> bool {
+pub(crate) fn predictable(name: &str, word: u32) -> bool {
     let (t, n, t2, s) = (
         field(word, 0),
         field(word, 5),

@@ -25,6 +25,11 @@ pub(crate) const V: usize = 288;
 /// Size of a state record.
 pub(crate) const RECORD: usize = 800;
 
+/// Program header flags: readable, writable, executable.
+pub(crate) const R: u32 = 4;
+pub(crate) const W: u32 = 2;
+pub(crate) const E: u32 = 1;
+
 const WRITE: u32 = 64;
 const EXIT_GROUP: u32 = 94;
 
@@ -141,6 +146,8 @@ pub(crate) struct Image {
     pub(crate) scratch: Vec<u8>,
     /// Bytes at [`OUTPUT`].
     pub(crate) output_len: u64,
+    /// Whether the code may write to itself.
+    pub(crate) writable_code: bool,
 }
 
 impl Image {
@@ -172,19 +179,22 @@ impl Image {
             control,
             scratch,
             output_len,
+            writable_code: false,
         }
     }
 
-    /// The parts of memory that are not zero or are used: address, contents, size, writable.
-    pub(crate) fn segments(&self) -> [(u64, Vec<u8>, u64, bool); 5] {
+    /// The parts of memory that are not zero or are used: address, contents, size, flags of the
+    /// ELF program header.
+    pub(crate) fn segments(&self) -> [(u64, Vec<u8>, u64, u32); 5] {
+        let of_code = R | E | if self.writable_code { W } else { 0 };
         let code: Vec<u8> = self.code.iter().flat_map(|w| w.to_le_bytes()).collect();
         let len = |b: &[u8]| b.len() as u64;
         [
-            (CODE, code.clone(), len(&code), false),
-            (INPUT, self.input.clone(), len(&self.input), false),
-            (SCRATCH, self.scratch.clone(), SCRATCH_LEN, true),
-            (CONTROL, self.control.to_vec(), 4096, true),
-            (OUTPUT, Vec::new(), self.output_len, true),
+            (CODE, code.clone(), len(&code), of_code),
+            (INPUT, self.input.clone(), len(&self.input), R),
+            (SCRATCH, self.scratch.clone(), SCRATCH_LEN, R | W),
+            (CONTROL, self.control.to_vec(), 4096, R | W),
+            (OUTPUT, Vec::new(), self.output_len, R | W),
         ]
     }
 
@@ -206,9 +216,8 @@ impl Image {
             half(&mut file, v);
         }
         let mut offset = 0x1000u64;
-        for (addr, data, len, writable) in &segments {
-            let (kind, flags) = (1u32, if *writable { 6u32 } else { 5 });
-            file.extend_from_slice(&kind.to_le_bytes());
+        for (addr, data, len, flags) in &segments {
+            file.extend_from_slice(&1u32.to_le_bytes()); // PT_LOAD
             file.extend_from_slice(&flags.to_le_bytes());
             for v in [offset, *addr, *addr, data.len() as u64, *len, 0x1000] {
                 file.extend_from_slice(&v.to_le_bytes());

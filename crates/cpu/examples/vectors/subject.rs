@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tuxlet_cpu::{CpuState, Engine, Exit, Interpreter, Options, Vcpu};
 use tuxlet_mem::{AddressSpace, MapRequest, MemoryBudget, Placement, Prot};
 
-use crate::image::{CODE, Image};
+use crate::image::{CODE, E, Image, W};
 
 const WRITE: u64 = 64;
 
@@ -13,12 +13,15 @@ const WRITE: u64 = 64;
 pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
     let error = |e: &dyn core::fmt::Debug| format!("{e:?}");
     let mm = AddressSpace::new(&MemoryBudget::unlimited()).map_err(|e| error(&e))?;
-    for (addr, data, len, writable) in image.segments() {
-        let prot = if writable {
-            Prot::RW
-        } else {
-            Prot::READ | Prot::EXEC
+    for (addr, data, len, flags) in image.segments() {
+        let may = |flag, prot| {
+            if flags & flag != 0 {
+                prot
+            } else {
+                Prot::empty()
+            }
         };
+        let prot = Prot::READ | may(W, Prot::WRITE) | may(E, Prot::EXEC);
         mm.map(MapRequest::anonymous(len, prot).at(Placement::Fixed(addr)))
             .map_err(|e| error(&e))?;
         mm.poke(addr, &data).map_err(|e| error(&e))?;
