@@ -13,7 +13,7 @@ names=("$@")
 if [ ${#names[@]} = 0 ]; then
   for source in src/bin/*.rs; do
     name=$(basename "$source" .rs)
-    [ "$name" = init ] || names+=("$name")
+    [ "$name" = init ] || [ "$name" = sh ] || names+=("$name")
   done
   fi
 for name in "${names[@]}"; do

@@ -15,12 +15,15 @@ use crate::{
 };
 use parking_lot::{Condvar, Mutex, RwLock};
 use rustc_hash::FxHashSet;
-use std::sync::{Arc, OnceLock, Weak, atomic::Ordering};
+use std::{
+    sync::{Arc, OnceLock, Weak, atomic::Ordering},
+    time::Instant,
+};
 use tuxlet_cpu::{CpuState, Engine};
 use tuxlet_host::thread;
 use tuxlet_mem::{AddressSpace, MemoryBudget};
 use tuxlet_net::Network;
-use tuxlet_sync::WaitQueue;
+use tuxlet_sync::{WaitQueue, WaitResult};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     resource::Rusage,
@@ -236,9 +239,9 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Starts a process in a session of its own, without a parent; returns its id. The
-    /// errors are those of execve(2).
-    pub fn spawn(self: &Arc<Self>, spawn: &Spawn) -> Result<u32> {
+    /// Starts a process in a session of its own, without a parent. The errors are those of execve(2). The caller waits for it with
+    /// [`Kernel::wait_dead`] and [`Kernel::reap`], or gives it up with [`Kernel::disown`].
+    pub fn spawn(self: &Arc<Self>, spawn: &Spawn) -> Result<Arc<ThreadGroup>> {
         let tgid = self.tree.lock().alloc_pid()?;
         let started = self.build_first(tgid, spawn).and_then(|current| {
             let task = Arc::clone(&current.task);
@@ -247,13 +250,10 @@ impl Kernel {
                 crate::tty::acquire_controlling(self, &spawn.stdio.stdin, tgid);
             }
             self.start_thread(current)
-                .inspect_err(|_| self.forget_unstarted(&task))
+                .inspect_err(|_| self.forget_unstarted(&task))?;
+            Ok(Arc::clone(task.group()))
         });
-        if let Err(errno) = started {
-            self.tree.lock().release_pid(tgid);
-            return Err(errno);
-        }
-        Ok(tgid)
+        started.inspect_err(|_| self.tree.lock().release_pid(tgid))
     }
 
     fn build_first(self: &Arc<Self>, tgid: u32, spawn: &Spawn) -> Result<CurrentTask> {
@@ -469,24 +469,48 @@ impl Kernel {
         }
     }
 
-    /// Waits until a process that the host started is dead, reaps it and gives its status.
-    pub fn wait_process(&self, tgid: u32) -> Option<crate::task::WaitStatus> {
+    /// Waits until a process that the host started is dead; `false` once the deadline has passed. It stays a zombie until
+    /// [`Kernel::reap`].
+    #[must_use]
+    pub fn wait_dead(&self, group: &Arc<ThreadGroup>, deadline: Option<Instant>) -> bool {
         let waiter = tuxlet_sync::Waiter::new();
-        let registration = self.exit_notify.register(waiter.clone());
+        let _registration = self.exit_notify.register(waiter.clone());
         loop {
-            {
-                let mut tree = self.tree.lock();
-                let node = tree.node(tgid)?;
-                if let Some(status) = node.zombie {
-                    let node = tree.reap(tgid);
-                    drop(tree);
-                    drop(node);
-                    drop(registration);
-                    return Some(status);
-                }
+            if self.death_of(group).is_none_or(|node| node.is_some()) {
+                return true;
             }
-            waiter.wait(None);
+            if waiter.wait(deadline) == WaitResult::TimedOut {
+                return false;
+            }
         }
+    }
+
+    /// `None` if the process is gone, else its final status if it is dead.
+    fn death_of(&self, group: &Arc<ThreadGroup>) -> Option<Option<crate::task::WaitStatus>> {
+        let tree = self.tree.lock();
+        // The id may belong to another process by now.
+        let node = tree
+            .node(group.tgid())
+            .filter(|n| Arc::ptr_eq(&n.group, group))?;
+        Some(node.zombie)
+    }
+
+    /// Reaps a dead process that the host started and gives its status; `None` if that was done before, or it lives.
+    pub fn reap(&self, group: &Arc<ThreadGroup>) -> Option<crate::task::WaitStatus> {
+        let status = self.death_of(group)??;
+        let node = self.tree.lock().reap(group.tgid());
+        drop(node);
+        Some(status)
+    }
+
+    /// The host will not wait for a process that it started: it is reaped when it dies.
+    pub fn disown(&self, group: &Arc<ThreadGroup>) {
+        if let Some(node) = self.tree.lock().node_mut(group.tgid())
+            && Arc::ptr_eq(&node.group, group)
+        {
+            node.disowned = true;
+        }
+        self.reap(group);
     }
 }
 
@@ -503,6 +527,7 @@ impl Node {
             threads: Vec::new(),
             zombie: None,
             claimed: false,
+            disowned: false,
             report: None,
             stopped: false,
             exit_signal: Some(Signal::SIGCHLD),

@@ -11,6 +11,10 @@ pub enum Stdio {
     Null,
     /// A descriptor of the host.
     Host(OwnedFd),
+    /// A pipe whose other end the [`crate::Process`] has.
+    Pipe,
+    /// For the standard error output: where the standard output leads. For others the same as [`Stdio::Null`].
+    Stdout,
 }
 
 impl Stdio {

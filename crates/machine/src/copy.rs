@@ -1,6 +1,6 @@
 //! Copying files and directories between the host and a machine.
 
-use crate::{Error, Machine, Result};
+use crate::{Error, Machine, Result, metadata::host_time};
 use std::{
     ffi::OsStr,
     fs,
@@ -11,7 +11,7 @@ use std::{
     },
     path::Path as HostPath,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 use tuxlet_kernel::Kernel;
 use tuxlet_uapi::{Errno, fcntl::OpenFlags};
@@ -94,12 +94,6 @@ fn last_is_followed(path: &str) -> bool {
 fn base_name(path: &[u8]) -> Option<&[u8]> {
     let name = path.split(|b| *b == b'/').rfind(|part| !part.is_empty())?;
     (name != b"." && name != b"..").then_some(name)
-}
-
-fn host_time(time: Time) -> SystemTime {
-    u64::try_from(time.sec).map_or(UNIX_EPOCH, |sec| {
-        UNIX_EPOCH + Duration::new(sec, time.nsec.min(999_999_999))
-    })
 }
 
 fn guest_time(time: io::Result<SystemTime>) -> Option<SetTime> {

@@ -69,6 +69,31 @@ pub enum Error {
     System(Errno),
 }
 
+impl Error {
+    /// The name of the guest's error number behind it, such as `ENOENT`, if there is one.
+    #[must_use]
+    pub fn errno_name(&self) -> Option<&'static str> {
+        self.guest_errno()?.name()
+    }
+
+    /// The guest's error number behind it, as Linux numbers it on arm64, if there is one.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        Some(self.guest_errno()?.raw())
+    }
+
+    fn guest_errno(&self) -> Option<Errno> {
+        match self {
+            Self::Mount { errno, .. }
+            | Self::File { errno, .. }
+            | Self::Exec { errno, .. }
+            | Self::WorkingDirectory { errno, .. }
+            | Self::System(errno) => Some(*errno),
+            _ => None,
+        }
+    }
+}
+
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
         Self::System(errno)

@@ -20,26 +20,38 @@ mod command;
 mod copy;
 mod error;
 mod files;
+mod metadata;
 mod mountable;
+mod output;
+mod pipe;
 mod process;
 mod root;
 mod signal;
 mod system;
 mod terminal;
 mod user;
+mod watch;
 
 pub use builder::{Bind, Builder};
 pub use command::{Command, Stdio};
 pub use error::{Error, Result};
+pub use metadata::{DirEntry, FileType, Metadata};
+pub use output::{Limits, Output};
+pub use pipe::{PipeReader, PipeWriter};
 pub use process::{ExitStatus, Process};
 pub use root::Root;
 pub use signal::signal_number;
 pub use terminal::Terminal;
 pub use tuxlet_host::terminal::WindowSize;
+pub use watch::{Change, ChangeKind, Watcher};
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 pub use tuxlet_kernel::EventSink;
 use tuxlet_kernel::Kernel;
+use tuxlet_uapi::{
+    Errno, Signal,
+    signal::{SI_USER, SigInfo},
+};
 
 /// A running Linux. Dropping the last handle kills its processes.
 #[derive(Clone, Debug)]
@@ -85,9 +97,55 @@ impl Machine {
                 .first()
                 .map(|t| String::from_utf8_lossy(&t.comm()).into_owned())
                 .unwrap_or_default(),
+            uid: node.group.owner_uid.load(Ordering::Relaxed),
             zombie: node.zombie.is_some(),
         });
         live.collect()
+    }
+
+    /// Sends a signal to any process of the machine: kill(2). `ESRCH` if there is none of that id; 0 sends nothing and tells
+    /// just that.
+    pub fn kill(&self, pid: u32, signal: i32) -> Result<()> {
+        let kernel = &self.inner.kernel;
+        let group = kernel.tree.lock().node(pid).map(|n| Arc::clone(&n.group));
+        let group = group.ok_or(Errno::ESRCH)?;
+        if signal != 0 {
+            let info = SigInfo::kill(Signal::new(signal)?, SI_USER, 0, 0);
+            tuxlet_kernel::signal::send_to_group(kernel, &group, info)?;
+        }
+        Ok(())
+    }
+
+    /// What the machine uses.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let kernel = &self.inner.kernel;
+        let (processes, threads) = {
+            let tree = kernel.tree.lock();
+            let live = tree.groups().filter(|(_, n)| n.zombie.is_none());
+            live.fold((0, 0), |(p, t), (_, n)| (p + 1, t + n.threads.len()))
+        };
+        Stats {
+            processes,
+            threads,
+            memory: kernel.budget.used_pages() as u64 * 4096,
+            memory_limit: kernel.config.memory,
+        }
+    }
+
+    /// The mounts that processes see, parents first.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<MountInfo> {
+        let mounts = &self.inner.kernel.mounts;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let all = mounts.list(&mounts.root()).into_iter();
+        all.map(|m| MountInfo {
+            target: text(&m.mountpoint),
+            source: text(m.mount.source()),
+            file_system: m.mount.fs().name().to_owned(),
+            read_only: m.mount.read_only(),
+        })
+        .collect()
     }
 
     /// Kills every process; those that start meanwhile may survive.
@@ -110,8 +168,38 @@ pub struct ProcessInfo {
     pub parent: u32,
     /// Name of the program, at most 15 bytes.
     pub name: String,
+    /// User that it runs as.
+    pub uid: u32,
     /// Dead, but not waited for.
     pub zombie: bool,
+}
+
+/// What a machine uses, at one moment.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Processes, zombies not counted.
+    pub processes: usize,
+    /// Threads of those processes.
+    pub threads: usize,
+    /// Memory of all processes and of file systems in memory, in bytes.
+    pub memory: u64,
+    /// The most that may be, in bytes.
+    pub memory_limit: u64,
+}
+
+/// A mounted file system.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MountInfo {
+    /// Where it is.
+    pub target: String,
+    /// What it was made from.
+    pub source: String,
+    /// Its kind, as mount(8) names it.
+    pub file_system: String,
+    /// Whether nobody can change it.
+    pub read_only: bool,
 }
 
 impl Machine {

@@ -1,12 +1,20 @@
 //! Running processes as the host sees them.
 
 use crate::{
-    Command, Error, Machine, Result, Stdio,
+    Command, Error, Machine, PipeReader, PipeWriter, Result, Stdio,
     terminal::{Terminal, winsize},
     user,
 };
-use std::sync::Arc;
-use tuxlet_kernel::{Kernel, Spawn, host_stream::HostStream, task::WaitStatus};
+use parking_lot::Mutex;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tuxlet_kernel::{
+    Kernel, Spawn,
+    host_stream::HostStream,
+    task::{ThreadGroup, WaitStatus},
+};
 use tuxlet_uapi::{
     Errno, Signal,
     fcntl::OpenFlags,
@@ -38,20 +46,30 @@ impl ExitStatus {
     }
 }
 
-/// A process that the host started.
+/// A process that the host started. Dropping it leaves the process running; nobody learns its status then.
 #[derive(Debug)]
 pub struct Process {
     /// Keeps the machine alive.
     machine: Machine,
-    pid: u32,
+    group: Arc<ThreadGroup>,
     terminal: Option<Arc<Terminal>>,
+    pipes: Mutex<Pipes>,
+    status: Mutex<Option<ExitStatus>>,
+}
+
+/// The host's ends of a process's piped streams.
+#[derive(Debug, Default)]
+struct Pipes {
+    stdin: Option<PipeWriter>,
+    stdout: Option<PipeReader>,
+    stderr: Option<PipeReader>,
 }
 
 impl Process {
     /// Process id inside the machine.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.group.tgid()
     }
 
     /// The host's end of its terminal, if [`Command::terminal`] gave it one.
@@ -60,43 +78,117 @@ impl Process {
         self.terminal.as_ref()
     }
 
-    /// Waits until the process has ended.
-    #[must_use]
-    pub fn wait(&self) -> ExitStatus {
-        let killed = WaitStatus::Signaled(Signal::SIGKILL, false);
-        ExitStatus(
-            self.machine
-                .inner
-                .kernel
-                .wait_process(self.pid)
-                .unwrap_or(killed),
-        )
+    /// The pipe that the process reads, once, if its standard input is [`Stdio::Pipe`]. Dropping it is the end of the input.
+    pub fn take_stdin(&self) -> Option<PipeWriter> {
+        self.pipes.lock().stdin.take()
     }
 
-    /// Sends a signal by number.
-    pub fn kill(&self, signal: i32) -> Result<()> {
-        let signal = Signal::new(signal)?;
+    /// The pipe that the process writes to, once, if its standard output is [`Stdio::Pipe`]. Reading ends when nothing in the machine
+    /// has the stream open any more, which may be after the process has ended.
+    pub fn take_stdout(&self) -> Option<PipeReader> {
+        self.pipes.lock().stdout.take()
+    }
+
+    /// As [`Process::take_stdout`], for the standard error output.
+    pub fn take_stderr(&self) -> Option<PipeReader> {
+        self.pipes.lock().stderr.take()
+    }
+
+    /// Waits until the process has ended. May be called by several threads, and again afterwards.
+    #[must_use]
+    pub fn wait(&self) -> ExitStatus {
+        self.wait_until(None).unwrap_or(KILLED)
+    }
+
+    /// Waits at most so long; `None` if the process still runs.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<ExitStatus> {
+        // A time too far away to be written down is for ever.
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    /// The status, if the process has ended.
+    #[must_use]
+    pub fn try_wait(&self) -> Option<ExitStatus> {
+        self.wait_timeout(Duration::ZERO)
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Option<ExitStatus> {
         let kernel = &self.machine.inner.kernel;
-        let group = kernel
-            .tree
-            .lock()
-            .node(self.pid)
-            .map(|n| Arc::clone(&n.group));
-        let group = group.ok_or(Errno::ESRCH)?;
-        Ok(tuxlet_kernel::signal::send_to_group(
-            kernel,
-            &group,
-            SigInfo::kill(signal, SI_USER, 0, 0),
-        )?)
+        if !kernel.wait_dead(&self.group, deadline) {
+            return None;
+        }
+        let mut status = self.status.lock();
+        Some(*status.get_or_insert_with(|| kernel.reap(&self.group).map_or(KILLED, ExitStatus)))
+    }
+
+    /// Sends a signal to the process's group: its children too, unless they have made groups of their own.
+    pub(crate) fn kill_group(&self, signal: Signal) {
+        let kernel = &self.machine.inner.kernel;
+        let group = kernel.tree.lock().node(self.pid()).map(|n| n.pgid);
+        if let Some(group) = group {
+            let info = SigInfo::kill(signal, SI_USER, 0, 0);
+            tuxlet_kernel::signal::send_to_process_group(kernel, group, info);
+        }
+    }
+
+    /// Sends a signal by number: kill(2). `ESRCH` once the process has been waited for.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        if self.status.lock().is_some() {
+            return Err(Errno::ESRCH.into());
+        }
+        self.machine.kill(self.pid(), signal)
     }
 }
 
-fn open_stream(kernel: &Arc<Kernel>, cx: &Cx, stdio: Stdio, flags: OpenFlags) -> Result<Arc<File>> {
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.status.get_mut().is_none() {
+            self.machine.inner.kernel.disown(&self.group);
+        }
+    }
+}
+
+/// Where a process is gone without a status, the machine has been shut down.
+const KILLED: ExitStatus = ExitStatus(WaitStatus::Signaled(Signal::SIGKILL, false));
+
+fn host_file(cx: &Cx, fd: std::os::fd::OwnedFd, flags: OpenFlags) -> Result<Arc<File>> {
+    let stream = tuxlet_host::stream::Stream::new(fd)?;
+    Ok(HostStream::file(cx, stream, flags))
+}
+
+/// The guest's file for a stream that it writes; the host's end of a pipe goes to `kept`.
+fn output(
+    kernel: &Arc<Kernel>,
+    cx: &Cx,
+    stdio: Stdio,
+    kept: &mut Option<PipeReader>,
+) -> Result<Arc<File>> {
     match stdio {
-        Stdio::Null => Ok(kernel.open_null(cx, flags)),
-        Stdio::Host(fd) => {
-            let stream = tuxlet_host::stream::Stream::new(fd)?;
-            Ok(HostStream::file(cx, stream, flags))
+        Stdio::Null | Stdio::Stdout => Ok(kernel.open_null(cx, OpenFlags::WRONLY)),
+        Stdio::Host(fd) => host_file(cx, fd, OpenFlags::WRONLY),
+        Stdio::Pipe => {
+            let (host, guest) = kernel.pipe_to_host();
+            *kept = Some(PipeReader::new(host));
+            Ok(guest)
+        }
+    }
+}
+
+/// The guest's file for its standard input; the host's end of a pipe goes to `kept`.
+fn input(
+    kernel: &Arc<Kernel>,
+    cx: &Cx,
+    stdio: Stdio,
+    kept: &mut Option<PipeWriter>,
+) -> Result<Arc<File>> {
+    match stdio {
+        Stdio::Null | Stdio::Stdout => Ok(kernel.open_null(cx, OpenFlags::empty())),
+        Stdio::Host(fd) => host_file(cx, fd, OpenFlags::empty()),
+        Stdio::Pipe => {
+            let (host, guest) = kernel.pipe_from_host();
+            *kept = Some(PipeWriter::new(host));
+            Ok(guest)
         }
     }
 }
@@ -116,6 +208,7 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
         env.retain(|(n, _)| *n != name);
         env.push((name, value));
     }
+    let mut pipes = Pipes::default();
     let (terminal, stdio) = match command.terminal {
         Some(size) => {
             let (host, slave) = kernel.open_pty(winsize(size))?;
@@ -127,10 +220,15 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
             (Some(Arc::new(Terminal::new(host))), stdio)
         }
         None => {
+            let stdout = output(kernel, &cx, command.stdout, &mut pipes.stdout)?;
+            let stderr = match command.stderr {
+                Stdio::Stdout => Arc::clone(&stdout),
+                other => output(kernel, &cx, other, &mut pipes.stderr)?,
+            };
             let stdio = tuxlet_kernel::Stdio {
-                stdin: open_stream(kernel, &cx, command.stdin, OpenFlags::empty())?,
-                stdout: open_stream(kernel, &cx, command.stdout, OpenFlags::WRONLY)?,
-                stderr: open_stream(kernel, &cx, command.stderr, OpenFlags::WRONLY)?,
+                stdin: input(kernel, &cx, command.stdin, &mut pipes.stdin)?,
+                stdout,
+                stderr,
             };
             (None, stdio)
         }
@@ -163,7 +261,7 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
         stdio,
         controlling_tty: terminal.is_some(),
     };
-    let pid = spawn_in_path(kernel, &mut spawn, &command.program, &path).map_err(|errno| {
+    let group = spawn_in_path(kernel, &mut spawn, &command.program, &path).map_err(|errno| {
         Error::Exec {
             program: command.program,
             errno,
@@ -171,8 +269,10 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
     })?;
     Ok(Process {
         machine,
-        pid,
+        group,
         terminal,
+        pipes: Mutex::new(pipes),
+        status: Mutex::new(None),
     })
 }
 
@@ -182,7 +282,7 @@ fn spawn_in_path(
     spawn: &mut Spawn,
     program: &str,
     path: &str,
-) -> std::result::Result<u32, Errno> {
+) -> std::result::Result<Arc<ThreadGroup>, Errno> {
     if program.contains('/') {
         spawn.program = program.as_bytes().to_vec();
         return kernel.spawn(spawn);

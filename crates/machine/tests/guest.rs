@@ -5,13 +5,12 @@ use std::{
     io::{Read, pipe},
     path::{Path, PathBuf},
     process::{Command as Host, Stdio as Piped},
-    sync::{Arc, Mutex, OnceLock, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 use tuxlet::{Command, Error, Machine, Root, Stdio};
+use tuxlet_test_support::root;
 use tuxlet_uapi::Errno;
-
-const TARGET: &str = "aarch64-unknown-linux-musl";
 
 /// Enough for a machine under heavy load; a program takes seconds.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -19,29 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// More than qemu needs for any of the programs.
 const QEMU_DEADLINE: Duration = Duration::from_secs(60);
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Builds all guest programs once; the directory with them.
 fn programs() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        // Beside this test's own build, so that `cargo clean` removes it.
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
-        let status = Host::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--target", TARGET])
-            .current_dir(root().join("tests/guest"))
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS")
-            .status()
-            .expect("cargo starts");
-        assert!(
-            status.success(),
-            "the guest programs do not build; `rustup target add {TARGET}` may help"
-        );
-        target.join(TARGET).join("debug")
-    })
+    tuxlet_test_support::programs(env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// What a program prints in a machine.

@@ -188,6 +188,14 @@ impl Kernel {
             None => self.tell_parent_of_death(group, parent_group.as_ref(), exit_signal, status),
         }
         group.thread_exit.wake_all(!0);
+        let disowned = self
+            .tree
+            .lock()
+            .node(tgid)
+            .is_some_and(|n| n.disowned && Arc::ptr_eq(&n.group, group));
+        if disowned {
+            self.reap(group);
+        }
         self.events.process_exited(tgid, status);
         self.exit_notify.wake_all(!0);
     }

@@ -72,6 +72,8 @@ pub struct Node {
     pub zombie: Option<WaitStatus>,
     /// A wait(2) has taken the zombie and is about to reap it.
     pub claimed: bool,
+    /// The host started it and will not wait for it: reaped at death.
+    pub disowned: bool,
     /// A stop or continue not yet reported to the parent.
     pub report: Option<WaitStatus>,
     /// Whether the process is stopped by job control.
