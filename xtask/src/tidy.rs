@@ -47,11 +47,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("image", &["vfs", "fakefs", "overlayfs", "host", "uapi"]),
-    ("cli", &["machine", "image", "host"]),
+    ("ffi", &["machine"]),
+    ("rpc", &["machine"]),
+    ("cli", &["machine", "image", "rpc", "host"]),
 ];
 
 /// Crates that may contain `unsafe`.
-const UNSAFE: &[&str] = &["sync", "host", "mem", "cpu"];
+const UNSAFE: &[&str] = &["sync", "host", "mem", "cpu", "ffi"];
 
 /// Dependencies that only one crate may name.
 const ONLY_IN: &[(&str, &str)] = &[("libc", "host"), ("rustix", "host"), ("rusqlite", "fakefs")];

@@ -1,0 +1,26 @@
+//! JSON-RPC 2.0 over a [`tuxlet::Machine`]: run commands, move files, watch changes, from any language.
+//!
+//! - `methods` is the one table of methods; dispatch and the OpenRPC document come from it.
+//! - A [`Session`] is one client: it takes messages as text and sends replies and notifications through its outbox. It
+//!   knows nothing of transports.
+//! - [`lines`] carries messages as lines over a pair of streams or a Unix socket, [`http`] over HTTP POST and WebSocket with
+//!   a bearer token, [`mcp`] offers the same machine to agents as Model Context Protocol tools.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod auth;
+mod encoding;
+pub mod http;
+pub mod lines;
+pub mod mcp;
+mod message;
+mod methods;
+mod openrpc;
+mod process;
+mod session;
+mod types;
+
+pub use auth::Token;
+pub use openrpc::document as openrpc_document;
+pub use session::{Limits, Outbox, Session};
