@@ -1,0 +1,186 @@
+//! Commands.
+
+use crate::error::{self, Code, Error, Failure, Result, borrow_mut, give, guard_int, text};
+use std::ffi::{c_char, c_int};
+use tuxlet::{Stdio, WindowSize};
+
+/// `tux_command`.
+#[derive(Debug)]
+pub struct Command(pub(crate) Option<tuxlet::Command>);
+
+impl Command {
+    fn change(&mut self, change: impl FnOnce(tuxlet::Command) -> tuxlet::Command) -> Result<()> {
+        let command = self.0.take();
+        let command =
+            command.ok_or_else(|| Failure::new(Code::Invalid, "the command is used up"))?;
+        self.0 = Some(change(command));
+        Ok(())
+    }
+}
+
+/// A new command; NULL if the program's name is NULL or not UTF-8.
+///
+/// # Safety
+/// As the header says of texts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_new(program: *const c_char) -> *mut Command {
+    // SAFETY: the caller's promise.
+    match unsafe { text(program) } {
+        Ok(program) => give(Command(Some(tuxlet::Command::new(program)))),
+        Err(_) => std::ptr::null_mut(),
+    }
+}
+
+/// Frees a command.
+///
+/// # Safety
+/// As the header says of handles.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_free(command: *mut Command) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { error::take(command) });
+}
+
+/// Adds an argument.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_arg(
+    command: *mut Command,
+    arg: *const c_char,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let arg = text(arg)?;
+            borrow_mut(command)?.change(|c| c.arg(arg))
+        })
+    }
+}
+
+/// Sets a variable of the environment.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_env(
+    command: *mut Command,
+    name: *const c_char,
+    value: *const c_char,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let (name, value) = (text(name)?, text(value)?);
+            if name.is_empty() || name.contains('=') {
+                return Err(Failure::new(
+                    Code::Invalid,
+                    "a variable cannot have that name",
+                ));
+            }
+            borrow_mut(command)?.change(|c| c.env(name, value))
+        })
+    }
+}
+
+/// Sets the working directory.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_cwd(
+    command: *mut Command,
+    dir: *const c_char,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let dir = text(dir)?;
+            borrow_mut(command)?.change(|c| c.cwd(dir))
+        })
+    }
+}
+
+/// Sets the user.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_user(
+    command: *mut Command,
+    user: *const c_char,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let user = text(user)?;
+            borrow_mut(command)?.change(|c| c.user(user))
+        })
+    }
+}
+
+/// Says where a stream leads.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_stdio(
+    command: *mut Command,
+    stream: c_int,
+    stdio: c_int,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let to = match (stdio, stream) {
+                (0, _) => Stdio::Null,
+                (1, _) => Stdio::Pipe,
+                (2, 2) => Stdio::Stdout,
+                _ => {
+                    return Err(Failure::new(
+                        Code::Invalid,
+                        "no such tux_stdio for the stream",
+                    ));
+                }
+            };
+            let command = borrow_mut(command)?;
+            match stream {
+                0 => command.change(|c| c.stdin(to)),
+                1 => command.change(|c| c.stdout(to)),
+                2 => command.change(|c| c.stderr(to)),
+                _ => Err(Failure::new(Code::Invalid, "no such tux_stream")),
+            }
+        })
+    }
+}
+
+/// Gives the program a terminal.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_terminal(
+    command: *mut Command,
+    rows: u16,
+    cols: u16,
+    error: *mut Error,
+) -> c_int {
+    let size = window(rows, cols);
+    // SAFETY: the caller's promise.
+    unsafe { guard_int(error, || borrow_mut(command)?.change(|c| c.terminal(size))) }
+}
+
+pub(crate) fn window(rows: u16, cols: u16) -> WindowSize {
+    WindowSize {
+        rows,
+        cols,
+        width_px: 0,
+        height_px: 0,
+    }
+}

@@ -1,0 +1,66 @@
+//! Files of a machine.
+
+use crate::{
+    error::{Error, borrow, bytes, guard_int, store, text},
+    machine::Machine,
+};
+use std::ffi::{c_char, c_int};
+
+/// Reads a whole file.
+///
+/// # Safety
+/// As the header says of handles, texts and errors; `data` and `len` are null or point to places for the result.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_read_file(
+    machine: *mut Machine,
+    path: *const c_char,
+    data: *mut *mut u8,
+    len: *mut usize,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            store(data, std::ptr::null_mut())?;
+            store(len, 0)?;
+            let contents = borrow(machine)?.0.read_file(text(path)?)?;
+            store(len, contents.len())?;
+            store(data, Box::into_raw(contents.into_boxed_slice()).cast())
+        })
+    }
+}
+
+/// Replaces a file.
+///
+/// # Safety
+/// As the header says of handles, texts and errors; `data` points to `len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_write_file(
+    machine: *mut Machine,
+    path: *const c_char,
+    mode: u32,
+    data: *const u8,
+    len: usize,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let data = bytes(data, len)?;
+            Ok(borrow(machine)?.0.write_file(text(path)?, mode, data)?)
+        })
+    }
+}
+
+/// Frees what [`tux_read_file`] gave.
+///
+/// # Safety
+/// `data` and `len` are those that it gave, once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_bytes_free(data: *mut u8, len: usize) {
+    if data.is_null() {
+        return;
+    }
+    // SAFETY: the caller's promise: a boxed slice of that length.
+    drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, len)) });
+}

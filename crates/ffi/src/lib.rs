@@ -1,0 +1,40 @@
+//! The C interface: `include/tuxlet.h` says what each function does. Here is only how C's arguments become Rust's and Rust's
+//! errors become C's.
+
+#![deny(missing_docs)]
+
+mod command;
+mod error;
+mod files;
+mod machine;
+mod process;
+
+pub use command::{
+    Command, tux_command_arg, tux_command_cwd, tux_command_env, tux_command_free, tux_command_new,
+    tux_command_stdio, tux_command_terminal, tux_command_user,
+};
+pub use error::{Code, Error};
+pub use files::{tux_bytes_free, tux_read_file, tux_write_file};
+pub use machine::{
+    Builder, Machine, tux_builder_bind, tux_builder_build, tux_builder_free, tux_builder_hostname,
+    tux_builder_memory, tux_builder_new, tux_builder_root_dir, tux_builder_root_memory,
+    tux_builder_root_store, tux_exec, tux_machine_free, tux_machine_kill, tux_machine_sync,
+};
+pub use process::{
+    Process, Status, tux_process_close_stdin, tux_process_finish, tux_process_free,
+    tux_process_kill, tux_process_pid, tux_process_read, tux_process_resize, tux_process_wait,
+    tux_process_write,
+};
+
+use std::ffi::{CStr, c_char};
+
+/// The library's version.
+#[unsafe(no_mangle)]
+pub extern "C" fn tux_version() -> *const c_char {
+    const VERSION: &CStr =
+        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+            Ok(text) => text,
+            Err(_) => panic!("a version has no zero byte"),
+        };
+    VERSION.as_ptr()
+}

@@ -1,0 +1,237 @@
+//! Builders and machines.
+
+use crate::{
+    command::Command,
+    error::{self, Code, Error, Failure, Result, borrow, borrow_mut, give, guard_int, store, text},
+    process::Process,
+};
+use std::ffi::{c_char, c_int};
+use tuxlet::{Bind, Root};
+
+/// `tux_builder`.
+#[derive(Debug)]
+pub struct Builder(Option<tuxlet::Builder>);
+
+/// `tux_machine`.
+#[derive(Debug)]
+pub struct Machine(pub(crate) tuxlet::Machine);
+
+impl Builder {
+    fn change(&mut self, change: impl FnOnce(tuxlet::Builder) -> tuxlet::Builder) -> Result<()> {
+        let builder = self.0.take();
+        let builder =
+            builder.ok_or_else(|| Failure::new(Code::Invalid, "the builder is used up"))?;
+        self.0 = Some(change(builder));
+        Ok(())
+    }
+}
+
+/// A new builder.
+#[unsafe(no_mangle)]
+pub extern "C" fn tux_builder_new() -> *mut Builder {
+    give(Builder(Some(tuxlet::Machine::builder())))
+}
+
+/// Frees a builder.
+///
+/// # Safety
+/// As the header says of handles.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_free(builder: *mut Builder) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { error::take(builder) });
+}
+
+/// The root is an empty file system in memory.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_root_memory(
+    builder: *mut Builder,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            borrow_mut(builder)?.change(|b| b.root(Root::Memory))
+        })
+    }
+}
+
+/// The root is a directory of the host.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_root_dir(
+    builder: *mut Builder,
+    dir: *const c_char,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let dir = text(dir)?;
+            borrow_mut(builder)?.change(|b| b.root(Root::HostDir(dir.into())))
+        })
+    }
+}
+
+/// The root is a store.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_root_store(
+    builder: *mut Builder,
+    dir: *const c_char,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let dir = text(dir)?;
+            borrow_mut(builder)?.change(|b| b.root(Root::Store(dir.into())))
+        })
+    }
+}
+
+/// Shows a directory or file of the host.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_bind(
+    builder: *mut Builder,
+    host: *const c_char,
+    guest: *const c_char,
+    read_only: c_int,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let bind = Bind {
+                host: text(host)?.into(),
+                guest: text(guest)?.into(),
+                read_only: read_only != 0,
+            };
+            borrow_mut(builder)?.change(|b| b.bind(bind))
+        })
+    }
+}
+
+/// Sets the host name.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_hostname(
+    builder: *mut Builder,
+    name: *const c_char,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let name = text(name)?;
+            borrow_mut(builder)?.change(|b| b.hostname(name))
+        })
+    }
+}
+
+/// Sets the memory limit.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_memory(
+    builder: *mut Builder,
+    bytes: u64,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { guard_int(error, || borrow_mut(builder)?.change(|b| b.memory(bytes))) }
+}
+
+/// Starts the machine.
+///
+/// # Safety
+/// As the header says of handles and errors; `machine` is null or points to a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_build(
+    builder: *mut Builder,
+    machine: *mut *mut Machine,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let builder = error::take(builder);
+        guard_int(error, || {
+            let builder = builder.and_then(|b| b.0);
+            let builder = builder.ok_or_else(|| Failure::new(Code::Invalid, "a handle is NULL"))?;
+            store(machine, std::ptr::null_mut())?;
+            store(machine, give(Machine(builder.build()?)))
+        })
+    }
+}
+
+/// Frees a machine.
+///
+/// # Safety
+/// As the header says of handles.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_machine_free(machine: *mut Machine) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { error::take(machine) });
+}
+
+/// Makes everything durable.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_machine_sync(machine: *mut Machine, error: *mut Error) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { guard_int(error, || Ok(borrow(machine)?.0.sync()?)) }
+}
+
+/// Sends a signal to any process.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_machine_kill(
+    machine: *mut Machine,
+    pid: u32,
+    signal: c_int,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { guard_int(error, || Ok(borrow(machine)?.0.kill(pid, signal)?)) }
+}
+
+/// Starts a program.
+///
+/// # Safety
+/// As the header says of handles and errors; `process` is null or points to a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_exec(
+    machine: *mut Machine,
+    command: *mut Command,
+    process: *mut *mut Process,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let command = error::take(command);
+        guard_int(error, || {
+            let command = command.and_then(|c| c.0);
+            let command = command.ok_or_else(|| Failure::new(Code::Invalid, "a handle is NULL"))?;
+            store(process, std::ptr::null_mut())?;
+            let started = borrow(machine)?.0.exec(command)?;
+            store(process, give(Process::new(started)))
+        })
+    }
+}
