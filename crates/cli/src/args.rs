@@ -1,6 +1,6 @@
 //! The command line: what can be said and what it means. Letters and meanings are Docker's where Docker has them.
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use tuxlet_image::store::ImageName;
@@ -75,9 +75,13 @@ pub(crate) enum Command {
     Rmi(RmiArgs),
     /// Copy files between the host and a machine
     Cp(CpArgs),
+    /// Let programs use a machine: JSON-RPC over HTTP, WebSocket, a Unix socket or standard streams
+    Serve(ServeArgs),
+    /// Let an agent use a machine: the Model Context Protocol over standard streams
+    Mcp(McpArgs),
     /// Run the command of a machine for `start` and `run -d`
     #[command(hide = true)]
-    Serve(ServeArgs),
+    Background(BackgroundArgs),
     /// Check that everything tuxlet needs is in order
     Doctor,
     /// Print a completion script for a shell
@@ -88,7 +92,7 @@ pub(crate) enum Command {
 }
 
 /// What a command in a machine can be given, new machine or not.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct ProcessArgs {
     /// Give the command this standard input; without it, it gets an empty one
     #[arg(short, long)]
@@ -247,8 +251,65 @@ pub(crate) struct StartArgs {
     pub(crate) machines: Vec<String>,
 }
 
+/// The machine that programs are to use.
 #[derive(Debug, Args)]
+pub(crate) struct ServedArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Remove the machine at the end
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Use a host directory as the root instead of an image
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "image")]
+    pub(crate) rootfs: Option<PathBuf>,
+    /// A machine that there is, or the image of a new one
+    #[arg(required_unless_present = "rootfs")]
+    pub(crate) image: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tuxlet serve --name work debian                     on a free port of 127.0.0.1; prints the address and a token
+  tuxlet serve --listen 127.0.0.1:7000 --token-file ~/.tuxlet-token work
+  tuxlet serve --socket /tmp/work.sock work           lines of JSON over a Unix socket that only you can open
+  tuxlet serve --stdio --rm debian                    lines of JSON over standard input and output
+
+`POST /` takes a request with `Authorization: Bearer TOKEN`, `GET /ws` opens a WebSocket. The method rpc.discover gives the
+OpenRPC document. Web pages get nothing, unless --allow-origin names theirs.")]
 pub(crate) struct ServeArgs {
+    /// Address and port to listen on; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Listen on a Unix socket instead
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, conflicts_with_all = ["listen", "stdio"])]
+    pub(crate) socket: Option<PathBuf>,
+    /// Use standard input and output instead
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) stdio: bool,
+    /// Take the token from this file instead of making one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["socket", "stdio"])]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Let the web pages of this origin in, if they have the token
+    #[arg(long, value_name = "ORIGIN", conflicts_with_all = ["socket", "stdio"])]
+    pub(crate) allow_origin: Vec<String>,
+    #[command(flatten)]
+    pub(crate) served: ServedArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example, as agents are configured:
+  { \"mcpServers\": { \"linux\": { \"command\": \"tuxlet\", \"args\": [\"mcp\", \"--name\", \"agent\", \"debian\"] } } }
+
+The tools are run, read_file, write_file and list_directory. With -v, directories of the host are shared.")]
+pub(crate) struct McpArgs {
+    #[command(flatten)]
+    pub(crate) served: ServedArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackgroundArgs {
     /// Remove the machine when its command ends
     #[arg(long)]
     pub(crate) rm: bool,

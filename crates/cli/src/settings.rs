@@ -148,6 +148,15 @@ impl Settings {
         if let Some(bytes) = self.memory {
             builder = builder.memory(bytes);
         }
+        for (name, value) in &self.env {
+            builder = builder.env(name, value);
+        }
+        if let Some(directory) = &self.workdir {
+            builder = builder.cwd(directory);
+        }
+        if let Some(user) = &self.user {
+            builder = builder.user(user);
+        }
         for volume in &self.volumes {
             builder = builder.bind(Bind {
                 host: volume.host.clone(),

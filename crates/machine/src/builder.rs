@@ -44,6 +44,15 @@ pub struct Builder {
     events: Arc<dyn EventSink>,
     engine: Options,
     durability: Durability,
+    defaults: Defaults,
+}
+
+/// What a command gets that does not say another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Defaults {
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) cwd: Option<String>,
+    pub(crate) user: Option<String>,
 }
 
 impl Default for Builder {
@@ -57,6 +66,7 @@ impl Default for Builder {
             events: Arc::new(NoEvents),
             engine: Options::default(),
             durability: Durability::default(),
+            defaults: Defaults::default(),
         }
     }
 }
@@ -107,6 +117,27 @@ impl Builder {
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {
         self.config.memory = bytes;
+        self
+    }
+
+    /// Sets a variable in the environment of every command, unless the command sets it itself.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.defaults.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The directory in which commands start that do not say another.
+    #[must_use]
+    pub fn cwd(mut self, dir: impl Into<String>) -> Self {
+        self.defaults.cwd = Some(dir.into());
+        self
+    }
+
+    /// Who runs commands that do not say another user, as for [`crate::Command::user`].
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.defaults.user = Some(user.into());
         self
     }
 
@@ -167,7 +198,11 @@ impl Builder {
             mount_bind(&kernel, &cx, bind)?;
         }
         Ok(Machine {
-            inner: Arc::new(Inner { kernel, root }),
+            inner: Arc::new(Inner {
+                defaults: self.defaults,
+                kernel,
+                root,
+            }),
         })
     }
 }

@@ -62,6 +62,7 @@ pub struct Machine {
 #[derive(Debug)]
 struct Inner {
     kernel: Arc<Kernel>,
+    defaults: builder::Defaults,
     /// Closed after everything that uses it has ended.
     root: root::Mounted,
 }

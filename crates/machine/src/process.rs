@@ -195,7 +195,9 @@ fn input(
 
 pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) -> Result<Process> {
     let cx = kernel.host_cx();
-    let user = user::resolve(kernel, &cx, command.user.as_deref())?;
+    let defaults = &machine.inner.defaults;
+    let user = command.user.as_deref().or(defaults.user.as_deref());
+    let user = user::resolve(kernel, &cx, user)?;
     let mut env: Vec<(String, String)> = vec![
         ("PATH".into(), DEFAULT_PATH.into()),
         ("HOME".into(), user.home.clone()),
@@ -204,7 +206,7 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
     if let Some(name) = &user.name {
         env.push(("USER".into(), name.clone()));
     }
-    for (name, value) in command.env {
+    for (name, value) in defaults.env.iter().cloned().chain(command.env) {
         env.retain(|(n, _)| *n != name);
         env.push((name, value));
     }
@@ -233,7 +235,7 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
             (None, stdio)
         }
     };
-    let cwd = match &command.cwd {
+    let cwd = match command.cwd.as_ref().or(defaults.cwd.as_ref()) {
         Some(dir) => dir.clone(),
         None => kernel.first_directory(&cx, &[&user.home, "/"]),
     };

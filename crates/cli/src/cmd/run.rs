@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Host name of a machine without a name.
-const ROOTFS_NAME: &str = "tuxlet";
+pub(crate) const ROOTFS_NAME: &str = "tuxlet";
 
 pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
     let rest = std::mem::take(&mut args.rest);
@@ -116,7 +116,7 @@ fn traced(builder: Builder, filter: Option<&str>) -> Builder {
 }
 
 /// Applies the machine's patches where it has older versions of them.
-fn patched(store: &Store, record: &store::Machine) -> anyhow::Result<store::Machine> {
+pub(crate) fn patched(store: &Store, record: &store::Machine) -> anyhow::Result<store::Machine> {
     let mut machine = record.clone();
     for directory in Settings::of(&record.record.config)?.patches {
         let patch = Patch::read(&directory)?;

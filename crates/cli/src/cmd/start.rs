@@ -16,7 +16,7 @@ use tuxlet_image::{
 };
 
 use crate::{
-    args::{LogsArgs, ProcessArgs, ServeArgs, StartArgs, StopArgs},
+    args::{BackgroundArgs, LogsArgs, ProcessArgs, StartArgs, StopArgs},
     cmd::run,
     control::{self, Reply, Request},
     process::Spec,
@@ -61,7 +61,7 @@ fn run_command(store: &Store, name: &str, interactive: bool) -> anyhow::Result<E
 }
 
 /// What the process of [`detach`] does.
-pub(crate) fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn background(args: &BackgroundArgs) -> anyhow::Result<ExitCode> {
     let store = Store::open_default()?;
     let status = run_command(&store, &args.machine, false);
     if args.rm {
@@ -82,7 +82,7 @@ pub(crate) fn detach(machine: &store::Machine, remove: bool) -> anyhow::Result<(
         .open(&path)
         .with_context(|| format!("cannot make {}", path.display()))?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("serve").arg(&machine.record.name);
+    command.arg("background").arg(&machine.record.name);
     if remove {
         command.arg("--rm");
     }
