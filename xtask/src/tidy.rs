@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sync", &[]),
     ("host", &["uapi", "sync"]),
     ("mem", &["host", "uapi", "sync"]),
-    ("cpu", &["a64", "mem", "uapi"]),
+    ("cpu", &["a64", "mem", "host", "uapi"]),
     ("vfs", &["mem", "uapi", "sync"]),
     ("tty", &["uapi"]),
     ("fakefs", &["vfs", "mem", "host", "uapi", "sync"]),

@@ -67,6 +67,12 @@ impl OpId {
         (self.row().mask, self.row().value)
     }
 
+    /// Bits that mean nothing: (mask, value that an encoder gives them).
+    #[must_use]
+    pub fn ignored_bits(self) -> (u32, u32) {
+        (self.row().ignored, self.row().ones)
+    }
+
     /// Whether `word` is an instance of this row; a special case may still have its own row.
     #[must_use]
     pub fn matches(self, word: u32) -> bool {

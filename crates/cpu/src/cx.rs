@@ -75,7 +75,50 @@ macro_rules! scalar {
         }
     )*};
 }
-scalar!(u8, u16, u32, u64, u128);
+scalar!(u8, u16, u32, u64);
+#[cfg(not(target_arch = "x86_64"))]
+scalar!(u128);
+
+/// Sixteen aligned bytes are one access, as FEAT_LSE2 wants it: the compiler could make two of one.
+#[cfg(target_arch = "x86_64")]
+impl Scalar for u128 {
+    const SIZE: u64 = 16;
+    #[inline(always)]
+    fn to_u128(self) -> u128 {
+        self
+    }
+    #[inline(always)]
+    fn from_u128(v: u128) -> Self {
+        v
+    }
+    #[inline(always)]
+    unsafe fn read(p: *const u8) -> Self {
+        let v: core::arch::x86_64::__m128i;
+        // SAFETY: the caller's promise; both types are 16 bytes without padding.
+        unsafe {
+            core::arch::asm!(
+                "movdqu {v}, [{p}]",
+                v = lateout(xmm_reg) v,
+                p = in(reg) p,
+                options(nostack, preserves_flags, readonly),
+            );
+            core::mem::transmute::<core::arch::x86_64::__m128i, u128>(v)
+        }
+    }
+    #[inline(always)]
+    unsafe fn write(self, p: *mut u8) {
+        // SAFETY: the caller's promise; both types are 16 bytes without padding.
+        unsafe {
+            let v = core::mem::transmute::<u128, core::arch::x86_64::__m128i>(self);
+            core::arch::asm!(
+                "movdqu [{p}], {v}",
+                v = in(xmm_reg) v,
+                p = in(reg) p,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+}
 
 /// What the exclusive monitor of a thread holds: address, length and value of the last `LDXR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +190,10 @@ pub(crate) trait Cx {
     fn fpsr(&self) -> u32;
     /// Writes the floating-point status register.
     fn set_fpsr(&mut self, v: u32);
+    /// PSTATE.DIT.
+    fn dit(&self) -> bool;
+    /// Writes PSTATE.DIT.
+    fn set_dit(&mut self, v: bool);
     /// TPIDR_EL0.
     fn tpidr(&self) -> u64;
     /// Writes TPIDR_EL0.
@@ -160,10 +207,16 @@ pub(crate) trait Cx {
     fn probe_read(&mut self, addr: u64, len: u64) -> Step;
     /// Makes sure that `len` bytes (at most one page) can be written.
     fn probe_write(&mut self, addr: u64, len: u64) -> Step;
-    /// Host address of `len` naturally aligned guest bytes for an atomic access; traps with an
-    /// alignment fault otherwise. `write` asks for write permission. The pointer must be used at
-    /// once, within this instruction.
+    /// Host address of `len` guest bytes within 16 aligned ones, for an atomic access; traps with
+    /// an alignment fault otherwise. Naturally aligned in a fast context. `write` asks for write
+    /// permission. The pointer must be used at once, within this instruction.
     fn atomic_ptr(&mut self, addr: u64, len: u64, write: bool) -> Step<*mut u8>;
+
+    /// Copies `len` guest bytes, which cross no page at either end, as memmove does. A fault is at
+    /// the last byte if `backward`, else at the first.
+    fn copy_bytes(&mut self, to: u64, from: u64, len: u64, backward: bool) -> Step;
+    /// Sets `len` guest bytes, which cross no page.
+    fn fill_bytes(&mut self, to: u64, len: u64, byte: u8) -> Step;
 
     /// The exclusive monitor.
     fn monitor(&self) -> Monitor;

@@ -29,7 +29,8 @@ pub fn counter() -> u64 {
 }
 
 /// An ID register of op0 = 3, op1 = 0, CRn = 0; `None` where Linux delivers SIGILL.
-pub(crate) fn read(crm: u8, op2: u8) -> Option<u64> {
+#[must_use]
+pub fn read(crm: u8, op2: u8) -> Option<u64> {
     match (crm, op2) {
         (0, 0) => Some(MIDR_EL1),
         (0, 5) => Some(MPIDR_EL1),
@@ -39,10 +40,10 @@ pub(crate) fn read(crm: u8, op2: u8) -> Option<u64> {
             let r = REGISTERS.get_or_init(Registers::compute);
             Some(match (crm, op2) {
                 (4, 0) => r.pfr0,
-                (4, 1) => r.pfr1,
                 (6, 0) => r.isar0,
                 (6, 1) => r.isar1,
                 (6, 2) => r.isar2,
+                (7, 0) => r.mmfr0,
                 _ => 0,
             })
         }
@@ -53,7 +54,7 @@ pub(crate) fn read(crm: u8, op2: u8) -> Option<u64> {
 /// The registers that are not all zero.
 struct Registers {
     pfr0: u64,
-    pfr1: u64,
+    mmfr0: u64,
     isar0: u64,
     isar1: u64,
     isar2: u64,
@@ -79,8 +80,7 @@ impl Registers {
         };
         Registers {
             // EL0 and EL1 are AArch64 only.
-            pfr0: 0x11 | fp,
-            pfr1: field(0, 1, &[Feature::Bti]),
+            pfr0: 0x11 | fp | field(48, 1, &[Feature::Dit]),
             isar0: (field(4, 1, &[Feature::Aes]) ^ field(4, 3, &[Feature::Aes, Feature::Pmull]))
                 | field(8, 1, &[Feature::Sha1])
                 | (field(12, 1, &[Feature::Sha256])
@@ -96,7 +96,7 @@ impl Registers {
                 | field(60, 1, &[Feature::Rng])
                 | (field(52, 1, &[Feature::Flagm])
                     ^ field(52, 3, &[Feature::Flagm, Feature::Flagm2])),
-            isar1: field(0, 1, &[Feature::Dpb])
+            isar1: (field(0, 1, &[Feature::Dpb]) ^ field(0, 3, &[Feature::Dpb, Feature::Dpb2]))
                 | field(12, 1, &[Feature::Jscvt])
                 | field(16, 1, &[Feature::Fcma])
                 | field(32, 1, &[Feature::Frintts])
@@ -108,7 +108,9 @@ impl Registers {
                 | field(56, 1, &[Feature::Xs]),
             isar2: field(0, 2, &[Feature::Wfxt])
                 | field(16, 1, &[Feature::Mops])
+                | field(20, 1, &[Feature::Hbc])
                 | field(52, 1, &[Feature::Cssc]),
+            mmfr0: field(60, 1, &[Feature::Ecv]),
         }
     }
 }

@@ -14,11 +14,12 @@ mod hostfp;
 mod idregs;
 mod interp;
 mod lanes;
+mod random;
 mod sem;
 mod softfloat;
 mod state;
 
 pub use engine::{Engine, Exit, Kicker, Vcpu};
-pub use idregs::counter;
+pub use idregs::{counter, read as id_register};
 pub use interp::{Interpreter, Options};
 pub use state::CpuState;

@@ -17,6 +17,9 @@ pub struct CpuState {
     pub tpidr: u64,
     /// Condition flags in PSTATE position: N bit 31, Z 30, C 29, V 28; other bits zero.
     pub nzcv: u32,
+    /// PSTATE.DIT: timing is to be independent of data, which costs nothing here because no handler's
+    /// timing is specified; the bit is only kept.
+    pub dit: bool,
     /// Floating-point control register.
     pub fpcr: u32,
     /// Floating-point status register.
@@ -33,9 +36,27 @@ impl CpuState {
             pc: 0,
             tpidr: 0,
             nzcv: 0,
+            dit: false,
             fpcr: 0,
             fpsr: 0,
         }
+    }
+
+    /// The condition flags' bits of PSTATE.
+    pub const NZCV: u64 = 0xf000_0000;
+    /// The bit of PSTATE.DIT.
+    pub const DIT: u64 = 1 << 24;
+
+    /// PSTATE in the layout of SPSR_EL1, as signal frames and ptrace show it.
+    #[must_use]
+    pub const fn pstate(&self) -> u64 {
+        self.nzcv as u64 | if self.dit { Self::DIT } else { 0 }
+    }
+
+    /// Takes over the bits of PSTATE that a program may set.
+    pub const fn set_pstate(&mut self, pstate: u64) {
+        self.nzcv = (pstate & Self::NZCV) as u32;
+        self.dit = pstate & Self::DIT != 0;
     }
 }
 

@@ -100,5 +100,8 @@ consts! {
         HWCAP2_SME = 0x800000,
         HWCAP2_WFXT = 0x80000000,
         HWCAP2_EBF16 = 0x100000000,
+        HWCAP2_CSSC = 0x4_0000_0000,
+        HWCAP2_MOPS = 0x800_0000_0000,
+        HWCAP2_HBC = 0x1000_0000_0000,
     }
 }

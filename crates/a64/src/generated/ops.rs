@@ -122,6 +122,8 @@ pub enum OpId {
     Xaflag,
     /// [`Axflag`](crate::Axflag) of `isa/system.isa`.
     Axflag,
+    /// [`MsrDit`](crate::MsrDit) of `isa/system.isa`.
+    MsrDit,
     /// [`MsrImm`](crate::MsrImm) of `isa/system.isa`.
     MsrImm,
     /// [`MsrReg`](crate::MsrReg) of `isa/system.isa`.
@@ -130,12 +132,20 @@ pub enum OpId {
     Mrs,
     /// [`MrsRndr`](crate::MrsRndr) of `isa/system.isa`.
     MrsRndr,
+    /// [`MrsCntvctss`](crate::MrsCntvctss) of `isa/system.isa`.
+    MrsCntvctss,
+    /// [`MrsDit`](crate::MrsDit) of `isa/system.isa`.
+    MrsDit,
+    /// [`MsrRegDit`](crate::MsrRegDit) of `isa/system.isa`.
+    MsrRegDit,
     /// [`DcZva`](crate::DcZva) of `isa/system.isa`.
     DcZva,
     /// [`DcCva`](crate::DcCva) of `isa/system.isa`.
     DcCva,
     /// [`DcCvap`](crate::DcCvap) of `isa/system.isa`.
     DcCvap,
+    /// [`DcCvadp`](crate::DcCvadp) of `isa/system.isa`.
+    DcCvadp,
     /// [`IcIvau`](crate::IcIvau) of `isa/system.isa`.
     IcIvau,
     /// [`Sys`](crate::Sys) of `isa/system.isa`.
@@ -1711,10 +1721,16 @@ pub enum Feature {
     Crc32,
     /// The feature `cssc` of the tables.
     Cssc,
+    /// The feature `dit` of the tables.
+    Dit,
     /// The feature `dotprod` of the tables.
     Dotprod,
     /// The feature `dpb` of the tables.
     Dpb,
+    /// The feature `dpb2` of the tables.
+    Dpb2,
+    /// The feature `ecv` of the tables.
+    Ecv,
     /// The feature `el1` of the tables.
     El1,
     /// The feature `fcma` of the tables.
@@ -1786,8 +1802,11 @@ impl Feature {
         Feature::Bti,
         Feature::Crc32,
         Feature::Cssc,
+        Feature::Dit,
         Feature::Dotprod,
         Feature::Dpb,
+        Feature::Dpb2,
+        Feature::Ecv,
         Feature::El1,
         Feature::Fcma,
         Feature::Fhm,
@@ -1888,13 +1907,18 @@ macro_rules! for_each_insn {
             (Cfinv, cfinv)
             (Xaflag, xaflag)
             (Axflag, axflag)
+            (MsrDit, msr_dit)
             (MsrImm, msr_imm)
             (MsrReg, msr_reg)
             (Mrs, mrs)
             (MrsRndr, mrs_rndr)
+            (MrsCntvctss, mrs_cntvctss)
+            (MrsDit, mrs_dit)
+            (MsrRegDit, msr_reg_dit)
             (DcZva, dc_zva)
             (DcCva, dc_cva)
             (DcCvap, dc_cvap)
+            (DcCvadp, dc_cvadp)
             (IcIvau, ic_ivau)
             (Sys, sys)
             (Sysl, sysl)

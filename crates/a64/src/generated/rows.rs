@@ -5,7 +5,7 @@ use crate::decode::Row;
 
 /// Indexed by `OpId`.
 #[rustfmt::skip]
-pub(crate) static ROWS: [Row; 845] = [
+pub(crate) static ROWS: [Row; 850] = [
     Row { op: OpId::Adr, name: "Adr", mask: 0x9f000000, value: 0x10000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Adrp, name: "Adrp", mask: 0x9f000000, value: 0x90000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::AddImm, name: "AddImm", mask: 0x7f800000, value: 0x11000000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
@@ -65,13 +65,18 @@ pub(crate) static ROWS: [Row; 845] = [
     Row { op: OpId::Cfinv, name: "Cfinv", mask: 0xfffff0ff, value: 0xd500401f, ignored: 0x00000f00, ones: 0x00000000, valid: None, features: &[Feature::Flagm] },
     Row { op: OpId::Xaflag, name: "Xaflag", mask: 0xfffff0ff, value: 0xd500403f, ignored: 0x00000f00, ones: 0x00000000, valid: None, features: &[Feature::Flagm2] },
     Row { op: OpId::Axflag, name: "Axflag", mask: 0xfffff0ff, value: 0xd500405f, ignored: 0x00000f00, ones: 0x00000000, valid: None, features: &[Feature::Flagm2] },
+    Row { op: OpId::MsrDit, name: "MsrDit", mask: 0xfffff0ff, value: 0xd503405f, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Dit] },
     Row { op: OpId::MsrImm, name: "MsrImm", mask: 0xfff8f01f, value: 0xd500401f, ignored: 0x00000000, ones: 0x00000000, valid: Some(|w| super::MsrImm::from_word(w).is_valid()), features: &[Feature::Base] },
     Row { op: OpId::MsrReg, name: "MsrReg", mask: 0xfff00000, value: 0xd5100000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Mrs, name: "Mrs", mask: 0xfff00000, value: 0xd5300000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::MrsRndr, name: "MrsRndr", mask: 0xffffffc0, value: 0xd53b2400, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Rng] },
+    Row { op: OpId::MrsCntvctss, name: "MrsCntvctss", mask: 0xffffffe0, value: 0xd53be0c0, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Ecv] },
+    Row { op: OpId::MrsDit, name: "MrsDit", mask: 0xffffffe0, value: 0xd53b42a0, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Dit] },
+    Row { op: OpId::MsrRegDit, name: "MsrRegDit", mask: 0xffffffe0, value: 0xd51b42a0, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Dit] },
     Row { op: OpId::DcZva, name: "DcZva", mask: 0xffffffe0, value: 0xd50b7420, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::DcCva, name: "DcCva", mask: 0xfffff8e0, value: 0xd50b7820, ignored: 0x00000000, ones: 0x00000000, valid: Some(|w| super::DcCva::from_word(w).is_valid()), features: &[Feature::Base] },
-    Row { op: OpId::DcCvap, name: "DcCvap", mask: 0xfffffee0, value: 0xd50b7c20, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Dpb] },
+    Row { op: OpId::DcCvap, name: "DcCvap", mask: 0xffffffe0, value: 0xd50b7c20, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Dpb] },
+    Row { op: OpId::DcCvadp, name: "DcCvadp", mask: 0xffffffe0, value: 0xd50b7d20, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Dpb2] },
     Row { op: OpId::IcIvau, name: "IcIvau", mask: 0xffffffe0, value: 0xd50b7520, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::Base] },
     Row { op: OpId::Sys, name: "Sys", mask: 0xfff80000, value: 0xd5080000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::El1] },
     Row { op: OpId::Sysl, name: "Sysl", mask: 0xfff80000, value: 0xd5280000, ignored: 0x00000000, ones: 0x00000000, valid: None, features: &[Feature::El1] },

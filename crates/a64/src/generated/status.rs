@@ -59,12 +59,18 @@ pub(crate) static DONE: &[OpId] = &[
     OpId::Cfinv,
     OpId::Xaflag,
     OpId::Axflag,
+    OpId::MsrDit,
     OpId::MsrImm,
     OpId::MsrReg,
     OpId::Mrs,
+    OpId::MrsRndr,
+    OpId::MrsCntvctss,
+    OpId::MrsDit,
+    OpId::MsrRegDit,
     OpId::DcZva,
     OpId::DcCva,
     OpId::DcCvap,
+    OpId::DcCvadp,
     OpId::IcIvau,
     OpId::Sys,
     OpId::Sysl,
@@ -149,6 +155,15 @@ pub(crate) static DONE: &[OpId] = &[
     OpId::PrfmReg,
     OpId::StrVecReg,
     OpId::LdrVecReg,
+    OpId::Cpyfp,
+    OpId::Cpyfm,
+    OpId::Cpyfe,
+    OpId::Cpyp,
+    OpId::Cpym,
+    OpId::Cpye,
+    OpId::Setp,
+    OpId::Setm,
+    OpId::Sete,
     OpId::Ld1Multiple,
     OpId::Ld1MultiplePost,
     OpId::Ld2Multiple,
@@ -894,12 +909,18 @@ macro_rules! for_each_done_insn {
             (Cfinv, cfinv)
             (Xaflag, xaflag)
             (Axflag, axflag)
+            (MsrDit, msr_dit)
             (MsrImm, msr_imm)
             (MsrReg, msr_reg)
             (Mrs, mrs)
+            (MrsRndr, mrs_rndr)
+            (MrsCntvctss, mrs_cntvctss)
+            (MrsDit, mrs_dit)
+            (MsrRegDit, msr_reg_dit)
             (DcZva, dc_zva)
             (DcCva, dc_cva)
             (DcCvap, dc_cvap)
+            (DcCvadp, dc_cvadp)
             (IcIvau, ic_ivau)
             (Sys, sys)
             (Sysl, sysl)
@@ -984,6 +1005,15 @@ macro_rules! for_each_done_insn {
             (PrfmReg, prfm_reg)
             (StrVecReg, str_vec_reg)
             (LdrVecReg, ldr_vec_reg)
+            (Cpyfp, cpyfp)
+            (Cpyfm, cpyfm)
+            (Cpyfe, cpyfe)
+            (Cpyp, cpyp)
+            (Cpym, cpym)
+            (Cpye, cpye)
+            (Setp, setp)
+            (Setm, setm)
+            (Sete, sete)
             (Ld1Multiple, ld1_multiple)
             (Ld1MultiplePost, ld1_multiple_post)
             (Ld2Multiple, ld2_multiple)

@@ -508,6 +508,34 @@ impl Axflag {
     }
 }
 
+/// `1101 0101 0000 0 011 0100 cccc 010 11111`: `msr dit, {imm(crm)}` (dit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsrDit {
+    /// Bits 11:8.
+    pub crm: u8,
+}
+
+impl MsrDit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
+    /// Takes the fields out of an instruction word.
+    #[inline]
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        Self {
+            crm: ((word >> 8) & 0xf) as u8,
+        }
+    }
+
+    /// The instruction word with these fields.
+    #[inline]
+    #[must_use]
+    pub const fn to_word(self) -> u32 {
+        0xd503405f | (((self.crm as u32) & 0xf) << 8)
+    }
+}
+
 /// `1101 0101 0000 0 ooo 0100 cccc ppp 11111`: `msr {pstate(op1, op2)}, {imm(crm)}` (base).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MsrImm {
@@ -682,6 +710,90 @@ impl MrsRndr {
     }
 }
 
+/// `1101010100 1 1 1 011 1110 0000 110 ttttt`: `mrs {x(true, rt)}, cntvctss_el0` (ecv).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MrsCntvctss {
+    /// Bits 4:0.
+    pub rt: u8,
+}
+
+impl MrsCntvctss {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
+    /// Takes the fields out of an instruction word.
+    #[inline]
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        Self {
+            rt: (word & 0x1f) as u8,
+        }
+    }
+
+    /// The instruction word with these fields.
+    #[inline]
+    #[must_use]
+    pub const fn to_word(self) -> u32 {
+        0xd53be0c0 | ((self.rt as u32) & 0x1f)
+    }
+}
+
+/// `1101010100 1 1 1 011 0100 0010 101 ttttt`: `mrs {x(true, rt)}, dit` (dit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MrsDit {
+    /// Bits 4:0.
+    pub rt: u8,
+}
+
+impl MrsDit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
+    /// Takes the fields out of an instruction word.
+    #[inline]
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        Self {
+            rt: (word & 0x1f) as u8,
+        }
+    }
+
+    /// The instruction word with these fields.
+    #[inline]
+    #[must_use]
+    pub const fn to_word(self) -> u32 {
+        0xd53b42a0 | ((self.rt as u32) & 0x1f)
+    }
+}
+
+/// `1101010100 0 1 1 011 0100 0010 101 ttttt`: `msr dit, {x(true, rt)}` (dit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsrRegDit {
+    /// Bits 4:0.
+    pub rt: u8,
+}
+
+impl MsrRegDit {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
+    /// Takes the fields out of an instruction word.
+    #[inline]
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        Self {
+            rt: (word & 0x1f) as u8,
+        }
+    }
+
+    /// The instruction word with these fields.
+    #[inline]
+    #[must_use]
+    pub const fn to_word(self) -> u32 {
+        0xd51b42a0 | ((self.rt as u32) & 0x1f)
+    }
+}
+
 /// `1101010100 0 01 011 0111 0100 001 ttttt`: `dc zva, {x(true, rt)}` (base).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DcZva {
@@ -749,11 +861,9 @@ impl DcCva {
     }
 }
 
-/// `1101010100 0 01 011 0111 110c 001 ttttt`: `dc cva{alt(deep, ["p", "dp"])}, {x(true, rt)}` (dpb).
+/// `1101010100 0 01 011 0111 1100 001 ttttt`: `dc cvap, {x(true, rt)}` (dpb).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DcCvap {
-    /// Bit 8.
-    pub deep: bool,
     /// Bits 4:0.
     pub rt: u8,
 }
@@ -767,7 +877,6 @@ impl DcCvap {
     #[must_use]
     pub const fn from_word(word: u32) -> Self {
         Self {
-            deep: ((word >> 8) & 0x1) != 0,
             rt: (word & 0x1f) as u8,
         }
     }
@@ -776,7 +885,35 @@ impl DcCvap {
     #[inline]
     #[must_use]
     pub const fn to_word(self) -> u32 {
-        0xd50b7c20 | ((self.deep as u32) << 8) | ((self.rt as u32) & 0x1f)
+        0xd50b7c20 | ((self.rt as u32) & 0x1f)
+    }
+}
+
+/// `1101010100 0 01 011 0111 1101 001 ttttt`: `dc cvadp, {x(true, rt)}` (dpb2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DcCvadp {
+    /// Bits 4:0.
+    pub rt: u8,
+}
+
+impl DcCvadp {
+    /// Whether the instruction touches no general register and no memory.
+    pub const VECTOR_ONLY: bool = false;
+
+    /// Takes the fields out of an instruction word.
+    #[inline]
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        Self {
+            rt: (word & 0x1f) as u8,
+        }
+    }
+
+    /// The instruction word with these fields.
+    #[inline]
+    #[must_use]
+    pub const fn to_word(self) -> u32 {
+        0xd50b7d20 | ((self.rt as u32) & 0x1f)
     }
 }
 

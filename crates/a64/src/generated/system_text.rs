@@ -157,6 +157,14 @@ impl Axflag {
     }
 }
 
+impl MsrDit {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { crm } = self;
+        o.str("msr dit, ");
+        o.imm(crm);
+    }
+}
+
 impl MsrImm {
     pub(crate) fn print(self, o: &mut Out) {
         let Self { op1, crm, op2 } = self;
@@ -211,6 +219,32 @@ impl MrsRndr {
     }
 }
 
+impl MrsCntvctss {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rt } = self;
+        o.str("mrs ");
+        o.x(true, rt);
+        o.str(", cntvctss_el0");
+    }
+}
+
+impl MrsDit {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rt } = self;
+        o.str("mrs ");
+        o.x(true, rt);
+        o.str(", dit");
+    }
+}
+
+impl MsrRegDit {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rt } = self;
+        o.str("msr dit, ");
+        o.x(true, rt);
+    }
+}
+
 impl DcZva {
     pub(crate) fn print(self, o: &mut Out) {
         let Self { rt } = self;
@@ -231,10 +265,16 @@ impl DcCva {
 
 impl DcCvap {
     pub(crate) fn print(self, o: &mut Out) {
-        let Self { deep, rt } = self;
-        o.str("dc cva");
-        o.alt(deep, ["p", "dp"]);
-        o.str(", ");
+        let Self { rt } = self;
+        o.str("dc cvap, ");
+        o.x(true, rt);
+    }
+}
+
+impl DcCvadp {
+    pub(crate) fn print(self, o: &mut Out) {
+        let Self { rt } = self;
+        o.str("dc cvadp, ");
         o.x(true, rt);
     }
 }

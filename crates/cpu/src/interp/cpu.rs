@@ -45,6 +45,8 @@ pub(crate) struct Cpu {
     pub(crate) kick: *const AtomicU32,
     pub(crate) fpcr: u32,
     pub(crate) fpsr: u32,
+    /// PSTATE.DIT.
+    pub(crate) dit: bool,
     pub(crate) tpidr: u64,
     /// SIMD and floating-point registers.
     pub(crate) v: [u128; 32],
@@ -104,6 +106,7 @@ impl Cpu {
         self.flags = Flags::from_nzcv(s.nzcv);
         self.fpcr = s.fpcr;
         self.fpsr = s.fpsr;
+        self.dit = s.dit;
         self.tpidr = s.tpidr;
         self.v = s.v;
         self.pc = s.pc;
@@ -116,6 +119,7 @@ impl Cpu {
         s.nzcv = self.flags.nzcv();
         s.fpcr = self.fpcr;
         s.fpsr = self.fpsr;
+        s.dit = self.dit;
         s.tpidr = self.tpidr;
         s.v = self.v;
         s.pc = self.pc;

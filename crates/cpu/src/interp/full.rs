@@ -10,10 +10,11 @@ use crate::Exit;
 use crate::cx::{Cx, Exception, Monitor, Scalar, Step, Trap};
 use crate::flags::{Flags, Kind, place};
 
-/// Removes the tag of an address: loads and stores ignore the top byte.
+/// Removes the tag of an address: loads and stores ignore the top byte. Addresses of the kernel's
+/// half, told by bit 55, keep it; no program has memory there.
 #[inline]
 pub(crate) fn untag(addr: u64) -> u64 {
-    addr & 0x00ff_ffff_ffff_ffff
+    addr & ((addr << 8) as i64 >> 8) as u64
 }
 
 impl Cpu {
@@ -208,6 +209,14 @@ impl Cx for Cpu {
         self.fpsr = v;
     }
     #[inline(always)]
+    fn dit(&self) -> bool {
+        self.dit
+    }
+    #[inline(always)]
+    fn set_dit(&mut self, v: bool) {
+        self.dit = v;
+    }
+    #[inline(always)]
     fn tpidr(&self) -> u64 {
         self.tpidr
     }
@@ -250,7 +259,7 @@ impl Cx for Cpu {
     }
     #[inline]
     fn atomic_ptr(&mut self, addr: u64, len: u64, write: bool) -> Step<*mut u8> {
-        if addr & (len - 1) != 0 {
+        if (addr & 15) + len > 16 {
             return Err(self.exception(Exception::Alignment { addr }));
         }
         self.translate(
@@ -258,6 +267,29 @@ impl Cx for Cpu {
             len,
             if write { Access::Write } else { Access::Read },
         )
+    }
+    fn copy_bytes(&mut self, to: u64, from: u64, len: u64, backward: bool) -> Step {
+        let (to, from) = (untag(to), untag(from));
+        let at = if backward { len - 1 } else { 0 };
+        let first = if backward { 1 } else { len };
+        loop {
+            let src = self.translate(from + at, first, Access::Read)?;
+            let dst = self.translate(to + at, first, Access::Write)?;
+            // Filling the second entry may have cost the first.
+            if self.tlb.lookup(from + at, first, false) == Some(src) {
+                let (src, dst) = (src.wrapping_sub(at as usize), dst.wrapping_sub(at as usize));
+                // SAFETY: the TLB vouches for both pages while in guest mode, and neither range
+                // leaves its page.
+                unsafe { core::ptr::copy(src, dst, len as usize) };
+                return Ok(());
+            }
+        }
+    }
+    fn fill_bytes(&mut self, to: u64, len: u64, byte: u8) -> Step {
+        let p = self.translate(untag(to), len, Access::Write)?;
+        // SAFETY: the TLB vouches for the bytes while in guest mode.
+        unsafe { p.write_bytes(byte, len as usize) };
+        Ok(())
     }
     #[inline]
     fn monitor(&self) -> Monitor {

@@ -330,6 +330,16 @@ impl<const PINS: bool, const LATE: bool> Cx for Fast<PINS, LATE> {
         unsafe { (*self.cpu).fpsr = v };
     }
     #[inline(always)]
+    fn dit(&self) -> bool {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).dit }
+    }
+    #[inline(always)]
+    fn set_dit(&mut self, v: bool) {
+        // SAFETY: `cpu` is this thread's.
+        unsafe { (*self.cpu).dit = v };
+    }
+    #[inline(always)]
     fn tpidr(&self) -> u64 {
         // SAFETY: `cpu` is this thread's.
         unsafe { (*self.cpu).tpidr }
@@ -370,6 +380,12 @@ impl<const PINS: bool, const LATE: bool> Cx for Fast<PINS, LATE> {
         } else {
             self.host::<false>(addr, len)
         }
+    }
+    fn copy_bytes(&mut self, _to: u64, _from: u64, _len: u64, _backward: bool) -> Step {
+        Err(Trap)
+    }
+    fn fill_bytes(&mut self, _to: u64, _len: u64, _byte: u8) -> Step {
+        Err(Trap)
     }
     #[inline(always)]
     fn monitor(&self) -> Monitor {

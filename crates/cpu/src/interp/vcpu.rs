@@ -86,6 +86,7 @@ impl Cpu {
             (&raw mut (*p).kick).write(kick);
             (&raw mut (*p).fpcr).write(0);
             (&raw mut (*p).fpsr).write(0);
+            (&raw mut (*p).dit).write(false);
             (&raw mut (*p).tpidr).write(0);
             (&raw mut (*p).v).write_bytes(0, 1);
             (&raw mut (*p).tlb).write(*tlb);

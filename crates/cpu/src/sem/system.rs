@@ -3,7 +3,7 @@
 use tuxlet_a64 as a64;
 
 use crate::cx::{Cx, Monitor, Step};
-use crate::{hostfp, idregs};
+use crate::{CpuState, hostfp, idregs, random};
 
 macro_rules! nothing {
     ($($(#[$doc:meta])* $name:ident $row:ident;)*) => {$(
@@ -127,6 +127,49 @@ pub(crate) fn axflag<C: Cx>(c: &mut C, _i: a64::Axflag) -> Step {
     Ok(())
 }
 
+/// MSR DIT, #imm.
+#[inline(always)]
+pub(crate) fn msr_dit<C: Cx>(c: &mut C, i: a64::MsrDit) -> Step {
+    c.set_dit(i.crm & 1 != 0);
+    Ok(())
+}
+
+/// MSR DIT, Xt.
+#[inline(always)]
+pub(crate) fn msr_reg_dit<C: Cx>(c: &mut C, i: a64::MsrRegDit) -> Step {
+    let v = c.x(i.rt);
+    c.set_dit(v & CpuState::DIT != 0);
+    Ok(())
+}
+
+/// MRS Xt, DIT.
+#[inline(always)]
+pub(crate) fn mrs_dit<C: Cx>(c: &mut C, i: a64::MrsDit) -> Step {
+    let v = if c.dit() { CpuState::DIT } else { 0 };
+    c.set_x(i.rt, v);
+    Ok(())
+}
+
+/// MRS Xt, CNTVCTSS_EL0: the counter, read in program order.
+#[inline(always)]
+pub(crate) fn mrs_cntvctss<C: Cx>(c: &mut C, i: a64::MrsCntvctss) -> Step {
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    c.set_x(i.rt, idregs::counter());
+    Ok(())
+}
+
+/// MRS Xt, RNDR and RNDRRS: NZCV is 0b0100 when there is no random number.
+pub(crate) fn mrs_rndr<C: Cx>(c: &mut C, i: a64::MrsRndr) -> Step {
+    let number = if i.reseeded {
+        random::fresh()
+    } else {
+        random::number()
+    };
+    c.set_nzcv(if number.is_some() { 0 } else { 1 << 30 });
+    c.set_x(i.rt, number.unwrap_or(0));
+    Ok(())
+}
+
 /// MSR (immediate): the PSTATE fields that EL0 may write belong to features not offered.
 #[inline(always)]
 pub(crate) fn msr_imm<C: Cx>(c: &mut C, _i: a64::MsrImm) -> Step {
@@ -198,8 +241,10 @@ pub(crate) fn mrs<C: Cx>(c: &mut C, i: a64::Mrs) -> Step {
 /// DC ZVA.
 #[inline(always)]
 pub(crate) fn dc_zva<C: Cx>(c: &mut C, i: a64::DcZva) -> Step {
-    let addr = c.x(i.rt) & !(idregs::ZVA_BYTES - 1);
-    c.probe_write(addr, idregs::ZVA_BYTES)?;
+    let argument = c.x(i.rt);
+    // A fault is at the address of the argument (Arm ARM, FAR_ELx); the block is within its page.
+    c.probe_write(argument, 1)?;
+    let addr = argument & !(idregs::ZVA_BYTES - 1);
     for at in (0..idregs::ZVA_BYTES).step_by(16) {
         c.store(addr.wrapping_add(at), 0u128)?;
     }
@@ -209,15 +254,19 @@ pub(crate) fn dc_zva<C: Cx>(c: &mut C, i: a64::DcZva) -> Step {
 /// DC CVAC, CVAU, CIVAC: caches are coherent, but the address must be readable.
 #[inline(always)]
 pub(crate) fn dc_cva<C: Cx>(c: &mut C, i: a64::DcCva) -> Step {
-    let addr = c.x(i.rt) & !(idregs::LINE_BYTES - 1);
-    c.probe_read(addr, idregs::LINE_BYTES)
+    c.probe_read(c.x(i.rt), 1)
 }
 
-/// DC CVAP, CVADP: as [`dc_cva`].
+/// DC CVAP: as [`dc_cva`].
 #[inline(always)]
 pub(crate) fn dc_cvap<C: Cx>(c: &mut C, i: a64::DcCvap) -> Step {
-    let addr = c.x(i.rt) & !(idregs::LINE_BYTES - 1);
-    c.probe_read(addr, idregs::LINE_BYTES)
+    c.probe_read(c.x(i.rt), 1)
+}
+
+/// DC CVADP: as [`dc_cva`].
+#[inline(always)]
+pub(crate) fn dc_cvadp<C: Cx>(c: &mut C, i: a64::DcCvadp) -> Step {
+    c.probe_read(c.x(i.rt), 1)
 }
 
 /// IC IVAU: translations of the line are dropped.

@@ -12,9 +12,6 @@ use tuxlet_uapi::{
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-/// Flags that a handler may change through the saved PSTATE: N, Z, C, V.
-const NZCV: u64 = 0xf000_0000;
-
 /// Whether a handler runs on the alternate stack that is not in use yet.
 #[must_use]
 pub fn uses_alt_stack(action: &SigAction, stack: &StackT) -> bool {
@@ -68,7 +65,7 @@ pub fn push(
     context.regs = task.cpu.x;
     context.sp = task.cpu.sp;
     context.pc = task.cpu.pc;
-    context.pstate = u64::from(task.cpu.nzcv);
+    context.pstate = task.cpu.pstate();
     let fault =
         (info.si_code > 0 && SigSet::SYNCHRONOUS.contains(signal)).then_some(task.fault_esr);
     context.fault_address = if fault.is_some() {
@@ -150,7 +147,7 @@ pub fn pop(task: &mut CurrentTask) -> Result<()> {
     cpu.x = context.regs;
     cpu.sp = context.sp;
     cpu.pc = context.pc;
-    cpu.nzcv = (context.pstate & NZCV) as u32;
+    cpu.set_pstate(context.pstate);
     cpu.fpsr = fpsimd.fpsr;
     cpu.fpcr = fpsimd.fpcr;
     for (to, from) in cpu.v.iter_mut().zip(fpsimd.vregs) {
