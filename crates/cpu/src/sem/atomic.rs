@@ -6,15 +6,27 @@
 
 use tuxlet_a64 as a64;
 
-use crate::atomics::{self, Rmw};
-use crate::cx::{Cx, Monitor, Step};
+use crate::atomics::{self, Rmw, within};
+use crate::cx::{Cx, Exception, Monitor, Step};
+
+/// Whether `p` is naturally aligned; with FEAT_LSE2 it need only be within 16 aligned bytes.
+#[inline(always)]
+fn aligned<C: Cx>(p: *mut u8, len: u64) -> bool {
+    C::FAST || p as u64 & (len - 1) == 0
+}
 
 /// Opens nothing, loads `1 << size` bytes and marks them for a store-exclusive.
 #[inline(always)]
 fn load_exclusive<C: Cx>(c: &mut C, addr: u64, len: u64) -> Step<u128> {
     let p = c.atomic_ptr(addr, len, false)?;
-    // SAFETY: `atomic_ptr` vouches for `len` aligned readable bytes.
-    let value = unsafe { atomics::load(p, len) };
+    // SAFETY: `atomic_ptr` vouches for the bytes.
+    let value = unsafe {
+        if aligned::<C>(p, len) {
+            atomics::load(p, len)
+        } else {
+            within::load(p, len)
+        }
+    };
     c.set_monitor(Monitor {
         addr,
         size: len,
@@ -26,6 +38,10 @@ fn load_exclusive<C: Cx>(c: &mut C, addr: u64, len: u64) -> Step<u128> {
 /// Stores if the monitor still covers the bytes; the result is the status register's value.
 #[inline(always)]
 fn store_exclusive<C: Cx>(c: &mut C, addr: u64, len: u64, v: u128) -> Step<u32> {
+    // Alignment is checked before the monitor (Arm ARM, AArch64.ExclusiveMonitorsPass).
+    if (addr & 15) + len > 16 {
+        return Err(c.exception(Exception::Alignment { addr }));
+    }
     let m = c.monitor();
     if m.addr != addr || m.size != len {
         c.set_monitor(Monitor::OPEN);
@@ -33,8 +49,7 @@ fn store_exclusive<C: Cx>(c: &mut C, addr: u64, len: u64, v: u128) -> Step<u32> 
     }
     let p = c.atomic_ptr(addr, len, true)?;
     c.set_monitor(Monitor::OPEN);
-    // SAFETY: `atomic_ptr` vouches for `len` aligned writable bytes.
-    let old = unsafe { atomics::compare_exchange(p, len, m.value, v) };
+    let old = compare_exchange(c, p, len, m.value, v);
     Ok(u32::from(old != m.value))
 }
 
@@ -105,19 +120,45 @@ fn join(sf: bool, lo: u64, hi: u64) -> u128 {
     }
 }
 
+/// Stores `new` if memory at `p`, which comes from [`Cx::atomic_ptr`], holds `expected`; returns
+/// what it held.
+#[inline(always)]
+fn compare_exchange<C: Cx>(_: &C, p: *mut u8, len: u64, expected: u128, new: u128) -> u128 {
+    // SAFETY: `atomic_ptr` vouches for the writable bytes.
+    unsafe {
+        if aligned::<C>(p, len) {
+            atomics::compare_exchange(p, len, expected, new)
+        } else {
+            within::compare_exchange(p, len, expected, new)
+        }
+    }
+}
+
 #[inline(always)]
 fn store_release<C: Cx>(c: &mut C, addr: u64, size: u8, v: u64) -> Step {
     let p = c.atomic_ptr(addr, 1 << size, true)?;
-    // SAFETY: `atomic_ptr` vouches for the aligned writable bytes.
-    unsafe { atomics::store(p, 1 << size, v) };
+    // SAFETY: `atomic_ptr` vouches for the writable bytes.
+    unsafe {
+        if aligned::<C>(p, 1 << size) {
+            atomics::store(p, 1 << size, v);
+        } else {
+            within::store(p, 1 << size, v);
+        }
+    }
     Ok(())
 }
 
 #[inline(always)]
 fn load_acquire<C: Cx>(c: &mut C, addr: u64, size: u8) -> Step<u64> {
     let p = c.atomic_ptr(addr, 1 << size, false)?;
-    // SAFETY: `atomic_ptr` vouches for the aligned readable bytes.
-    Ok(unsafe { atomics::load(p, 1 << size) } as u64)
+    // SAFETY: `atomic_ptr` vouches for the readable bytes.
+    Ok(unsafe {
+        if aligned::<C>(p, 1 << size) {
+            atomics::load(p, 1 << size)
+        } else {
+            within::load(p, 1 << size)
+        }
+    } as u64)
 }
 
 macro_rules! ordered {
@@ -184,8 +225,7 @@ pub(crate) fn cas<C: Cx>(c: &mut C, i: a64::Cas) -> Step {
     let p = c.atomic_ptr(c.xsp(i.rn), len, true)?;
     let expected = u128::from(c.x(i.rs)) & atomics::mask(len);
     let new = u128::from(c.x(i.rt)) & atomics::mask(len);
-    // SAFETY: `atomic_ptr` vouches for the aligned writable bytes.
-    let old = unsafe { atomics::compare_exchange(p, len, expected, new) };
+    let old = compare_exchange(c, p, len, expected, new);
     c.set_x(i.rs, old as u64);
     Ok(())
 }
@@ -197,8 +237,7 @@ pub(crate) fn casp<C: Cx>(c: &mut C, i: a64::Casp) -> Step {
     let p = c.atomic_ptr(c.xsp(i.rn), len, true)?;
     let expected = join(i.sf, c.x(i.rs), c.x(i.rs | 1));
     let new = join(i.sf, c.x(i.rt), c.x(i.rt | 1));
-    // SAFETY: `atomic_ptr` vouches for the aligned writable bytes.
-    let old = unsafe { atomics::compare_exchange(p, len, expected, new) };
+    let old = compare_exchange(c, p, len, expected, new);
     if i.sf {
         c.set_x(i.rs, old as u64);
         c.set_x(i.rs | 1, (old >> 64) as u64);
@@ -215,8 +254,15 @@ macro_rules! rmw {
         #[inline(always)]
         pub(crate) fn $name<C: Cx>(c: &mut C, i: a64::$row) -> Step {
             let p = c.atomic_ptr(c.xsp(i.rn), 1 << i.size, true)?;
-            // SAFETY: `atomic_ptr` vouches for the aligned writable bytes.
-            let old = unsafe { atomics::rmw(p, 1 << i.size, Rmw::$op, c.x(i.rs)) };
+            let v = c.x(i.rs);
+            // SAFETY: `atomic_ptr` vouches for the writable bytes.
+            let old = unsafe {
+                if aligned::<C>(p, 1 << i.size) {
+                    atomics::rmw(p, 1 << i.size, Rmw::$op, v)
+                } else {
+                    within::rmw(p, 1 << i.size, Rmw::$op, v)
+                }
+            };
             c.set_x(i.rt, old);
             Ok(())
         }
