@@ -212,29 +212,15 @@ mod host {
     }
 }
 
-macro_rules! detected {
-    ($(#[$doc:meta] $name:ident($($arg:ident: $ty:ty),*) if $has:ident else $portable:ident;)*) => {$(
-        #[$doc]
-        pub(crate) fn $name($($arg: $ty),*) -> u128 {
-            if host::$has() {
-                #[allow(unused_unsafe, reason = "hosts without the instructions")]
-                // SAFETY: the host has the instructions.
-                unsafe { host::$name($($arg),*) }
-            } else {
-                $portable($($arg),*)
-            }
-        }
-    )*};
-}
-detected! {
+super::detected! {
     /// AESE without the key.
-    encrypt(state: u128) if has_aes else encrypt_portable;
+    encrypt(state: u128) -> u128, host has_aes, else encrypt_portable;
     /// AESD without the key.
-    decrypt(state: u128) if has_aes else decrypt_portable;
+    decrypt(state: u128) -> u128, host has_aes, else decrypt_portable;
     /// AESMC.
-    mix_columns(state: u128) if has_aes else mix_columns_portable;
+    mix_columns(state: u128) -> u128, host has_aes, else mix_columns_portable;
     /// AESIMC.
-    inv_mix_columns(state: u128) if has_aes else inv_mix_columns_portable;
+    inv_mix_columns(state: u128) -> u128, host has_aes, else inv_mix_columns_portable;
     /// PMULL of 64-bit polynomials.
-    multiply(a: u64, b: u64) if has_multiply else multiply_portable;
+    multiply(a: u64, b: u64) -> u128, host has_multiply, else multiply_portable;
 }

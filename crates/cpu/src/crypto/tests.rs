@@ -23,6 +23,59 @@ fn aes_of_the_host_equals_the_portable_one() {
 }
 
 #[test]
+fn sha_of_the_host_equals_the_portable_one() {
+    let mut x = 0x0123_4567_89ab_cdef_1122_3344_5566_7788u128;
+    let mut next = || {
+        x = x
+            .wrapping_mul(0x2545_f491_4f6c_dd1d_0000_0000_0000_0001)
+            .rotate_left(37)
+            ^ 0x5bd1;
+        x
+    };
+    for _ in 0..2000 {
+        let (d, n, m) = (next(), next(), next());
+        let e = next() as u32;
+        use sha::portable as p;
+        assert_eq!(sha::sha1_choose(d, e, m), p::sha1_choose(d, e, m));
+        assert_eq!(sha::sha1_parity(d, e, m), p::sha1_parity(d, e, m));
+        assert_eq!(sha::sha1_majority(d, e, m), p::sha1_majority(d, e, m));
+        assert_eq!(sha::sha256_hash(d, n, m), p::sha256_hash(d, n, m));
+        assert_eq!(sha::sha256_hash2(d, n, m), p::sha256_hash2(d, n, m));
+        assert_eq!(sha::sha256_schedule0(d, n), p::sha256_schedule0(d, n));
+        assert_eq!(sha::sha256_schedule1(d, n, m), p::sha256_schedule1(d, n, m));
+    }
+}
+
+#[test]
+fn crc_of_the_host_equals_the_portable_one() {
+    let bitwise = |poly: u32, acc: u32, v: u64, size: u8| {
+        (0..8 << size).fold(acc, |acc, bit| {
+            let carry = (acc ^ (v >> bit) as u32) & 1;
+            acc >> 1 ^ if carry != 0 { poly } else { 0 }
+        })
+    };
+    let mut v = 0x9e37_79b9_7f4a_7c15u64;
+    for round in 0..4000u32 {
+        v = v.rotate_left(23).wrapping_mul(0x2545_f491_4f6c_dd1d);
+        let (acc, size) = ((v >> 17) as u32 ^ round, (round & 3) as u8);
+        let want = bitwise(0xedb8_8320, acc, v, size);
+        assert_eq!(crc::crc32_portable(acc, v, size), want);
+        assert_eq!(crc::crc32(acc, v, size), want);
+        let want = bitwise(0x82f6_3b78, acc, v, size);
+        assert_eq!(crc::crc32c_portable(acc, v, size), want);
+        assert_eq!(crc::crc32c(acc, v, size), want);
+    }
+    // The check values of both: the CRC of "123456789".
+    let check = |f: fn(u32, u64, u8) -> u32| {
+        !b"123456789"
+            .iter()
+            .fold(!0, |acc, &byte| f(acc, byte.into(), 0))
+    };
+    assert_eq!(check(crc::crc32), 0xcbf4_3926);
+    assert_eq!(check(crc::crc32c), 0xe306_9283);
+}
+
+#[test]
 fn sm4_sbox_ends() {
     assert_eq!(
         sm::SBOX[..8],

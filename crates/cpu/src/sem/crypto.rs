@@ -22,9 +22,9 @@ steps! {
     aesmc Aesmc: |c, i| aes::mix_columns(c.v(i.rn));
     aesimc Aesimc: |c, i| aes::inv_mix_columns(c.v(i.rn));
     pmull_q PmullQ: |c, i| aes::multiply(half(i.q, c.v(i.rn)) as u64, half(i.q, c.v(i.rm)) as u64);
-    sha1c Sha1c: |c, i| sha::sha1_rounds(c.v(i.rd), c.s(i.rn), c.v(i.rm), sha::choose);
-    sha1p Sha1p: |c, i| sha::sha1_rounds(c.v(i.rd), c.s(i.rn), c.v(i.rm), sha::parity);
-    sha1m Sha1m: |c, i| sha::sha1_rounds(c.v(i.rd), c.s(i.rn), c.v(i.rm), sha::majority);
+    sha1c Sha1c: |c, i| sha::sha1_choose(c.v(i.rd), c.s(i.rn), c.v(i.rm));
+    sha1p Sha1p: |c, i| sha::sha1_parity(c.v(i.rd), c.s(i.rn), c.v(i.rm));
+    sha1m Sha1m: |c, i| sha::sha1_majority(c.v(i.rd), c.s(i.rn), c.v(i.rm));
     sha1h Sha1h: |c, i| u128::from(c.s(i.rn).rotate_left(30));
     sha1su0 Sha1su0: |c, i| sha::sha1_schedule0(c.v(i.rd), c.v(i.rn), c.v(i.rm));
     sha1su1 Sha1su1: |c, i| sha::sha1_schedule1(c.v(i.rd), c.v(i.rn));

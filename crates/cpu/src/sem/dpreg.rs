@@ -3,6 +3,7 @@
 use tuxlet_a64 as a64;
 
 use super::dpimm::mask;
+use crate::crypto::crc;
 use crate::cx::{Cx, Step};
 
 /// `ShiftReg`: 0 LSL, 1 LSR, 2 ASR, 3 ROR by an amount below the register size.
@@ -427,39 +428,10 @@ minmax_reg! {
     umin_reg UminReg unsigned min;
 }
 
-/// A byte-wise CRC table for a reflected polynomial.
-const fn crc_table(poly: u32) -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut i = 0;
-    while i < 256 {
-        let mut v = i as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            v = if v & 1 != 0 { v >> 1 ^ poly } else { v >> 1 };
-            bit += 1;
-        }
-        table[i] = v;
-        i += 1;
-    }
-    table
-}
-
-static CRC32: [u32; 256] = crc_table(0xedb8_8320);
-static CRC32C: [u32; 256] = crc_table(0x82f6_3b78);
-
-/// CRC of the low `1 << size` bytes of `v`, continuing `acc`.
-#[inline]
-fn crc(table: &[u32; 256], mut acc: u32, v: u64, size: u8) -> u32 {
-    for byte in &v.to_le_bytes()[..1 << (size & 3)] {
-        acc = acc >> 8 ^ table[usize::from(acc as u8 ^ byte)];
-    }
-    acc
-}
-
 /// CRC32B, CRC32H, CRC32W, CRC32X.
 #[inline(always)]
 pub(crate) fn crc32<C: Cx>(c: &mut C, i: a64::Crc32) -> Step {
-    let r = crc(&CRC32, c.w(i.rn), c.x(i.rm), i.size);
+    let r = crc::crc32(c.w(i.rn), c.x(i.rm), i.size);
     c.set_w(i.rd, r);
     Ok(())
 }
@@ -467,7 +439,7 @@ pub(crate) fn crc32<C: Cx>(c: &mut C, i: a64::Crc32) -> Step {
 /// CRC32CB, CRC32CH, CRC32CW, CRC32CX.
 #[inline(always)]
 pub(crate) fn crc32c<C: Cx>(c: &mut C, i: a64::Crc32c) -> Step {
-    let r = crc(&CRC32C, c.w(i.rn), c.x(i.rm), i.size);
+    let r = crc::crc32c(c.w(i.rn), c.x(i.rm), i.size);
     c.set_w(i.rd, r);
     Ok(())
 }
