@@ -9,11 +9,18 @@ pub(crate) struct Args {
     /// The qemu-aarch64 to compare with.
     #[arg(long, value_name = "PROGRAM", default_value = "qemu-aarch64-static")]
     qemu: String,
-    /// Run the reference natively, on an AArch64 Linux host.
+    /// Compare with the host itself, an AArch64 Linux; PROGRAM runs the vectors' programs where the
+    /// kernel cannot.
+    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, require_equals = true)]
+    native: Option<Option<String>>,
+    /// Enter the outcome in crates/a64/isa/vectors.tsv, from which `cargo xtask isa` makes the coverage page.
     #[arg(long)]
-    native: bool,
+    record: bool,
+    /// Rows at a time (default: one per processor).
+    #[arg(long)]
+    jobs: Option<u64>,
     /// Instances per row.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 10_000)]
     count: u64,
     /// Random sequences of instructions instead of rows.
     #[arg(long, value_name = "NUMBER")]
@@ -45,8 +52,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "--seed",
         &args.seed.to_string(),
     ]);
-    if !args.native {
-        command.args(["--qemu", &args.qemu]);
+    match &args.native {
+        None => command.args(["--qemu", &args.qemu]),
+        Some(None) => command.arg("--native"),
+        Some(Some(program)) => command.args(["--native-through", program]),
+    };
+    if let Some(jobs) = args.jobs {
+        command.args(["--jobs", &jobs.to_string()]);
+    }
+    if args.record {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/a64/isa/vectors.tsv");
+        command.args(["--record", file]);
     }
     if let Some(sequences) = args.sequences {
         command.args(["--sequences", &sequences.to_string()]);

@@ -53,7 +53,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return oracle(root, words, args.seed);
     }
     let groups = read_tables(&root.join("crates/a64/isa"))?;
-    let stale = write_files(root, &files(&groups)?, args.check)?;
+    let vectors = page::read_vectors(&root.join("crates/a64/isa/vectors.tsv"))?;
+    let stale = write_files(root, &files(&groups, &vectors)?, args.check)?;
     if args.check {
         ensure!(
             stale.is_empty(),
@@ -91,7 +92,7 @@ fn read_tables(dir: &Path) -> Result<Vec<Group>> {
 }
 
 /// All generated files: path below the root and text before formatting.
-fn files(groups: &[Group]) -> Result<Vec<(PathBuf, String)>> {
+fn files(groups: &[Group], vectors: &page::Vectors) -> Result<Vec<(PathBuf, String)>> {
     let dir = Path::new("crates/a64/src/generated");
     let mut files = vec![
         (dir.join("mod.rs"), emit::module(groups)),
@@ -99,7 +100,10 @@ fn files(groups: &[Group]) -> Result<Vec<(PathBuf, String)>> {
         (dir.join("rows.rs"), emit::rows(groups)),
         (dir.join("tree.rs"), tree::emit(groups)?),
         (dir.join("status.rs"), emit::status(groups)),
-        (PathBuf::from("docs/generated/ISA.md"), page::emit(groups)),
+        (
+            PathBuf::from("docs/generated/ISA.md"),
+            page::emit(groups, vectors),
+        ),
     ];
     for group in groups {
         files.push((dir.join(format!("{}.rs", group.name)), emit::structs(group)));

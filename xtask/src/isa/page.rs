@@ -1,14 +1,74 @@
 //! Writes `docs/generated/ISA.md`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Context, Result, ensure};
 
 use super::{
     Group,
     emit::{HEADER, put},
 };
 
+/// What `cargo xtask vectors --record` found out about a row.
+pub(super) struct Passed {
+    reference: String,
+    instances: u64,
+    signals: u64,
+    known: u64,
+    exhaustive: bool,
+    note: String,
+}
+
+/// By row.
+pub(super) type Vectors = BTreeMap<String, Passed>;
+
+/// Reads the list of passed vectors; none if there is no such file.
+pub(super) fn read_vectors(path: &Path) -> Result<Vectors> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut vectors = Vectors::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        ensure!(columns.len() == 7, "{}: {line}", path.display());
+        let number = |i: usize| {
+            let text: &str = columns[i];
+            text.parse::<u64>().with_context(|| line.to_owned())
+        };
+        let passed = Passed {
+            reference: columns[1].to_owned(),
+            instances: number(2)?,
+            signals: number(3)?,
+            known: number(4)?,
+            exhaustive: columns[5] == "true",
+            note: columns[6].to_owned(),
+        };
+        vectors.insert(columns[0].to_owned(), passed);
+    }
+    Ok(vectors)
+}
+
+/// The cell that says how a row was tested.
+fn tested(passed: Option<&Passed>) -> String {
+    match passed {
+        None => String::new(),
+        Some(p) if p.instances == 0 => p.note.clone(),
+        Some(p) => {
+            let mut text = p.instances.to_string();
+            if p.exhaustive {
+                text += ", every encoding";
+            }
+            if p.signals != 0 {
+                put(&mut text, format_args!(", {} with a signal", p.signals));
+            }
+            if p.known != 0 {
+                put(&mut text, format_args!(", {} known differences", p.known));
+            }
+            text
+        }
+    }
+}
+
 /// The coverage page.
-pub(super) fn emit(groups: &[Group]) -> String {
+pub(super) fn emit(groups: &[Group], vectors: &Vectors) -> String {
     let mut out = format!(
         "# A64 coverage\n\n{HEADER}\n\n## By feature\n\n| feature | done | rows |\n|---|---|---|\n"
     );
@@ -23,11 +83,26 @@ pub(super) fn emit(groups: &[Group]) -> String {
     for (feature, (done, rows)) in features {
         put(&mut out, format_args!("| {feature} | {done} | {rows} |\n"));
     }
+    let instances: u64 = vectors.values().map(|p| p.instances).sum();
+    let mut references: Vec<&str> = vectors.values().map(|p| p.reference.as_str()).collect();
+    references.sort_unstable();
+    references.dedup();
+    put(
+        &mut out,
+        format_args!(
+            "\n## Vectors\n\n{instances} instances of {} rows agree with {} in all registers, flags, \
+             signals and memory (`cargo xtask vectors --record`). An instance is an instruction word \
+             and a state. \"Every encoding\": all words of the row were among them. Known differences: \
+             `crates/cpu/examples/vectors/known.rs`.\n",
+            vectors.values().filter(|p| p.instances != 0).count(),
+            references.join(", "),
+        ),
+    );
     for group in groups {
         put(
             &mut out,
             format_args!(
-                "\n## {}\n\n| row | encoding | feature | status |\n|---|---|---|---|\n",
+                "\n## {}\n\n| row | encoding | feature | status | vectors |\n|---|---|---|---|---|\n",
                 group.name
             ),
         );
@@ -35,11 +110,12 @@ pub(super) fn emit(groups: &[Group]) -> String {
             put(
                 &mut out,
                 format_args!(
-                    "| {} | `{}` | {} | {} |\n",
+                    "| {} | `{}` | {} | {} | {} |\n",
                     row.name,
                     row.pattern,
                     row.features.join(" "),
-                    if row.done { "done" } else { "absent" }
+                    if row.done { "done" } else { "absent" },
+                    tested(vectors.get(&row.name)),
                 ),
             );
         }

@@ -1,23 +1,38 @@
 //! Runs random instances of the instruction table's rows in the interpreter and in QEMU (or on
-//! a native AArch64 Linux host) and compares every register, flag and byte of memory.
+//! a native AArch64 Linux host) and compares every register, flag, signal and byte of memory.
 
+mod compare;
 mod generate;
 mod image;
+mod instances;
+mod kernel;
+mod known;
+mod program;
+mod record;
+mod reference;
+mod sequences;
 mod subject;
 
 use std::{
-    fs,
-    io::Write,
-    os::unix::fs::PermissionsExt,
+    collections::BTreeMap,
     path::PathBuf,
-    process::{Command, ExitCode, Stdio},
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use generate::{Kind, Rng};
-use image::{FPCR, FPSR, Image, NZCV, RECORD, SCRATCH, SCRATCH_LEN, SP, V, X};
-use tuxlet_a64::{self as a64, OpId};
+use compare::Pair;
+use generate::Rng;
+use image::{RECORD, SCRATCH, SCRATCH_LEN};
+use instances::Form;
+use program::FINAL;
+use record::Outcome;
+use reference::Reference;
+use tuxlet_a64::{Feature, OpId};
 
-/// States per instruction word.
+/// States per instruction word, unless a row has few words.
 const STATES: u64 = 25;
 
 struct Options {
@@ -25,13 +40,17 @@ struct Options {
     count: u64,
     seed: u64,
     rows: Vec<String>,
-    reference: Option<PathBuf>,
+    reference: Reference,
     /// Specialised handlers, or every instruction alone.
     optimise: bool,
     /// Random sequences instead of rows: how many times [`STATES`].
     sequences: u64,
     /// Stop reporting a row after this many differences.
     show: usize,
+    /// Rows at a time.
+    jobs: usize,
+    /// The list of passed vectors to enter the outcome in.
+    record: Option<PathBuf>,
 }
 
 fn options() -> Result<Options, String> {
@@ -39,10 +58,12 @@ fn options() -> Result<Options, String> {
         count: 1000,
         seed: 1,
         rows: Vec::new(),
-        reference: None,
+        reference: Reference::Native,
         optimise: true,
         sequences: 0,
         show: 3,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        record: None,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -53,9 +74,12 @@ fn options() -> Result<Options, String> {
             "--seed" => options.seed = number(value()?)?,
             "--sequences" => options.sequences = number(value()?)?,
             "--show" => options.show = number(value()?)? as usize,
-            "--qemu" => options.reference = Some(value()?.into()),
+            "--jobs" => options.jobs = number(value()?)?.max(1) as usize,
+            "--record" => options.record = Some(value()?.into()),
+            "--qemu" => options.reference = Reference::Qemu(value()?.into()),
+            "--native-through" => options.reference = Reference::Through(value()?.into()),
             "--plain" => options.optimise = false,
-            "--native" => options.reference = None,
+            "--native" => options.reference = Reference::Native,
             row => options.rows.push(row.to_owned()),
         }
     }
@@ -71,253 +95,183 @@ fn main() -> ExitCode {
         }
     };
     if options.sequences > 0 {
-        return test_sequences(&options);
+        return sequences::test(&options);
     }
-    let (mut rows, mut instances, mut failed, mut skipped) = (0, 0, Vec::new(), Vec::new());
-    for op in OpId::all() {
-        let chosen = match options.rows.as_slice() {
-            [] => true,
-            names => names.iter().any(|n| {
-                n.strip_suffix('*')
-                    .map_or(n == op.name(), |start| op.name().starts_with(start))
-            }),
-        };
-        let kind = generate::kind(op);
-        if !chosen || !op.is_done() || kind == Kind::Excluded {
-            continue;
+    match test_rows(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
         }
-        match test_row(op, kind, &options) {
-            Ok(differences) => {
-                rows += 1;
-                instances += options.count;
-                if differences > 0 {
-                    println!("{}: {differences} instances differ", op.name());
-                    failed.push(op.name());
-                }
-            }
-            Err(why) => skipped.push(format!("{} ({why})", op.name())),
-        }
-    }
-    println!(
-        "{rows} rows, {instances} instances, {} rows differ: {failed:?}",
-        failed.len()
-    );
-    if !skipped.is_empty() {
-        println!(
-            "{} rows not compared: {}",
-            skipped.len(),
-            skipped.join(", ")
-        );
-    }
-    if failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
     }
 }
 
-/// The number of instances of `op` that differ.
-fn test_row(op: OpId, kind: Kind, options: &Options) -> Result<usize, String> {
-    let mut rng = Rng::new(options.seed ^ u64::from(op.fixed_bits().1));
-    let units: Vec<u32> = (0..options.count.div_ceil(STATES))
-        .map(|_| generate::word(op, kind, &mut rng))
+/// Tests the chosen rows; whether all agree.
+fn test_rows(options: &Options) -> Result<bool, String> {
+    let chosen: Vec<OpId> = OpId::all()
+        .filter(|op| op.is_done())
+        .filter(|op| {
+            options.rows.is_empty()
+                || options
+                    .rows
+                    .iter()
+                    .any(|pattern| known::matches(pattern, op.name()))
+        })
         .collect();
-    let mut input = Vec::new();
-    for &word in &units {
-        for _ in 0..STATES {
-            input.extend(generate::state(kind, word, &mut rng));
+    let outcomes = Mutex::new(BTreeMap::new());
+    let failed = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while let Some(&op) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (outcome, differences) = test_row(op, options);
+                    if differences > 0 {
+                        failed
+                            .lock()
+                            .unwrap_or_else(|e| e.into_inner())
+                            .push(op.name());
+                    } else {
+                        outcomes
+                            .lock()
+                            .unwrap_or_else(|e| e.into_inner())
+                            .insert(op.name(), outcome);
+                    }
+                }
+            });
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap_or_else(|e| e.into_inner());
+    let mut failed = failed.into_inner().unwrap_or_else(|e| e.into_inner());
+    failed.sort_unstable();
+    let sum = |f: fn(&Outcome) -> u64| outcomes.values().map(f).sum::<u64>();
+    println!(
+        "{} rows, {} instances ({} with a signal, {} with a known difference), {} rows differ: {failed:?}",
+        outcomes.len(),
+        sum(|o| o.instances),
+        sum(|o| o.signals),
+        sum(|o| o.known),
+        failed.len(),
+    );
+    for (row, outcome) in &outcomes {
+        if outcome.instances == 0 {
+            println!("not compared: {row}: {}", outcome.note);
+        }
+    }
+    if let Some(path) = &options.record {
+        record::write(path, &options.reference.name(), &outcomes)?;
+    }
+    Ok(failed.is_empty())
+}
+
+/// Tests a row: the outcome, and how many instances differ.
+fn test_row(op: OpId, options: &Options) -> (Outcome, usize) {
+    let mut outcome = Outcome {
+        instances: 0,
+        signals: 0,
+        known: 0,
+        exhaustive: false,
+        note: String::new(),
+    };
+    let form = instances::form(op);
+    if let Form::Excluded(why) = form {
+        outcome.note = why.to_owned();
+        return (outcome, 0);
+    }
+    let mut rng = Rng::new(options.seed ^ u64::from(op.fixed_bits().1));
+    let (words, exhaustive) = instances::words(op, form, options.count.div_ceil(STATES), &mut rng);
+    outcome.exhaustive = exhaustive;
+    // Rows with few words get more states each.
+    let states = options.count.div_ceil(words.len().max(1) as u64).max(4);
+    let units: Vec<Vec<u32>> = words
+        .iter()
+        .map(|&word| instances::unit(form, word, &mut rng))
+        .collect();
+    let lse2 = options.reference.has_lse2();
+    let mut input = Vec::with_capacity(words.len() * states as usize * RECORD);
+    for &word in &words {
+        for _ in 0..states {
+            input.extend(instances::state(form, word, lse2, &mut rng));
         }
     }
     let scratch: Vec<u8> = (0..SCRATCH_LEN / 8)
         .flat_map(|_| rng.next().to_le_bytes())
         .collect();
-    let code: Vec<Vec<u32>> = units.iter().map(|&w| vec![w]).collect();
-    let image = Image::new(&code, STATES, input, scratch);
-    let want = reference(&image, options)?;
-    let got = subject::run(&image, options.optimise).map_err(|e| format!("ours: {e}"))?;
-    Ok(compare(&code, &image, &want, &got, options.show))
-}
-
-/// Instructions in a sequence, and sequences in a program.
-const LENGTH: usize = 10;
-const BATCH: usize = 200;
-
-/// Random sequences, in programs of [`BATCH`].
-fn test_sequences(options: &Options) -> ExitCode {
-    // The reference lacks CSSC.
-    let ops: Vec<OpId> = OpId::all()
-        .filter(|op| op.is_done() && op.feature() != a64::Feature::Cssc)
-        .collect();
-    let (integer, other): (Vec<OpId>, Vec<OpId>) = ops.into_iter().partition(|op| {
-        let value = op.fixed_bits().1;
-        value >> 28 & 1 != 0 && value >> 25 & 7 != 7 || op.name() == "Fcmp"
-    });
-    let mut failed = 0;
-    for batch in 0..options.sequences.div_ceil(BATCH as u64) {
-        let mut rng = Rng::new(options.seed.wrapping_add(batch << 32));
-        let mut units = Vec::new();
-        let mut input = Vec::new();
-        for _ in 0..BATCH {
-            let ops = if rng.next() >> 62 == 0 {
-                &other
-            } else {
-                &integer
-            };
-            units.push(generate::sequence(ops, LENGTH, &mut rng));
-            for _ in 0..STATES {
-                input.extend(generate::state(Kind::Registers, 0, &mut rng));
-            }
-        }
-        let scratch = (0..SCRATCH_LEN / 8)
-            .flat_map(|_| rng.next().to_le_bytes())
-            .collect();
-        let image = Image::new(&units, STATES, input, scratch);
-        let outcome = reference(&image, options).and_then(|want| {
-            let got = subject::run(&image, options.optimise).map_err(|e| format!("ours: {e}"))?;
-            Ok(compare(&units, &image, &want, &got, options.show))
+    let image = program::program(&units, states, input, scratch);
+    let finals = units.len() * states as usize * FINAL;
+    let ran = options
+        .reference
+        .run(&image, finals as u64 + SCRATCH_LEN)
+        .and_then(|want| {
+            let got = kernel::run(&image, options.optimise).map_err(|e| format!("ours: {e}"))?;
+            Ok((want, got))
         });
-        match outcome {
-            Ok(0) => {}
-            Ok(differences) => {
-                println!("batch {batch}: {differences} differ");
-                failed += 1;
-            }
-            Err(why) => {
-                println!("batch {batch}: {why}");
-                failed += 1;
-            }
+    let (want, got) = match ran {
+        Ok(ran) => ran,
+        Err(why) => {
+            println!("{}: {why}", op.name());
+            return (outcome, 1);
         }
-    }
-    println!("{} sequences, {failed} batches differ", options.sequences);
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-/// Runs the program outside.
-fn reference(image: &Image, options: &Options) -> Result<Vec<u8>, String> {
-    let path = std::env::temp_dir().join(format!("vectors-{}", std::process::id()));
-    let say = |e: std::io::Error| e.to_string();
-    fs::write(&path, image.elf()).map_err(say)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(say)?;
-    let mut command = match &options.reference {
-        Some(qemu) => {
-            let mut command = Command::new(qemu);
-            command.args(["-cpu", "max,pauth=off"]).arg(&path);
-            command
-        }
-        None => Command::new(&path),
     };
-    let output = command.stderr(Stdio::null()).output().map_err(say);
-    fs::remove_file(&path).map_err(say)?;
-    let output = output?;
-    if !output.status.success() {
-        return Err(format!("reference: {}", output.status));
+    let pairs: Vec<Pair<'_>> = (0..units.len() * states as usize)
+        .map(|i| Pair {
+            unit: &units[i / states as usize],
+            start: &image.input[i * RECORD..(i + 1) * RECORD],
+            want: &want[i * FINAL..(i + 1) * FINAL],
+            got: &got[i * FINAL..(i + 1) * FINAL],
+        })
+        .collect();
+    if pairs.iter().all(|pair| {
+        let (there, here) = pair.signals();
+        there == SIGILL && here != SIGILL
+    }) {
+        outcome.note = match op.feature() {
+            Feature::Cssc => "the reference lacks it; `cargo test -p tuxlet-cpu --test isa cssc`",
+            _ => "the reference lacks it",
+        }
+        .to_owned();
+        return (outcome, 0);
     }
-    let len = image.output_len + SCRATCH_LEN;
-    if output.stdout.len() as u64 != len {
-        return Err(format!(
-            "reference wrote {} bytes, not {len}",
-            output.stdout.len()
-        ));
-    }
-    Ok(output.stdout)
-}
-
-fn word64(record: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(record[at..at + 8].try_into().unwrap_or_default())
-}
-
-fn word128(record: &[u8], at: usize) -> u128 {
-    u128::from_le_bytes(record[at..at + 16].try_into().unwrap_or_default())
-}
-
-/// Prints the first differences and counts them.
-fn compare(units: &[Vec<u32>], image: &Image, want: &[u8], got: &[u8], show: usize) -> usize {
     let mut differences = 0;
-    let out = &mut std::io::stdout().lock();
-    for (i, (want, got)) in want.chunks(RECORD).zip(got.chunks(RECORD)).enumerate() {
-        if i as u64 * RECORD as u64 >= image.output_len {
-            break;
+    let mut report = Vec::new();
+    for pair in &pairs {
+        outcome.instances += 1;
+        outcome.signals += u64::from(pair.signals().1 != 0);
+        if !pair.differs() {
+            continue;
         }
-        if want == got {
+        if known::is_known(op.name(), pair) {
+            outcome.known += 1;
             continue;
         }
         differences += 1;
-        if differences > show {
-            continue;
+        if differences <= options.show {
+            // Writing to memory does not fail.
+            let _ = pair.describe(&mut report);
         }
-        let unit = &units[i / STATES as usize];
-        let start = &image.input[i * RECORD..(i + 1) * RECORD];
-        // Failing to print the report is nothing that can be reported.
-        let _ = describe(out, unit, start, want, got);
     }
-    let at = image.output_len as usize;
-    if want[at..] != got[at..] {
+    let memory = (finals..want.len()).find(|&i| want[i] != got[i]);
+    if let Some(at) = memory
+        && outcome.known == 0
+    {
         differences += 1;
-        let first = (at..want.len()).find(|&k| want[k] != got[k]).unwrap_or(at);
-        let _ = writeln!(
-            out,
-            "memory at {:#x}: reference {:02x}, ours {:02x}",
-            SCRATCH + (first - at) as u64,
-            want[first],
-            got[first]
+        report.extend(
+            format!(
+                "memory at {:#x}: reference {:02x}, ours {:02x}\n",
+                SCRATCH + (at - finals) as u64,
+                want[at],
+                got[at]
+            )
+            .bytes(),
         );
     }
-    differences
+    if differences > 0 {
+        print!("{}", String::from_utf8_lossy(&report));
+        println!("{}: {differences} instances differ", op.name());
+    }
+    (outcome, differences)
 }
 
-fn describe(
-    out: &mut impl Write,
-    unit: &[u32],
-    start: &[u8],
-    want: &[u8],
-    got: &[u8],
-) -> std::io::Result<()> {
-    for &word in unit {
-        writeln!(out, "{word:08x}  {}", a64::disassemble(word, 0))?;
-    }
-    let word = unit[0];
-    writeln!(
-        out,
-        "    fpcr {:08x} fpsr {:08x} nzcv {:x}",
-        word64(start, FPCR),
-        word64(start, FPSR),
-        word64(start, NZCV) >> 28
-    )?;
-    for r in [word & 31, word >> 5 & 31, word >> 16 & 31, word >> 10 & 31] {
-        let r = r as usize;
-        let x = if r < 31 {
-            word64(start, X + 8 * r)
-        } else {
-            word64(start, SP)
-        };
-        writeln!(
-            out,
-            "    before v{r:<2} {:032x}  x{r:<2} {x:016x}",
-            word128(start, V + 16 * r)
-        )?;
-    }
-    for r in 0..31 {
-        let (w, g) = (word64(want, X + 8 * r), word64(got, X + 8 * r));
-        if w != g {
-            writeln!(out, "    x{r}: reference {w:016x}, ours {g:016x}")?;
-        }
-    }
-    for (name, at) in [("sp", SP), ("nzcv", NZCV), ("fpcr", FPCR), ("fpsr", FPSR)] {
-        let (w, g) = (word64(want, at), word64(got, at));
-        if w != g {
-            writeln!(out, "    {name}: reference {w:08x}, ours {g:08x}")?;
-        }
-    }
-    for r in 0..32 {
-        let (w, g) = (word128(want, V + 16 * r), word128(got, V + 16 * r));
-        if w != g {
-            writeln!(out, "    v{r}: reference {w:032x}")?;
-            writeln!(out, "    v{r}: ours      {g:032x}")?;
-        }
-    }
-    Ok(())
-}
+/// The signal of an undefined instruction.
+const SIGILL: u64 = 4;

@@ -67,7 +67,7 @@ mod arch {
     #[target_feature(enable = "sha,ssse3")]
     pub(in crate::crypto) fn sha256_hash(d: u128, n: u128, m: u128) -> u128 {
         let (abef, cdgh) = rounds(d, n, m);
-        bits(_mm_shuffle_epi32::<0xb1>(_mm_unpackhi_epi64(cdgh, abef)))
+        bits(_mm_shuffle_epi32::<0xb1>(_mm_unpackhi_epi64(abef, cdgh)))
     }
 
     #[target_feature(enable = "sha,ssse3")]

@@ -332,8 +332,8 @@ fn misaligned_pc_and_atomics_are_reported() {
     });
     // ldaxr x0, [x1]
     both(&[0xc85f_fc20], |mut g| {
-        g.state.x[1] = DATA + 4;
-        assert_eq!(g.run(), Exit::Unaligned { addr: DATA + 4 });
+        g.state.x[1] = DATA + 12;
+        assert_eq!(g.run(), Exit::Unaligned { addr: DATA + 12 });
     });
 }
 
