@@ -11,9 +11,7 @@ use tuxlet_uapi::{
 };
 use zerocopy::{FromBytes, IntoBytes};
 
-/// The condition flags of PSTATE.
-const NZCV: u64 = 0xf000_0000;
-/// What else of PSTATE at EL0 in AArch64 state may be set: nothing that we keep. The mode bits, the execution state
+/// What of PSTATE must not be set at EL0 in AArch64 state. The mode bits, the execution state
 /// and the interrupt masks must be zero.
 const PSTATE_PRIVILEGED: u64 = 0x3df;
 /// Bytes of `NT_PRFPREG` without the reserved words at the end count like the whole: `struct user_fpsimd_state`.
@@ -33,7 +31,7 @@ fn general(regs: &CpuState) -> UserPtRegs {
         regs: regs.x,
         sp: regs.sp,
         pc: regs.pc,
-        pstate: regs.nzcv.into(),
+        pstate: regs.pstate(),
     }
 }
 
@@ -102,7 +100,7 @@ pub(super) fn set(state: &mut Ptrace, kind: u32, data: &[u8]) -> Result<()> {
                 return Err(Errno::EINVAL);
             }
             (regs.x, regs.sp, regs.pc) = (new.regs, new.sp, new.pc);
-            regs.nzcv = (new.pstate & NZCV) as u32;
+            regs.set_pstate(new.pstate);
         }
         NT_PRFPREG => {
             let new = UserFpsimdState::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
