@@ -5,15 +5,15 @@ use std::sync::Arc;
 use tuxlet_cpu::{CpuState, Engine, Exit, Interpreter, Options};
 use tuxlet_mem::{AddressSpace, FaultKind, MapRequest, MemoryBudget, Placement, Prot};
 
-use crate::image::{CODE, CONTROL, Image};
+use crate::image::{CODE, CONTROL, Image, W};
 use crate::program::{NOTE, WRITE};
 
 /// What the program writes to its standard output.
 pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
     let error = |e: &dyn core::fmt::Debug| format!("{e:?}");
     let mm = AddressSpace::new(&MemoryBudget::unlimited()).map_err(|e| error(&e))?;
-    for (addr, data, len, writable) in image.segments() {
-        let prot = if writable {
+    for (addr, data, len, flags) in image.segments() {
+        let prot = if flags & W != 0 {
             Prot::RW
         } else {
             Prot::READ | Prot::EXEC

@@ -242,5 +242,6 @@ pub(crate) fn program(units: &[Vec<u32>], count: u64, input: Vec<u8>, scratch: V
         control: [0; 24],
         scratch,
         output_len: stack + STACK - OUTPUT,
+        writable_code: false,
     }
 }
