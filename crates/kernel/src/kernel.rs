@@ -455,17 +455,27 @@ impl Kernel {
         }
     }
 
-    /// Kills every process: the machine is shutting down.
+    /// Kills every process, also those that they are about to fork: the machine is shutting down.
     pub fn kill_all(&self) {
-        let groups: Vec<_> = self
-            .tree
-            .lock()
-            .groups()
-            .map(|(_, n)| Arc::clone(&n.group))
-            .collect();
-        for group in groups {
-            let status = crate::task::WaitStatus::Signaled(Signal::SIGKILL, false);
-            self.kill_group(&group, status);
+        loop {
+            let groups: Vec<_> = self
+                .tree
+                .lock()
+                .groups()
+                .map(|(_, n)| Arc::clone(&n.group))
+                .collect();
+            let mut found = false;
+            for group in groups {
+                if group.signals.lock().group_exit.is_none() {
+                    found = true;
+                    let status = crate::task::WaitStatus::Signaled(Signal::SIGKILL, false);
+                    self.kill_group(&group, status);
+                }
+            }
+            // Children that were not there yet when we looked; later ones are killed at birth.
+            if !found {
+                return;
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Making tasks: clone(2), fork(2), vfork(2).
 
-use super::{CurrentTask, Node, Resources, Task, ThreadGroup, work};
+use super::{CurrentTask, Node, Resources, Task, ThreadGroup, WaitStatus, work};
 use crate::signal::TaskSignals;
 use parking_lot::Mutex;
 use std::sync::{Arc, atomic::Ordering};
@@ -306,6 +306,11 @@ impl CurrentTask {
         tree.insert_group(node, Arc::clone(child));
         drop(tree);
         let group = child.group();
+        if self.task.group().signals.lock().group_exit.is_some() {
+            // Who is killed in the middle of fork(2) leaves no child behind.
+            self.kernel
+                .begin_group_exit(group, WaitStatus::Signaled(Signal::SIGKILL, false));
+        }
         group.timers.watch_cpu_limit(&self.kernel, group);
         Ok(())
     }
