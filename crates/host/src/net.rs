@@ -460,12 +460,17 @@ mod tests {
     }
 
     fn wait_for(socket: &Socket, bits: u32) -> u32 {
-        for _ in 0..2000 {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let wanted = PollFlags::from_bits_truncate(bits as u16);
+        let limit = rustix::event::Timespec {
+            tv_sec: 20,
+            tv_nsec: 0,
+        };
+        while poll(&mut [PollFd::new(socket, wanted)], Some(&limit)).unwrap() > 0 {
             let ready = socket.ready();
             if ready & bits != 0 {
                 return ready;
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
         }
         panic!("not ready");
     }

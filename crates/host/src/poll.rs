@@ -17,7 +17,8 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
-use tuxlet_sync::{Mutex, Wake};
+use tuxlet_sync::Mutex;
+pub use tuxlet_sync::Wake;
 
 /// `POLLIN | POLLRDNORM`.
 const READABLE: u32 = 0x1 | 0x40;
@@ -115,11 +116,19 @@ impl Shared {
         let mut events = Events::new();
         while !self.stop.load(Ordering::SeqCst) {
             events.clear();
-            if self.poller.wait(&mut events, None).is_err() {
-                // Interrupted by a signal of the embedder's, or out of kernel memory: try again, not at
-                // full speed.
-                std::thread::sleep(std::time::Duration::from_millis(1));
-                continue;
+            match self.poller.wait(&mut events, None) {
+                Ok(_) => {}
+                // By a signal of the embedder's.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => {
+                    // The poller is broken (somebody has closed its descriptor), and will not mend. Those who wait
+                    // learn what is wrong when they try.
+                    let targets: Vec<_> = self.targets.lock().values().cloned().collect();
+                    for target in targets {
+                        target.wake(READABLE | WRITABLE | ERROR);
+                    }
+                    return;
+                }
             }
             for event in events.iter() {
                 let target = self.targets.lock().get(&event.key).cloned();

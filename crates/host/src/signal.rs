@@ -1,14 +1,19 @@
 //! Signals that this process gets from its host, handed to ordinary code.
 //!
-//! The handlers do the least that is useful: they write one byte to a pipe. A thread reads it and calls the owner.
+//! The handlers do the least that is useful: they write one byte to a pipe. The reactor reads it and calls the owner.
 
 use std::{
-    io::{self, Read},
+    fmt, io,
     os::fd::{AsRawFd, IntoRawFd},
-    sync::atomic::{AtomicI32, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
-use crate::thread;
+use tuxlet_sync::Wake;
+
+use crate::poll::{Reactor, Watch};
 
 /// A signal of the host, by what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,15 +70,53 @@ fn errno_location() -> *mut libc::c_int {
     unsafe { libc::__error() }
 }
 
-/// Calls `f`, on a thread of its own, for each of `signals` that arrives from now on, instead of what it did before. Can be called
+/// What reads the pipe.
+struct Listener<F> {
+    reader: Arc<io::PipeReader>,
+    watched: Vec<HostSignal>,
+    f: F,
+}
+
+/// Keeps the pipe watched.
+static WATCH: OnceLock<Watch> = OnceLock::new();
+
+impl<F: Fn(HostSignal) + Send + Sync> Wake for Listener<F> {
+    fn wake(&self, _events: u32) {
+        let mut bytes = [0; 64];
+        while let Ok(n @ 1..) = rustix::io::read(&*self.reader, &mut bytes) {
+            for byte in &bytes[..n] {
+                let is_it = |s: &&HostSignal| s.number() == libc::c_int::from(*byte);
+                if let Some(&signal) = self.watched.iter().find(is_it) {
+                    (self.f)(signal);
+                }
+            }
+        }
+        if let Some(watch) = WATCH.get() {
+            // Fails only if the reactor is broken, and then nothing else comes either.
+            let _ = watch.arm(true, false);
+        }
+    }
+}
+
+impl<F> fmt::Debug for Listener<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({:?})", self.watched)
+    }
+}
+
+/// Calls `f`, on the reactor's thread, for each of `signals` that arrives from now on, instead of what it did before. Can be called
 /// once in a process.
 ///
 /// # Errors
-/// `AlreadyExists` the second time, and those of pipe(2) and sigaction(2).
-pub fn watch(signals: &[HostSignal], f: impl Fn(HostSignal) + Send + 'static) -> io::Result<()> {
-    let (mut reader, writer) = io::pipe()?;
-    // A full pipe must not block a handler; the lost byte is one of many alike.
+/// `AlreadyExists` the second time, and those of pipe(2), sigaction(2) and the reactor.
+pub fn watch(
+    signals: &[HostSignal],
+    f: impl Fn(HostSignal) + Send + Sync + 'static,
+) -> io::Result<()> {
+    let (reader, writer) = io::pipe()?;
+    // A full pipe must not block a handler; the lost byte is one of many alike. Nor does the reactor block.
     rustix::io::ioctl_fionbio(&writer, true)?;
+    rustix::io::ioctl_fionbio(&reader, true)?;
     if PIPE
         .compare_exchange(-1, writer.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed)
         .is_err()
@@ -82,18 +125,15 @@ pub fn watch(signals: &[HostSignal], f: impl Fn(HostSignal) + Send + 'static) ->
     }
     // It stays open for as long as handlers may run.
     let _ = writer.into_raw_fd();
-    let watched = signals.to_vec();
-    thread::spawn("signals", 256 << 10, move || {
-        let mut byte = [0];
-        while reader.read_exact(&mut byte).is_ok() {
-            if let Some(&signal) = watched
-                .iter()
-                .find(|s| s.number() == libc::c_int::from(byte[0]))
-            {
-                f(signal);
-            }
-        }
-    })?;
+    let reader = Arc::new(reader);
+    let listener = Arc::new(Listener {
+        reader: Arc::clone(&reader),
+        watched: signals.to_vec(),
+        f,
+    });
+    // Armed only when the listener can arm it again.
+    let watch = Reactor::global()?.watch(reader, false, false, listener)?;
+    WATCH.get_or_init(|| watch).arm(true, false)?;
     for signal in signals {
         // SAFETY: the action is fully initialised (zero is an empty mask and no flags), and its handler is async-signal-safe.
         let result = unsafe {
