@@ -3,7 +3,6 @@
 use std::{
     io,
     os::{fd::AsFd, unix::net::UnixStream},
-    path::Path,
     process::ExitCode,
     sync::Arc,
 };
@@ -11,6 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tuxlet::{Command, Machine, Process, Stdio};
+use tuxlet_image::store;
 
 use crate::{
     args::ProcessArgs,
@@ -109,9 +109,9 @@ pub(crate) fn run(
     }
 }
 
-/// Runs a command to its end in the machine in the directory `machine`, which another process runs.
+/// Runs a command to its end in a machine that another process runs.
 pub(crate) fn run_elsewhere(
-    machine: &Path,
+    machine: &store::Machine,
     args: &ProcessArgs,
     spec: Spec,
 ) -> anyhow::Result<ExitCode> {

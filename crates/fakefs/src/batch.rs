@@ -5,6 +5,7 @@
 //! and what was created and removed in between never reaches the database.
 
 use crate::{
+    Durability,
     error::database_errno,
     node::Node,
     schema::{self, InodeRow, Xattrs},
@@ -134,8 +135,12 @@ impl Store {
         }
     }
 
-    /// Writes what waits, if any of it is needed, and with `durable` lets it reach the medium.
+    /// Writes what waits, if any of it is needed, and with `durable` lets it reach the medium. Nothing is needed of a store
+    /// that is not kept.
     pub(crate) fn commit(&self, durable: bool) -> Result<()> {
+        if self.durability == Durability::Nothing {
+            return Ok(());
+        }
         self.commit_with(durable, false)
     }
 
@@ -238,7 +243,9 @@ impl Store {
         let db = match &writer.db {
             Some(db) => db,
             None => {
-                let db = schema::open(&self.files.database()).map_err(|e| match e {
+                let opened = self.files.made_database().map_err(crate::Error::from);
+                let opened = opened.and_then(|path| schema::open(&path));
+                let db = opened.map_err(|e| match e {
                     crate::Error::Database(e) => e,
                     other => rusqlite::Error::ToSqlConversionFailure(Box::new(other)),
                 })?;

@@ -2,9 +2,13 @@
 
 use crate::{
     error::{Error, Result},
-    schema,
+    schema::{self, InodeRow},
 };
-use std::path::{Path, PathBuf};
+use parking_lot::Mutex;
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 use tuxlet_host::fs::{Dir, File, FsStat, OpenFile};
 use tuxlet_uapi::errno::Errno;
 
@@ -17,8 +21,26 @@ const UNCLEAN: &[u8] = b"unclean";
 #[derive(Debug)]
 pub(crate) struct Files {
     path: PathBuf,
+    /// Empty until a new store is needed on disk.
+    dirs: OnceLock<Dirs>,
+    /// What a new store gets at its making; held while it is made.
+    new: Mutex<Option<NewStore>>,
+}
+
+#[derive(Debug)]
+struct Dirs {
     top: Dir,
     data: Dir,
+    /// Of a store that was made late.
+    _lock: Option<File>,
+}
+
+/// How a store is made that does not exist yet.
+#[derive(Debug)]
+struct NewStore {
+    root: InodeRow,
+    /// Whether it must survive the host's power failure.
+    durable: bool,
 }
 
 /// The name of an inode's data below `data`: spread over 256 directories by the low byte.
@@ -35,6 +57,92 @@ const CREATE: OpenFile = OpenFile {
 };
 
 impl Files {
+    fn of(path: &Path, top: Dir, data: Dir) -> Self {
+        Self {
+            path: path.to_owned(),
+            dirs: OnceLock::from(Dirs {
+                top,
+                data,
+                _lock: None,
+            }),
+            new: Mutex::new(None),
+        }
+    }
+
+    /// A store that does not exist yet, and is made when something has to be kept in it.
+    pub(crate) fn later(path: &Path, root: InodeRow, durable: bool) -> Self {
+        Self {
+            path: path.to_owned(),
+            dirs: OnceLock::new(),
+            new: Mutex::new(Some(NewStore { root, durable })),
+        }
+    }
+
+    /// The store's directories, made if need be.
+    fn dirs(&self) -> Result<&Dirs, Errno> {
+        if let Some(dirs) = self.dirs.get() {
+            return Ok(dirs);
+        }
+        let mut new = self.new.lock();
+        if let Some(new) = &*new {
+            let dirs = self.make(new).map_err(|error| {
+                tracing::error!(%error, path = %self.path.display(), "making a store");
+                Errno::from(error)
+            })?;
+            // Nobody else sets it: we hold `new`.
+            let _ = self.dirs.set(dirs);
+        }
+        *new = None;
+        self.dirs.get().ok_or(Errno::EIO)
+    }
+
+    /// Makes the store, in one step: it is there whole or not at all. It counts as unclean, since it is made for a change.
+    fn make(&self, new: &NewStore) -> Result<Dirs> {
+        let host = |e: std::io::Error| {
+            Error::host(
+                self.path.display().to_string(),
+                tuxlet_host::errno::from_io(&e),
+            )
+        };
+        let mut temporary = self.path.clone().into_os_string();
+        temporary.push(".new");
+        let temporary = PathBuf::from(temporary);
+        // Left by a process that was killed; whoever opens a store sees to it that there is one at a time.
+        match std::fs::remove_dir_all(&temporary) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(host(e)),
+            _ => {}
+        }
+        let files = Self::create(&temporary)?;
+        let lock = files.lock(true)?;
+        schema::create(&files.database(), |db| schema::put_inode(db, &new.root))?;
+        files.mark_unclean()?;
+        let Some(dirs) = files.dirs.into_inner() else {
+            return Err(Error::host("new store", Errno::EIO));
+        };
+        if new.durable {
+            dirs.top
+                .open_file(schema::FILE.as_bytes(), OpenFile::READ)?
+                .sync(false)?;
+            dirs.top.sync()?;
+        }
+        std::fs::rename(&temporary, &self.path).map_err(host)?;
+        if new.durable
+            && let Some(parent) = self.path.parent()
+        {
+            Dir::open(parent)?.sync()?;
+        }
+        Ok(Dirs {
+            _lock: lock,
+            ..dirs
+        })
+    }
+
+    /// The path of the database of a store that is made if need be.
+    pub(crate) fn made_database(&self) -> Result<PathBuf, Errno> {
+        self.dirs()?;
+        Ok(self.database())
+    }
+
     /// Makes the directory of a new, empty store; it may exist if it is empty.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let io = |e: std::io::Error| {
@@ -52,11 +160,7 @@ impl Files {
         top.make_dir(DATA, 0o700)
             .map_err(|e| Error::host("data", e))?;
         let data = top.open_dir(DATA).map_err(|e| Error::host("data", e))?;
-        Ok(Self {
-            path: path.to_owned(),
-            top,
-            data,
-        })
+        Ok(Self::of(path, top, data))
     }
 
     pub(crate) fn open(path: &Path) -> Result<Self> {
@@ -67,11 +171,11 @@ impl Files {
         let data = top
             .open_dir(DATA)
             .map_err(|_| Error::NotAStore(path.to_owned()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            top,
-            data,
-        })
+        Ok(Self::of(path, top, data))
+    }
+
+    fn made(&self) -> Option<&Dirs> {
+        self.dirs.get()
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -81,7 +185,7 @@ impl Files {
     /// Locks the store: one writer, or any number of readers. Held until the file is dropped.
     pub(crate) fn lock(&self, exclusive: bool) -> Result<Option<File>> {
         let how = if exclusive { CREATE } else { OpenFile::READ };
-        let file = match self.top.open_file(LOCK, how) {
+        let file = match self.dirs()?.top.open_file(LOCK, how) {
             Ok(file) => file,
             // A store on a read-only medium that was never opened for writing has no lock file, nor needs it.
             Err(Errno::ENOENT) if !exclusive => return Ok(None),
@@ -95,25 +199,30 @@ impl Files {
     }
 
     pub(crate) fn is_unclean(&self) -> bool {
-        self.top.stat(UNCLEAN).is_ok()
+        self.made().is_some_and(|d| d.top.stat(UNCLEAN).is_ok())
     }
 
     pub(crate) fn mark_unclean(&self) -> Result<(), Errno> {
-        self.top.open_file(UNCLEAN, CREATE).map(drop)
+        match self.made() {
+            Some(dirs) => dirs.top.open_file(UNCLEAN, CREATE).map(drop),
+            // It is marked when it is made.
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn mark_clean(&self) -> Result<(), Errno> {
-        match self.top.unlink(UNCLEAN) {
-            Err(Errno::ENOENT) => Ok(()),
-            other => other,
+        match self.made().map(|d| d.top.unlink(UNCLEAN)) {
+            None | Some(Err(Errno::ENOENT)) => Ok(()),
+            Some(other) => other,
         }
     }
 
     /// Whether the database still has a write-ahead log beside it.
     pub(crate) fn has_log(&self) -> bool {
-        self.top
-            .stat(format!("{}-wal", schema::FILE).as_bytes())
-            .is_ok_and(|s| s.size > 0)
+        let name = format!("{}-wal", schema::FILE);
+        self.made()
+            .and_then(|d| d.top.stat(name.as_bytes()).ok())
+            .is_some_and(|s| s.size > 0)
     }
 
     /// Opens an inode's data; `None` if it has none, because nothing was ever written.
@@ -123,7 +232,10 @@ impl Files {
         } else {
             OpenFile::READ
         };
-        match self.data.open_file(&name_of(ino), how) {
+        let Some(dirs) = self.made() else {
+            return Ok(None);
+        };
+        match dirs.data.open_file(&name_of(ino), how) {
             Ok(file) => Ok(Some(file)),
             Err(Errno::ENOENT) => Ok(None),
             Err(e) => Err(e),
@@ -139,31 +251,32 @@ impl Files {
                 ..CREATE
             },
         );
-        match self.data.open_file(&name, how) {
+        let data = &self.dirs()?.data;
+        match data.open_file(&name, how) {
             Err(Errno::ENOENT) => {
-                match self.data.make_dir(&name[..2], 0o700) {
+                match data.make_dir(&name[..2], 0o700) {
                     Ok(()) | Err(Errno::EEXIST) => {}
                     Err(e) => return Err(e),
                 }
-                self.data.open_file(&name, how)
+                data.open_file(&name, how)
             }
             other => other,
         }
     }
 
     pub(crate) fn remove_data(&self, ino: u64) -> Result<(), Errno> {
-        match self.data.unlink(&name_of(ino)) {
-            Err(Errno::ENOENT) => Ok(()),
-            other => other,
+        match self.made().map(|d| d.data.unlink(&name_of(ino))) {
+            None | Some(Err(Errno::ENOENT)) => Ok(()),
+            Some(other) => other,
         }
     }
 
     /// Allocated 512-byte units of an inode's data.
     pub(crate) fn data_blocks(&self, ino: u64) -> Result<u64, Errno> {
-        match self.data.stat(&name_of(ino)) {
-            Ok(s) => Ok(s.blocks),
-            Err(Errno::ENOENT) => Ok(0),
-            Err(e) => Err(e),
+        match self.made().map(|d| d.data.stat(&name_of(ino))) {
+            Some(Ok(s)) => Ok(s.blocks),
+            None | Some(Err(Errno::ENOENT)) => Ok(0),
+            Some(Err(e)) => Err(e),
         }
     }
 
@@ -171,8 +284,9 @@ impl Files {
     /// size in bytes.
     pub(crate) fn each_data(&self, mut f: impl FnMut(Option<u64>, &[u8], u64)) -> Result<()> {
         let err = |e| Error::host("data", e);
-        for sub in self.data.entries().map_err(err)? {
-            let Ok(dir) = self.data.open_dir(&sub.name) else {
+        let data = &self.dirs()?.data;
+        for sub in data.entries().map_err(err)? {
+            let Ok(dir) = data.open_dir(&sub.name) else {
                 f(None, &sub.name, 0);
                 continue;
             };
@@ -191,10 +305,10 @@ impl Files {
 
     /// Flushes the host file system of the store.
     pub(crate) fn sync_fs(&self) -> Result<(), Errno> {
-        self.top.sync_fs()
+        self.dirs()?.top.sync_fs()
     }
 
     pub(crate) fn fs_stat(&self) -> Result<FsStat, Errno> {
-        self.top.fs_stat()
+        self.dirs()?.top.fs_stat()
     }
 }

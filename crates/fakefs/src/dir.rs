@@ -387,6 +387,6 @@ impl FileOps for OpenDir {
     }
 
     fn fsync(&self, _: &Cx, _: bool) -> Result<()> {
-        self.node.store.commit(self.node.store.durable)
+        self.node.store.commit(self.node.store.durable())
     }
 }

@@ -1,6 +1,6 @@
 //! Open regular files, and their page cache.
 
-use crate::node::Node;
+use crate::{Durability, node::Node};
 use parking_lot::Mutex;
 use std::{
     any::Any,
@@ -180,10 +180,10 @@ impl Node {
 
     /// fsync(2), fdatasync(2): data first, then the metadata that makes them reachable.
     fn sync_all(&self, data_only: bool) -> Result<()> {
-        if self.store.read_only {
+        if self.store.read_only || self.store.durability == Durability::Nothing {
             return Ok(());
         }
-        let durable = self.store.durable;
+        let durable = self.store.durable();
         self.sync_data(durable)?;
         if data_only && self.store.is_committed(self.born(), durable) {
             // The inode is there; data and size are in the host file.

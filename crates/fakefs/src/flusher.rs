@@ -144,7 +144,7 @@ impl Flusher {
                 Task::Stop => return,
                 Task::Remove => self.remove_now(&store.files, || ()),
                 Task::Commit => {
-                    if store.commit_all(store.durable).is_err() {
+                    if store.commit_all(store.durable()).is_err() {
                         // Reported; what could not be written waits for the next turn.
                         self.state.lock().work = Some(Instant::now());
                     }

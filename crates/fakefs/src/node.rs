@@ -172,6 +172,13 @@ impl Node {
         Ok(node)
     }
 
+    /// The root of a new store, which gets it when it is made.
+    pub(crate) fn new_root(store: &Arc<Store>, row: InodeRow) -> Result<Arc<Self>> {
+        let node = Self::build(store, row, ROOT, true)?;
+        node.meta.lock().in_db = true;
+        Ok(node)
+    }
+
     /// A root for a store whose own cannot be read any more.
     pub(crate) fn unreadable_root(store: &Arc<Store>) -> Arc<Self> {
         let row = InodeRow {

@@ -39,6 +39,8 @@ pub enum Durability {
     Host,
     /// To the host's kernel: survives the end of this process, however sudden, but not of the host.
     Process,
+    /// Nowhere: the store may be forgotten when it is shut down.
+    Nothing,
 }
 
 /// How to open a store.
@@ -76,6 +78,27 @@ const SYNC_SINGLY: usize = 64;
 /// Page caches kept although nobody maps the files: the programs that will be started again.
 const KEPT_PAGES: usize = 256;
 
+/// The root directory of a new store.
+fn new_root() -> InodeRow {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = to_ns(Time {
+        sec: since.as_secs() as i64,
+        nsec: since.subsec_nanos(),
+    });
+    InodeRow {
+        ino: ROOT,
+        mode: 0o040_755,
+        nlink: 2,
+        atime: now,
+        mtime: now,
+        ctime: now,
+        btime: now,
+        ..InodeRow::default()
+    }
+}
+
 /// A mounted fakefs.
 #[derive(Debug)]
 pub struct FakeFs {
@@ -90,7 +113,7 @@ pub(crate) struct Store {
     pub(crate) files: Files,
     _lock: Option<File>,
     pub(crate) read_only: bool,
-    pub(crate) durable: bool,
+    pub(crate) durability: Durability,
     /// Whether the store was found as a crash left it.
     pub(crate) recovered: bool,
     pub(crate) dev: DeviceId,
@@ -98,7 +121,7 @@ pub(crate) struct Store {
     pub(crate) this: Weak<Self>,
     outer: Mutex<Weak<FakeFs>>,
     /// For lazy loading; sees what has been committed.
-    pub(crate) reader: Mutex<Connection>,
+    reader: Mutex<Option<Connection>>,
     pub(crate) writer: Mutex<Writer>,
     table: Mutex<FxHashMap<u64, Weak<Node>>>,
     next_ino: AtomicU64,
@@ -123,24 +146,20 @@ impl FakeFs {
     pub fn create(path: &Path) -> Result<()> {
         let files = Files::create(path)?;
         let _lock = files.lock(true)?;
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now = to_ns(Time {
-            sec: since.as_secs() as i64,
-            nsec: since.subsec_nanos(),
-        });
-        let root = InodeRow {
-            ino: ROOT,
-            mode: 0o040_755,
-            nlink: 2,
-            atime: now,
-            mtime: now,
-            ctime: now,
-            btime: now,
-            ..InodeRow::default()
-        };
+        let root = new_root();
         schema::create(&files.database(), |db| schema::put_inode(db, &root))
+    }
+
+    /// A new store with an empty root directory (0755, root), which is made on disk, in one step, when something has to be kept
+    /// there: at the first commit, or when files are larger than memory should hold. There must be nothing at `path`, nor another
+    /// who is about to make it.
+    pub fn new(path: &Path, options: &Options) -> Result<Arc<Self>> {
+        let row = new_root();
+        let files = Files::later(path, row.clone(), options.durability == Durability::Host);
+        let store = Store::new(files, None, None, ROOT + 1, false, options);
+        let root = Node::new_root(&store, row)?;
+        store.enter(&root);
+        Ok(Self::mount(store, root))
     }
 
     /// Opens a store; one that was not closed cleanly is put in order first.
@@ -159,49 +178,39 @@ impl FakeFs {
             (files, lock, db)
         };
         let next_ino = schema::max_ino(&reader)? + 1;
-        let store = Arc::new_cyclic(|this| Store {
-            this: this.clone(),
-            files,
-            _lock: lock,
-            read_only: options.read_only,
-            durable: options.durability == Durability::Host,
-            recovered,
-            dev: options.dev,
-            budget: Arc::clone(&options.budget),
-            outer: Mutex::new(Weak::new()),
-            reader: Mutex::new(reader),
-            writer: Mutex::new(Writer::default()),
-            table: Mutex::new(FxHashMap::default()),
-            next_ino: AtomicU64::new(next_ino.max(ROOT + 1)),
-            namespace: Mutex::new(()),
-            pending: Mutex::new(Pending::default()),
-            flusher: Arc::new(Flusher::default()),
-            shut: AtomicBool::new(false),
-            clean: AtomicBool::new(true),
-            open_data: Mutex::new(VecDeque::new()),
-            buffered: AtomicU64::new(0),
-            written: Mutex::default(),
-        });
+        let store = Store::new(files, lock, Some(reader), next_ino, recovered, options);
         let root = store.get(ROOT, ROOT)?;
+        Ok(Self::mount(store, root))
+    }
+
+    fn mount(store: Arc<Store>, root: Arc<Node>) -> Arc<Self> {
         let fs = Arc::new(Self {
             store,
             root,
             kept_pages: Mutex::default(),
         });
         *fs.store.outer.lock() = Arc::downgrade(&fs);
-        Ok(fs)
+        fs
     }
 
     /// Commits everything and marks the store as closed cleanly. For the end of a machine: the data of files
     /// that are unlinked but still open is removed, too. Nothing can be changed afterwards, and nothing in the host's
-    /// directory is touched any more.
+    /// directory is touched any more. A store that may be forgotten is left as it is.
     pub fn shutdown(&self) -> ErrnoResult<()> {
-        self.store.write_back_pages()?;
-        self.store.commit_all(self.store.durable)?;
-        self.store.sync_written()?;
-        self.store.shut.store(true, Ordering::SeqCst);
-        self.store.flusher.halt();
-        self.store.close()
+        let store = &self.store;
+        let forget = store.durability == Durability::Nothing;
+        if !forget {
+            store.write_back_pages()?;
+            store.commit_all(store.durable())?;
+            store.sync_written()?;
+        }
+        store.shut.store(true, Ordering::SeqCst);
+        store.flusher.halt();
+        if forget {
+            store.forget_pending();
+            return Ok(());
+        }
+        store.close()
     }
 }
 
@@ -214,7 +223,7 @@ impl Drop for FakeFs {
             return;
         }
         // If it fails (which has been reported) the flusher goes on trying.
-        if self.store.commit_all(self.store.durable).is_ok() {
+        if self.store.commit_all(self.store.durable()).is_ok() {
             self.store.flusher.halt();
             // Files that are still open may have been changed meanwhile.
             if self.store.pending.lock().any() {
@@ -253,13 +262,53 @@ impl FileSystem for FakeFs {
             return Ok(());
         }
         self.store.write_back_pages()?;
-        self.store.commit_all(self.store.durable)?;
+        if self.store.durability != Durability::Nothing {
+            self.store.commit_all(self.store.durable())?;
+        }
         self.store.flusher.remove_now(&self.store.files, || ());
         self.store.sync_written()
     }
 }
 
 impl Store {
+    fn new(
+        files: Files,
+        lock: Option<File>,
+        reader: Option<Connection>,
+        next_ino: u64,
+        recovered: bool,
+        options: &Options,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            files,
+            _lock: lock,
+            read_only: options.read_only,
+            durability: options.durability,
+            recovered,
+            dev: options.dev,
+            budget: Arc::clone(&options.budget),
+            outer: Mutex::new(Weak::new()),
+            reader: Mutex::new(reader),
+            writer: Mutex::new(Writer::default()),
+            table: Mutex::new(FxHashMap::default()),
+            next_ino: AtomicU64::new(next_ino.max(ROOT + 1)),
+            namespace: Mutex::new(()),
+            pending: Mutex::new(Pending::default()),
+            flusher: Arc::new(Flusher::default()),
+            shut: AtomicBool::new(false),
+            clean: AtomicBool::new(true),
+            open_data: Mutex::new(VecDeque::new()),
+            buffered: AtomicU64::new(0),
+            written: Mutex::default(),
+        })
+    }
+
+    /// Whether commits reach the medium.
+    pub(crate) fn durable(&self) -> bool {
+        self.durability == Durability::Host
+    }
+
     /// The in-memory inode, loaded if need be. `parent` is the directory it was found in.
     pub(crate) fn get(self: &Arc<Self>, ino: u64, parent: u64) -> ErrnoResult<Arc<Node>> {
         let mut table = self.table.lock();
@@ -311,7 +360,18 @@ impl Store {
         &self,
         f: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> ErrnoResult<T> {
-        f(&self.reader.lock()).map_err(|e| {
+        let mut reader = self.reader.lock();
+        let opened = match &mut *reader {
+            Some(db) => db,
+            none => {
+                let db = schema::open(&self.files.made_database()?).map_err(|error| {
+                    tracing::error!(%error, "opening the metadata of a store");
+                    Errno::from(error)
+                })?;
+                none.insert(db)
+            }
+        };
+        f(opened).map_err(|e| {
             tracing::error!(error = %e, "reading the metadata of a store");
             database_errno(&e)
         })
@@ -396,7 +456,7 @@ impl Store {
     /// Makes the data of all files durable.
     fn sync_written(&self) -> ErrnoResult<()> {
         let written = std::mem::take(&mut *self.written.lock());
-        if !self.durable || written.is_empty() {
+        if !self.durable() || written.is_empty() {
             return Ok(());
         }
         let synced = if written.len() > SYNC_SINGLY {

@@ -186,7 +186,9 @@ pub fn export_image(store: &Store, name: &ImageName, output: impl Write) -> Resu
 
 /// Writes a machine's root file system, its own layer over its image's, as a tar archive.
 pub fn export_machine(store: &Store, machine: &Machine, output: impl Write) -> Result<()> {
-    let _lock = machine.lock()?;
+    let mut claim = machine.lock()?;
+    // Nobody is to wait for it to answer.
+    claim.started();
     let upper = machine.fs_dir();
     let mut layers = store.layer_paths(&machine.record.layers())?;
     // A machine that never ran has no layer of its own yet.
@@ -196,6 +198,7 @@ pub fn export_machine(store: &Store, machine: &Machine, output: impl Write) -> R
     }
     let mut sink = TarWriter::new(output);
     MergedSource::open(&layers)?.copy_to(&mut sink)?;
+    drop(claim);
     sink.finish()
 }
 

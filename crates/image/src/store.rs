@@ -6,8 +6,10 @@
 //! HOME/images/NAME.json      what an image is and which layer holds it
 //! HOME/layers/ID/fs          a read-only layer: one file system store, never changed once it is here
 //! HOME/layers/tmp-ID/        a layer being made; its `lock` is held by the maker
-//! HOME/machines/NAME/        machine.json, `fs` (its writable layer), `lock` (held while it runs), `volumes`
+//! HOME/machines/NAME/        machine.json, `fs` (its writable layer), `lock` (held while it runs), `starting` (held while `lock`
+//!                            is taken, until it answers), `volumes`
 //! HOME/machines/tmp-ID/      a machine being made or removed
+//! HOME/ephemeral/            the same for machines that end with the process that made them
 //! HOME/cache/blobs/sha256/   downloads by content
 //! HOME/cache/partial/        downloads not complete
 //! ```
@@ -38,7 +40,7 @@ pub(crate) use blob::DigestReader;
 pub use blob::{BlobCache, Digest};
 pub use image::{Image, ImageConfig};
 pub use layer::NewLayer;
-pub use machine::{Machine, MachineRecord, Snapshot};
+pub use machine::{Claim, Lifetime, Machine, MachineRecord, Snapshot};
 pub use name::ImageName;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -72,6 +74,7 @@ impl Store {
             "images",
             "layers",
             "machines",
+            "ephemeral",
             "cache/blobs/sha256",
             "cache/partial",
         ] {
@@ -196,9 +199,10 @@ impl Store {
     /// Removes what killed processes left behind and layers that nothing uses. Needs the names lock, under which alone layers
     /// come into use.
     fn clean(&self, _names: &NamesLock) -> Result<()> {
-        for place in ["layers", "machines"] {
+        for place in ["layers", "machines", "ephemeral"] {
             for path in list(&self.home.join(place))? {
-                if is_temporary(&path) && try_lock(&path)?.is_some() {
+                let passing = place == "ephemeral" || is_temporary(&path);
+                if passing && try_lock(&path)?.is_some() {
                     tracing::debug!("removing left-over {}", path.display());
                     remove_tree(&path)?;
                 }
@@ -296,7 +300,12 @@ fn open_lock(path: &Path) -> Result<File> {
 
 /// The lock of the directory `path`, unless somebody holds it.
 fn try_lock(path: &Path) -> Result<Option<File>> {
-    let file = open_lock(&path.join("lock"))?;
+    try_file(&path.join("lock"))
+}
+
+/// The lock `path`, unless somebody holds it.
+fn try_file(path: &Path) -> Result<Option<File>> {
+    let file = open_lock(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
@@ -337,6 +346,16 @@ fn sync_fs(path: &Path) -> Result<()> {
         .map_err(|errno| Error::io("sync", path, io::Error::other(errno)))
 }
 
+/// `value` as the text of a file.
+fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::Store {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })?;
+    text.push(b'\n');
+    Ok(text)
+}
+
 /// Puts `content` at `path` in one step: it is there whole or not at all.
 fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
@@ -355,12 +374,7 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::Store {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    })?;
-    text.push(b'\n');
-    write_whole(path, &text)
+    write_whole(path, &to_json(path, value)?)
 }
 
 /// `None` where the file does not exist.
@@ -380,6 +394,8 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::store::machine::Lifetime::{Kept, Process};
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
@@ -443,11 +459,12 @@ mod tests {
     fn machines_hold_their_layer() {
         let (_dir, store) = store();
         let base = image(&store, "debian");
-        let machine = store
-            .create_machine("m1", Some(&base), serde_json::json!({"x": 1}))
+        let (machine, claim) = store
+            .create_machine("m1", Some(&base), serde_json::json!({"x": 1}), Kept)
             .unwrap();
+        drop(claim);
         assert!(matches!(
-            store.create_machine("m1", Some(&base), serde_json::Value::Null),
+            store.create_machine("m1", Some(&base), serde_json::Value::Null, Kept),
             Err(Error::MachineExists(_))
         ));
         assert!(matches!(
@@ -469,6 +486,33 @@ mod tests {
         store.remove_machine("m1").unwrap();
         assert_eq!(layers(&store), 0);
         assert!(matches!(store.machine("m1"), Err(Error::NoMachine(_))));
+    }
+
+    #[test]
+    fn short_lived_machines_go_with_their_process() {
+        let (_dir, store) = store();
+        let base = image(&store, "debian");
+        let make = |name| {
+            let made = store.create_machine(name, Some(&base), serde_json::Value::Null, Process);
+            made.unwrap()
+        };
+        let (ended, ended_claim) = make("ended");
+        let (killed, killed_claim) = make("killed");
+        let (_living, _living_claim) = make("living");
+        assert!(matches!(
+            store.create_machine("living", None, serde_json::Value::Null, Kept),
+            Err(Error::MachineExists(_))
+        ));
+        store.end_machine(&ended, ended_claim).unwrap();
+        // As the end of its process does.
+        drop(killed_claim);
+        let again = Store::open(store.home()).unwrap();
+        let names: Vec<_> = again.machines().unwrap();
+        let names: Vec<_> = names.iter().map(|m| m.record.name.as_str()).collect();
+        assert_eq!(names, ["living"]);
+        assert!(!ended.dir().exists() && !killed.dir().exists());
+        assert!(again.machine("living").unwrap().is_running().unwrap());
+        assert_eq!(list(&store.home.join("ephemeral")).unwrap().len(), 1);
     }
 
     #[test]

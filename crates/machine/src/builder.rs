@@ -3,7 +3,6 @@
 use crate::{Error, Inner, Machine, Result, Root, files};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_cpu::{Interpreter, Options};
-use tuxlet_fakefs::Durability;
 use tuxlet_hostfs::HostFs;
 use tuxlet_kernel::{Config, EventSink, Kernel, config::NoEvents, config::StraceFilter};
 use tuxlet_mem::MemoryBudget;
@@ -43,7 +42,7 @@ pub struct Builder {
     generated: Vec<Generated>,
     events: Arc<dyn EventSink>,
     engine: Options,
-    durability: Durability,
+    short_lived: bool,
     defaults: Defaults,
 }
 
@@ -65,7 +64,7 @@ impl Default for Builder {
             generated: Vec::new(),
             events: Arc::new(NoEvents),
             engine: Options::default(),
-            durability: Durability::default(),
+            short_lived: false,
             defaults: Defaults::default(),
         }
     }
@@ -148,11 +147,11 @@ impl Builder {
         self
     }
 
-    /// What the machine writes needs not survive a failure of the host's power: fsync(2) is cheap then. For machines
-    /// that are removed at their end.
+    /// The machine is removed at its end. What it writes needs not survive a failure of the host's power: fsync(2) is cheap then.
+    /// A writable layer that does not exist yet ([`Root::Layers`]) is not kept at all.
     #[must_use]
     pub fn short_lived(mut self) -> Self {
-        self.durability = Durability::Process;
+        self.short_lived = true;
         self
     }
 
@@ -174,7 +173,7 @@ impl Builder {
     pub fn build(self) -> Result<Machine> {
         let budget = MemoryBudget::new((self.config.memory / 4096) as usize);
         let root = self.root.ok_or(Error::NoRoot)?;
-        let mut root = root.mount(&host_cx(), &budget, self.durability)?;
+        let mut root = root.mount(&host_cx(), &budget, self.short_lived)?;
         let budget_of_volumes = Arc::clone(&budget);
         let mounts = MountNamespace::new(&root.fs, MountFlags::RELATIME, root.source.as_bytes());
         let engine = Arc::new(Interpreter::new(self.engine));
@@ -191,7 +190,7 @@ impl Builder {
             }
         }
         for (path, target) in &self.volumes {
-            let fs = root.open_volume(path, self.durability, &budget_of_volumes)?;
+            let fs = root.open_volume(path, self.short_lived, &budget_of_volumes)?;
             mount_at(&kernel, &cx, &fs, target, MountFlags::RELATIME)?;
         }
         for bind in &self.binds {

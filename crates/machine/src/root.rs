@@ -44,44 +44,39 @@ pub(crate) struct Mounted {
 fn open_store(
     path: &Path,
     read_only: bool,
-    durability: Durability,
+    short_lived: bool,
     budget: &Arc<MemoryBudget>,
 ) -> Result<Arc<FakeFs>> {
-    let options = tuxlet_fakefs::Options {
+    let mut options = tuxlet_fakefs::Options {
         read_only,
-        durability,
         budget: Arc::clone(budget),
         ..Default::default()
     };
+    if short_lived {
+        options.durability = Durability::Process;
+    }
     FakeFs::open(path, &options).map_err(|reason| Error::Store {
         path: path.to_owned(),
         reason,
     })
 }
 
-/// Makes an empty store where there is none, in one step.
-fn ensure_store(path: &Path) -> Result<()> {
+/// A writable layer or a volume; one that does not exist yet is made when something is to be kept in it.
+fn open_upper(path: &Path, short_lived: bool, budget: &Arc<MemoryBudget>) -> Result<Arc<FakeFs>> {
     if path.exists() {
-        return Ok(());
+        return open_store(path, false, short_lived, budget);
     }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    let failed = |reason| Error::HostPath {
+    let mut options = tuxlet_fakefs::Options {
+        budget: Arc::clone(budget),
+        ..Default::default()
+    };
+    if short_lived {
+        options.durability = Durability::Nothing;
+    }
+    FakeFs::new(path, &options).map_err(|reason| Error::Store {
         path: path.to_owned(),
         reason,
-    };
-    // Left by a process that was killed; the caller sees to it that there is one at a time.
-    if temporary.exists() {
-        std::fs::remove_dir_all(&temporary).map_err(failed)?;
-    }
-    tuxlet_fakefs::Writer::create(&temporary)
-        .and_then(tuxlet_fakefs::Writer::finish)
-        .map_err(|reason| Error::Store {
-            path: path.to_owned(),
-            reason,
-        })?;
-    std::fs::rename(&temporary, path).map_err(failed)
+    })
 }
 
 impl Root {
@@ -89,7 +84,7 @@ impl Root {
         &self,
         cx: &Cx,
         budget: &Arc<MemoryBudget>,
-        durability: Durability,
+        short_lived: bool,
     ) -> Result<Mounted> {
         match self {
             Self::Memory => {
@@ -105,11 +100,10 @@ impl Root {
                 })
             }
             Self::Layers { upper, lower } => {
-                ensure_store(upper)?;
-                let upper = open_store(upper, false, durability, budget)?;
+                let upper = open_upper(upper, short_lived, budget)?;
                 let mut layers: Vec<Arc<dyn FileSystem>> = Vec::new();
                 for path in lower {
-                    layers.push(open_store(path, true, durability, budget)?);
+                    layers.push(open_store(path, true, false, budget)?);
                 }
                 let fs = OverlayFs::new(upper.clone(), layers)?;
                 Ok(Mounted {
@@ -134,7 +128,7 @@ impl Root {
                 })
             }
             Self::Store(path) => {
-                let store = open_store(path, false, durability, budget)?;
+                let store = open_store(path, false, short_lived, budget)?;
                 Ok(Mounted {
                     fs: store.clone(),
                     source: "root".into(),
@@ -150,11 +144,10 @@ impl Mounted {
     pub(crate) fn open_volume(
         &mut self,
         path: &Path,
-        durability: Durability,
+        short_lived: bool,
         budget: &Arc<MemoryBudget>,
     ) -> Result<Arc<dyn FileSystem>> {
-        ensure_store(path)?;
-        let store = open_store(path, false, durability, budget)?;
+        let store = open_upper(path, short_lived, budget)?;
         self.stores.push(Arc::clone(&store));
         Ok(store)
     }

@@ -39,9 +39,13 @@ pub(crate) fn run(args: &CpArgs) -> anyhow::Result<()> {
     let store = Store::open_default()?;
     let record = store.machine(machine)?;
     let skipped = match record.lock() {
-        Ok(_lock) => copy(&start(&store, &record)?, request)?,
+        Ok(mut claim) => {
+            // Nobody is to wait for it to answer.
+            claim.started();
+            copy(&start(&store, &record)?, request)?
+        }
         Err(Error::MachineBusy(_)) => {
-            let connection = control::connect(record.dir())?;
+            let connection = control::connect(&record)?;
             connection.send(&request, &[])?;
             match connection.receive()? {
                 Reply::Copied { skipped } => skipped,

@@ -18,12 +18,12 @@ pub(crate) fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(&record.record.config)?;
     let spec = Spec::new(&args.process, &settings, command)?;
     match record.lock() {
-        Ok(_lock) => {
+        Ok(mut claim) => {
             // Nobody runs it, so it runs for this command.
             let builder = settings.builder(&record.record.name);
-            run::run_in(&store, &record, builder, &args.process, spec)
+            run::run_in(&store, &record, &mut claim, builder, &args.process, spec)
         }
-        Err(Error::MachineBusy(_)) => process::run_elsewhere(record.dir(), &args.process, spec),
+        Err(Error::MachineBusy(_)) => process::run_elsewhere(&record, &args.process, spec),
         Err(error) => Err(error.into()),
     }
 }

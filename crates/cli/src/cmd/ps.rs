@@ -62,7 +62,7 @@ fn processes() -> anyhow::Result<()> {
             continue;
         }
         let name = &machine.record.name;
-        let answer = control::connect(machine.dir()).and_then(|connection| {
+        let answer = control::connect(&machine).and_then(|connection| {
             connection.send(&Request::Processes, &[])?;
             connection.receive()
         });

@@ -13,7 +13,7 @@ use tuxlet_image::{
     Error,
     config::Config,
     patch::Patch,
-    store::{self, Image, ImageName, Store},
+    store::{self, Claim, Image, ImageName, Lifetime, Store},
 };
 
 use crate::{
@@ -60,23 +60,31 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
     {
         (args.process.interactive, args.process.tty) = (true, true);
     }
-    let (record, settings) = create(&store, &args.machine, &args.process, rest)?;
+    // One that goes on in another process cannot end with this one.
+    let lifetime = if args.rm && !args.detach {
+        Lifetime::Process
+    } else {
+        Lifetime::Kept
+    };
+    let (record, mut claim, settings) =
+        create(&store, &args.machine, &args.process, rest, lifetime)?;
     if args.detach {
+        drop(claim);
         start::detach(&record, args.rm)?;
         println!("{}", record.record.name);
         return Ok(ExitCode::SUCCESS);
     }
     let spec = Spec::new(&args.process, &settings, settings.command.clone())?;
-    let lock = record.lock()?;
-    let name = &record.record.name;
-    let mut builder = traced(settings.builder(name), args.strace.as_deref());
+    let mut builder = traced(
+        settings.builder(&record.record.name),
+        args.strace.as_deref(),
+    );
     if args.rm {
         builder = builder.short_lived();
     }
-    let status = run_in(&store, &record, builder, &args.process, spec);
-    drop(lock);
+    let status = run_in(&store, &record, &mut claim, builder, &args.process, spec);
     if args.rm {
-        store.remove_machine(name)?;
+        store.end_machine(&record, claim)?;
     }
     status
 }
@@ -85,6 +93,7 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
 pub(crate) fn run_in(
     store: &Store,
     record: &store::Machine,
+    claim: &mut Claim,
     builder: Builder,
     args: &ProcessArgs,
     spec: Spec,
@@ -93,11 +102,10 @@ pub(crate) fn run_in(
     let server = Server::start(record.dir(), &machine)
         .inspect_err(|e| tracing::warn!("`tuxlet exec` will not reach this machine: {e}"))
         .ok();
-    let main = server.as_ref().map(Server::main);
+    claim.started();
     let status = process::run(&machine, args, spec, |process| {
-        if let Some(main) = main {
-            // The only command that this process runs by itself.
-            let _ = main.set(Arc::clone(process));
+        if let Some(server) = &server {
+            server.command_runs(process);
         }
     });
     if let Some(server) = server {
@@ -175,7 +183,8 @@ pub(crate) fn create(
     args: &MachineArgs,
     process: &ProcessArgs,
     mut rest: Vec<OsString>,
-) -> anyhow::Result<(store::Machine, Settings)> {
+    lifetime: Lifetime,
+) -> anyhow::Result<(store::Machine, Claim, Settings)> {
     let name = rest.remove(0).to_string_lossy().into_owned();
     let given = texts(without_dashes(rest))?;
     let image = find_image(store, &name, args.pull)?;
@@ -185,8 +194,8 @@ pub(crate) fn create(
     }
     let settings = Settings::new(args, process, Some(&image), command)?;
     let config = serde_json::to_value(&settings)?;
-    let record = add(store, args.name.as_deref(), &image, config)?;
-    Ok((record, settings))
+    let (record, claim) = add(store, args.name.as_deref(), &image, config, lifetime)?;
+    Ok((record, claim, settings))
 }
 
 /// Makes the machine, under a name of its own where none is given.
@@ -195,9 +204,10 @@ fn add(
     name: Option<&str>,
     image: &Image,
     config: serde_json::Value,
-) -> anyhow::Result<store::Machine> {
+    lifetime: Lifetime,
+) -> anyhow::Result<(store::Machine, Claim)> {
     if let Some(name) = name {
-        return Ok(store.create_machine(name, Some(image), config)?);
+        return Ok(store.create_machine(name, Some(image), config, lifetime)?);
     }
     let base = image
         .name
@@ -208,7 +218,8 @@ fn add(
         .to_owned();
     let mut number = std::process::id();
     loop {
-        match store.create_machine(&format!("{base}-{number:x}"), Some(image), config.clone()) {
+        let name = format!("{base}-{number:x}");
+        match store.create_machine(&name, Some(image), config.clone(), lifetime) {
             Err(Error::MachineExists(_)) => number = number.wrapping_mul(31).wrapping_add(7),
             other => return Ok(other?),
         }

@@ -56,8 +56,9 @@ fn run_command(store: &Store, name: &str, interactive: bool) -> anyhow::Result<E
         user: None,
     };
     let spec = Spec::new(&args, &settings, settings.command.clone())?;
-    let _lock = record.lock()?;
-    run::run_in(store, &record, settings.builder(name), &args, spec)
+    let mut claim = record.lock()?;
+    let builder = settings.builder(name);
+    run::run_in(store, &record, &mut claim, builder, &args, spec)
 }
 
 /// What the process of [`detach`] does.
@@ -149,7 +150,7 @@ pub(crate) fn halt(
 
 /// Asks the process that runs a machine for something; whether it has done that.
 fn ask(machine: &store::Machine, request: &Request) -> anyhow::Result<bool> {
-    let answer = control::connect(machine.dir()).and_then(|connection| {
+    let answer = control::connect(machine).and_then(|connection| {
         connection.send(request, &[])?;
         connection.receive()
     });

@@ -4,40 +4,27 @@ use std::{
     io::{self, Read, Write},
     net::Shutdown,
     os::{fd::BorrowedFd, unix::net::UnixStream},
-    path::Path,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use tuxlet::WindowSize;
+use tuxlet_image::store::Machine;
 
 use super::{Event, Reply, Request};
 use crate::session::{Line, Remote};
-
-/// How long a machine may take to start listening.
-const STARTING: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(30);
 
 /// A connection to the process that runs a machine.
 #[derive(Debug)]
 pub(crate) struct Connection(UnixStream);
 
-/// Connects to the process that runs the machine in the directory `machine`.
-pub(crate) fn connect(machine: &Path) -> anyhow::Result<Connection> {
-    let dir = super::socket_dir(machine);
-    let since = Instant::now();
-    loop {
-        match super::with_address(&dir, |path| UnixStream::connect(path)) {
-            Ok(socket) => return Ok(Connection(socket)),
-            // It may just be starting.
-            Err(_) if since.elapsed() < STARTING => std::thread::sleep(PAUSE),
-            Err(error) => {
-                return Err(error).context(
-                    "the machine is in use, but nothing in it answers; it may be starting or ending",
-                );
-            }
-        }
-    }
+/// Connects to the process that has claimed a machine, when that answers.
+pub(crate) fn connect(machine: &Machine) -> anyhow::Result<Connection> {
+    machine.wait_until_started()?;
+    let dir = super::socket_dir(machine.dir());
+    let connected = super::with_address(&dir, |path| UnixStream::connect(path));
+    connected
+        .map(Connection)
+        .context("the machine is in use, but nothing in it answers; it may be ending")
 }
 
 impl Connection {

@@ -1,7 +1,10 @@
 //! The side that answers, in the process that runs the machine.
 
 use std::{
-    fs, io,
+    collections::HashMap,
+    fmt,
+    fs::{self, File},
+    io,
     net::Shutdown,
     os::{
         fd::OwnedFd,
@@ -12,39 +15,68 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use tuxlet::{Machine, Process, Stdio};
+use tuxlet_host::poll::{Reactor, Wake, Watch};
 
 use super::{Event, ProcessRow, Reply, Request, client::shut};
 use crate::{guest, process::Spec, session};
 
 /// Most connections at once.
 const MAX_SESSIONS: usize = 64;
-const PAUSE: Duration = Duration::from_millis(10);
 
-/// The thread that listens, until [`Server::stop`].
+/// Answers in the machine's directory, until [`Server::stop`].
 #[derive(Debug)]
 pub(crate) struct Server {
     dir: PathBuf,
-    machine: Machine,
-    main: Main,
-    stopping: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Session>>,
+    door: Arc<Door>,
 }
 
-/// The machine's command, once it runs.
-pub(crate) type Main = Arc<OnceLock<Arc<Process>>>;
+/// Where those who ask come in. The reactor opens.
+#[derive(Debug)]
+struct Door {
+    listener: Arc<UnixListener>,
+    state: Mutex<State>,
+    /// A session has ended.
+    left: Condvar,
+    /// Held (read) while a session starts a command; true when none may be started any more.
+    closed: RwLock<bool>,
+    /// Set before the first wake-up.
+    watch: OnceLock<Watch>,
+}
 
 #[derive(Debug)]
-struct Session {
-    thread: JoinHandle<()>,
-    socket: UnixStream,
+struct State {
+    /// `None` from the end on.
+    machine: Option<Machine>,
+    /// The machine's command, while it runs.
+    main: Option<Arc<Process>>,
+    sessions: HashMap<u64, UnixStream>,
+    next: u64,
+    /// Given up for a moment when there are no descriptors left, so that those who knock can be turned away.
+    spare: Option<File>,
+}
+
+/// What the reactor rings.
+struct Bell(Weak<Door>);
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bell")
+    }
+}
+
+impl Wake for Bell {
+    fn wake(&self, _events: u32) {
+        if let Some(door) = self.0.upgrade() {
+            Door::open(&door);
+        }
+    }
 }
 
 impl Server {
@@ -56,86 +88,148 @@ impl Server {
             fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
             Ok(listener)
         })?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let main = Main::default();
-        let (served, stop) = ((machine.clone(), Arc::clone(&main)), Arc::clone(&stopping));
-        let thread = thread::Builder::new()
-            .name("control".to_owned())
-            .spawn(move || listen(&listener, &served, &stop))?;
-        Ok(Server {
-            dir,
-            machine: machine.clone(),
-            main,
-            stopping,
-            thread,
-        })
+        listener.set_nonblocking(true)?;
+        let listener = Arc::new(listener);
+        let door = Arc::new(Door {
+            listener: Arc::clone(&listener),
+            state: Mutex::new(State {
+                machine: Some(machine.clone()),
+                main: None,
+                sessions: HashMap::new(),
+                next: 0,
+                spare: Some(File::open(&dir)?),
+            }),
+            left: Condvar::new(),
+            closed: RwLock::new(false),
+            watch: OnceLock::new(),
+        });
+        let bell = Arc::new(Bell(Arc::downgrade(&door)));
+        let watch = Reactor::global()?.watch(listener, false, false, bell)?;
+        door.watch.get_or_init(|| watch).arm(true, false)?;
+        Ok(Server { dir, door })
     }
 
-    /// Where the machine's command is to be put when it runs.
-    pub(crate) fn main(&self) -> Main {
-        Arc::clone(&self.main)
+    /// The machine's command runs: signals to the machine are for it.
+    pub(crate) fn command_runs(&self, command: &Arc<Process>) {
+        self.door.state().main = Some(Arc::clone(command));
     }
 
     /// Kills what runs in the machine and waits until everybody who asked for it knows.
     pub(crate) fn stop(self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the thread; it is gone already where this fails.
-        let _ = super::with_address(&self.dir, |path| UnixStream::connect(path));
-        let sessions = self.thread.join().unwrap_or_default();
-        // A command may be starting just now.
-        while sessions.iter().any(|s| !s.thread.is_finished()) {
-            self.machine.kill_all();
-            thread::sleep(PAUSE);
-            for session in sessions.iter().filter(|s| !s.thread.is_finished()) {
-                // One that does not ask or does not listen; what was sent to it still arrives.
-                shut(&session.socket, Shutdown::Read);
-            }
+        let (machine, _main) = {
+            let mut state = self.door.state();
+            (state.machine.take(), state.main.take())
+        };
+        // Whoever is about to start a command has done so, or will not.
+        *self
+            .door
+            .closed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = true;
+        if let Some(machine) = machine {
+            machine.kill_all();
         }
+        let mut state = self.door.state();
+        for socket in state.sessions.values() {
+            // One that does not ask or does not listen; what was sent to it still arrives.
+            shut(socket, Shutdown::Read);
+        }
+        while !state.sessions.is_empty() {
+            state = self
+                .door
+                .left
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
         if let Err(error) = fs::remove_dir_all(&self.dir) {
             tracing::debug!("{}: {error}", self.dir.display());
         }
     }
 }
 
-fn listen(
-    listener: &UnixListener,
-    served: &(Machine, Main),
-    stopping: &AtomicBool,
-) -> Vec<Session> {
-    let mut sessions: Vec<Session> = Vec::new();
-    for connection in listener.incoming() {
-        if stopping.load(Ordering::SeqCst) {
-            break;
+impl Door {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic was reported where it happened, and left nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets everybody in who waits.
+    fn open(this: &Arc<Self>) {
+        let mut state = this.state();
+        while state.machine.is_some() {
+            match this.listener.accept() {
+                Ok((socket, _)) => this.admit(&mut state, socket),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!("a request to the machine: {error}");
+                    // Very likely there are no descriptors left. With the spare one the caller can be turned away.
+                    if state.spare.take().is_none() || this.listener.accept().is_err() {
+                        tracing::error!("`tuxlet exec` no longer reaches this machine");
+                        return;
+                    }
+                    state.spare = File::open("/dev/null").ok();
+                }
+            }
         }
-        sessions.retain(|s| !s.thread.is_finished());
-        let opened = connection.and_then(|socket| {
-            if sessions.len() == MAX_SESSIONS {
+        drop(state);
+        if let Some(watch) = this.watch.get() {
+            // Fails only if the reactor is broken, and then nothing else comes either.
+            let _ = watch.arm(true, false);
+        }
+    }
+
+    fn admit(self: &Arc<Self>, state: &mut State, socket: UnixStream) {
+        let Some(machine) = state.machine.clone() else {
+            return;
+        };
+        let number = state.next;
+        let admitted = socket.set_nonblocking(false).and_then(|()| {
+            if state.sessions.len() == MAX_SESSIONS {
                 return Err(io::Error::other("too many connections"));
             }
-            let (ours, (machine, main)) = (socket.try_clone()?, served.clone());
-            let thread = thread::Builder::new()
+            let (ours, door) = (socket.try_clone()?, Arc::clone(self));
+            thread::Builder::new()
                 .name("session".to_owned())
                 .spawn(move || {
-                    if let Err(error) = serve(&machine, &main, &ours) {
+                    let _leaving = Leaving {
+                        door: &door,
+                        number,
+                    };
+                    // Goes before it is known that the session has ended: nobody else holds the machine then.
+                    let machine = machine;
+                    if let Err(error) = serve(&door, &machine, &ours) {
                         tracing::debug!("a request to the machine: {error}");
                     }
                     shut(&ours, Shutdown::Both);
                 })?;
-            Ok(Session { thread, socket })
+            Ok(())
         });
-        match opened {
-            Ok(session) => sessions.push(session),
-            Err(error) => {
-                tracing::warn!("a request to the machine: {error}");
-                // Not in a loop at full speed where descriptors are used up.
-                thread::sleep(PAUSE);
+        match admitted {
+            Ok(()) => {
+                state.next += 1;
+                state.sessions.insert(number, socket);
             }
+            Err(error) => tracing::warn!("a request to the machine: {error}"),
         }
     }
-    sessions
 }
 
-fn serve(machine: &Machine, main: &Main, socket: &UnixStream) -> io::Result<()> {
+/// Takes a session off the list at its end, however it ends.
+struct Leaving<'a> {
+    door: &'a Door,
+    number: u64,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.door.state().sessions.remove(&self.number);
+        self.door.left.notify_all();
+    }
+}
+
+fn serve(door: &Door, machine: &Machine, socket: &UnixStream) -> io::Result<()> {
     let Some((request, fds)) = super::receive(socket)? else {
         return Ok(());
     };
@@ -152,6 +246,7 @@ fn serve(machine: &Machine, main: &Main, socket: &UnixStream) -> io::Result<()> 
             terminal,
         } => {
             return exec(
+                door,
                 machine,
                 socket,
                 spec,
@@ -160,13 +255,16 @@ fn serve(machine: &Machine, main: &Main, socket: &UnixStream) -> io::Result<()> 
                 fds,
             );
         }
-        Request::Signal { number } => match main.get().map(|command| command.kill(number)) {
-            Some(Ok(())) => Reply::Done,
-            Some(Err(error)) => Reply::Failed {
-                reason: error.to_string(),
-            },
-            None => Reply::Starting,
-        },
+        Request::Signal { number } => {
+            let main = door.state().main.clone();
+            match main.map(|command| command.kill(number)) {
+                Some(Ok(())) => Reply::Done,
+                Some(Err(error)) => Reply::Failed {
+                    reason: error.to_string(),
+                },
+                None => Reply::Starting,
+            }
+        }
         Request::KillAll => {
             machine.kill_all();
             Reply::Done
@@ -190,6 +288,7 @@ fn serve(machine: &Machine, main: &Main, socket: &UnixStream) -> io::Result<()> 
 }
 
 fn exec(
+    door: &Door,
     machine: &Machine,
     socket: &UnixStream,
     spec: Spec,
@@ -211,7 +310,15 @@ fn exec(
         command = command.stdout(Stdio::Host(next()?));
         command = command.stderr(Stdio::Host(next()?));
     }
-    let process = match machine.exec(command) {
+    let started = {
+        let closed = door.closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            let reason = "the machine is ending".to_owned();
+            return super::send(socket, &Reply::Failed { reason }, &[]);
+        }
+        machine.exec(command)
+    };
+    let process = match started {
         Ok(process) => Arc::new(process),
         Err(error) => {
             let (status, reason) = guest::explain(machine, &error);

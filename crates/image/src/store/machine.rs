@@ -10,8 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Image, ImageName, Store, is_temporary, list, name::check_machine, now, read_json, remove_tree,
-    sync_dir, temporary_name, try_lock, write_json,
+    Image, ImageName, Store, is_temporary, list, name::check_machine, now, open_lock, read_json,
+    remove_tree, sync_dir, temporary_name, to_json, try_file, try_lock, write_json,
 };
 use crate::{Error, Result};
 
@@ -137,31 +137,87 @@ impl Machine {
         self.path.join("volumes").join(number.to_string())
     }
 
-    /// Claims the machine for this process, until the returned file is closed.
+    /// Claims the machine for this process, until the returned claim is dropped.
     ///
     /// # Errors
-    /// [`Error::MachineBusy`] while it is running.
-    pub fn lock(&self) -> Result<File> {
-        try_lock(&self.path)?.ok_or_else(|| Error::MachineBusy(self.record.name.clone()))
+    /// [`Error::MachineBusy`] while it is running, or about to.
+    pub fn lock(&self) -> Result<Claim> {
+        self.try_claim()?
+            .ok_or_else(|| Error::MachineBusy(self.record.name.clone()))
     }
 
     /// Whether a process has claimed it; one that has been removed meanwhile is not.
     pub fn is_running(&self) -> Result<bool> {
-        match try_lock(&self.path) {
+        match self.try_claim() {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
-            lock => Ok(lock?.is_none()),
+            claim => Ok(claim?.is_none()),
+        }
+    }
+
+    fn try_claim(&self) -> Result<Option<Claim>> {
+        let Some(starting) = try_file(&self.path.join(STARTING))? else {
+            return Ok(None);
+        };
+        let lock = try_lock(&self.path)?;
+        Ok(lock.map(|lock| Claim {
+            _lock: lock,
+            starting: Some(starting),
+        }))
+    }
+
+    /// Waits until a process that has claimed the machine runs it, or has given up.
+    pub fn wait_until_started(&self) -> Result<()> {
+        let path = self.path.join(STARTING);
+        let file = open_lock(&path)?;
+        file.lock().map_err(|e| Error::io("lock", &path, e))
+    }
+}
+
+/// Locked by who has claimed a machine, until it answers.
+const STARTING: &str = "starting";
+
+/// A machine that this process has to itself.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: File,
+    starting: Option<File>,
+}
+
+impl Claim {
+    /// The machine runs, and answers those who now learn that it is claimed ([`Machine::wait_until_started`]).
+    pub fn started(&mut self) {
+        self.starting = None;
+    }
+}
+
+/// How long a machine lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until it is removed.
+    Kept,
+    /// As long as the claim of the process that makes it, whatever ends that.
+    Process,
+}
+
+impl Lifetime {
+    /// The directory of such machines in the store.
+    fn place(self) -> &'static str {
+        match self {
+            Self::Kept => "machines",
+            Self::Process => "ephemeral",
         }
     }
 }
 
 impl Store {
-    /// Makes a machine that stands on `image`.
+    /// Makes a machine that stands on `image`, and claims it.
     pub fn create_machine(
         &self,
         name: &str,
         image: Option<&Image>,
         config: serde_json::Value,
-    ) -> Result<Machine> {
+        lifetime: Lifetime,
+    ) -> Result<(Machine, Claim)> {
         check_machine(name)?;
         let _names = self.lock_names()?;
         let mut record = MachineRecord {
@@ -178,30 +234,75 @@ impl Store {
             config,
         };
         record.set_layers(image.map(Image::layers).unwrap_or_default());
-        self.add_machine(record)
+        self.add_machine(record, lifetime)
     }
 
-    /// Makes the machine of a record; the names lock is the caller's.
-    pub(super) fn add_machine(&self, record: MachineRecord) -> Result<Machine> {
-        let machines = self.home.join("machines");
-        let path = machines.join(&record.name);
-        if path.exists() {
+    /// Makes the machine of a record, and claims it; the names lock is the caller's.
+    pub(super) fn add_machine(
+        &self,
+        record: MachineRecord,
+        lifetime: Lifetime,
+    ) -> Result<(Machine, Claim)> {
+        if self.machine_dir(&record.name).is_some() {
             return Err(Error::MachineExists(record.name));
         }
         // They may have been removed since the caller looked them up.
         self.layer_paths(&record.all_layers())?;
+        let machines = self.home.join(lifetime.place());
+        let path = machines.join(&record.name);
         let temporary = machines.join(temporary_name());
         fs::create_dir(&temporary).map_err(|e| Error::io("make", &temporary, e))?;
-        write_json(&temporary.join("machine.json"), &record)?;
-        fs::rename(&temporary, &path).map_err(|e| Error::io("make", &path, e))?;
-        sync_dir(&machines)?;
-        Ok(Machine { record, path })
+        let file = temporary.join("machine.json");
+        match lifetime {
+            Lifetime::Kept => write_json(&file, &record)?,
+            Lifetime::Process => {
+                fs::write(&file, to_json(&file, &record)?)
+                    .map_err(|e| Error::io("write", &file, e))?;
+            }
+        }
+        let mut machine = Machine {
+            record,
+            path: temporary,
+        };
+        // Before anybody can see it: free, it would be taken for one that has ended.
+        let claim = machine.lock()?;
+        fs::rename(&machine.path, &path).map_err(|e| Error::io("make", &path, e))?;
+        machine.path = path;
+        if lifetime == Lifetime::Kept {
+            sync_dir(&machines)?;
+        }
+        Ok((machine, claim))
+    }
+
+    /// Where the machine of that name is.
+    pub(super) fn machine_dir(&self, name: &str) -> Option<PathBuf> {
+        [Lifetime::Kept, Lifetime::Process]
+            .map(|lifetime| self.home.join(lifetime.place()).join(name))
+            .into_iter()
+            .find(|path| path.is_dir())
+    }
+
+    /// Removes a machine that lives with this process ([`Lifetime::Process`]), before this process ends.
+    pub fn end_machine(&self, machine: &Machine, mut claim: Claim) -> Result<()> {
+        // Somebody who holds the names may be waiting for it.
+        claim.started();
+        let _names = self.lock_names()?;
+        let doomed = self
+            .home
+            .join(Lifetime::Process.place())
+            .join(temporary_name());
+        fs::rename(&machine.path, &doomed).map_err(|e| Error::io("remove", &machine.path, e))?;
+        remove_tree(&doomed)?;
+        drop(claim);
+        Ok(())
     }
 
     /// The machine of that name.
     pub fn machine(&self, name: &str) -> Result<Machine> {
         check_machine(name)?;
-        let path = self.home.join("machines").join(name);
+        let path = self
+            .machine_dir(name)
+            .ok_or_else(|| Error::NoMachine(name.to_owned()))?;
         let mut record: MachineRecord = read_json(&path.join("machine.json"))?
             .ok_or_else(|| Error::NoMachine(name.to_owned()))?;
         // The directory's name counts: a process that renames may have been killed.
@@ -212,15 +313,19 @@ impl Store {
     /// All machines, sorted by name.
     pub fn machines(&self) -> Result<Vec<Machine>> {
         let mut machines = Vec::new();
-        for path in list(&self.home.join("machines"))? {
-            if !is_temporary(&path)
-                && let Some(name) = path.file_name().and_then(|n| n.to_str())
-                && let Some(mut record) = read_json::<MachineRecord>(&path.join("machine.json"))?
-            {
-                record.name = name.to_owned();
-                machines.push(Machine { record, path });
+        for lifetime in [Lifetime::Kept, Lifetime::Process] {
+            for path in list(&self.home.join(lifetime.place()))? {
+                if !is_temporary(&path)
+                    && let Some(name) = path.file_name().and_then(|n| n.to_str())
+                    && let Some(mut record) =
+                        read_json::<MachineRecord>(&path.join("machine.json"))?
+                {
+                    record.name = name.to_owned();
+                    machines.push(Machine { record, path });
+                }
             }
         }
+        machines.sort_by(|a, b| a.record.name.cmp(&b.record.name));
         Ok(machines)
     }
 

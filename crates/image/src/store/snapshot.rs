@@ -7,8 +7,8 @@
 use std::fs;
 
 use super::{
-    Image, ImageConfig, ImageName, Machine, MachineRecord, NamesLock, NewLayer, Snapshot, Store,
-    list, name::check_machine, now, remove_tree, sync_dir, unique_id, write_json,
+    Image, ImageConfig, ImageName, Lifetime, Machine, MachineRecord, NamesLock, NewLayer, Snapshot,
+    Store, list, name::check_machine, now, remove_tree, sync_dir, unique_id, write_json,
 };
 use crate::{
     Error, Result,
@@ -28,10 +28,10 @@ impl Store {
         let _names = self.lock_names()?;
         let mut machine = self.machine(from)?;
         let _lock = machine.lock()?;
-        let path = self.home.join("machines").join(to);
-        if path.exists() {
+        if self.machine_dir(to).is_some() {
             return Err(Error::MachineExists(to.to_owned()));
         }
+        let path = self.home.join("machines").join(to);
         fs::rename(&machine.path, &path).map_err(|e| Error::io("make", &path, e))?;
         sync_dir(&self.home.join("machines"))?;
         machine.path = path;
@@ -50,7 +50,7 @@ impl Store {
         let names = self.lock_names()?;
         let mut machine = self.machine(from)?;
         let _lock = machine.lock()?;
-        if self.home.join("machines").join(to).exists() {
+        if self.machine_dir(to).is_some() {
             return Err(Error::MachineExists(to.to_owned()));
         }
         self.freeze(&names, &mut machine)?;
@@ -61,7 +61,8 @@ impl Store {
             created: now(),
             ..machine.record.clone()
         };
-        self.add_machine(record)
+        let (machine, _claim) = self.add_machine(record, Lifetime::Kept)?;
+        Ok(machine)
     }
 
     /// Remembers how a machine is now. An older snapshot of that name is replaced.
