@@ -39,6 +39,23 @@ const WAIT: [u32; 7] = [
     0xd400_0001, // svc #0
 ];
 
+/// write(1, "ok\n", 3), ppoll(NULL, 0, NULL, NULL, 0).
+const SAY_AND_WAIT: [u32; 13] = [
+    0xd280_0020, // mov x0, #1
+    0x1000_0161, // adr x1, data
+    0xd280_0062, // mov x2, #3
+    0xd280_0808, // mov x8, #64
+    0xd400_0001, // svc #0
+    0xd280_0000, // mov x0, #0
+    0xd280_0001, // mov x1, #0
+    0xd280_0002, // mov x2, #0
+    0xd280_0003, // mov x3, #0
+    0xd280_0004, // mov x4, #0
+    0xd280_0928, // mov x8, #73
+    0xd400_0001, // svc #0
+    0x000a_6b6f, // data: "ok\n"
+];
+
 /// A static program for a processor: elf(5).
 fn elf(machine: u16, code: &[u32]) -> Vec<u8> {
     let size = HEADERS + 4 * code.len() as u64;
@@ -134,10 +151,11 @@ const HAS: [u32; 8] = [
 ];
 
 /// Every guest: its name, its file.
-pub(crate) fn programs() -> [(&'static str, Vec<u8>); 9] {
+pub(crate) fn programs() -> [(&'static str, Vec<u8>); 10] {
     [
         ("ok", elf(AARCH64, &OK)),
         ("wait", elf(AARCH64, &WAIT)),
+        ("idle", elf(AARCH64, &SAY_AND_WAIT)),
         ("show", elf(AARCH64, &[&SHOW[..], &[SVC]].concat())),
         ("make", elf(AARCH64, &MAKE)),
         ("has", elf(AARCH64, &HAS)),

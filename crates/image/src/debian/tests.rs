@@ -10,6 +10,8 @@ use pgp::{
     types::Password,
 };
 
+mod kill;
+
 use super::*;
 use crate::{
     compress::tests::{gzip, xz},
