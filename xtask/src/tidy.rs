@@ -50,6 +50,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ffi", &["machine"]),
     ("rpc", &["machine"]),
     ("cli", &["machine", "image", "rpc", "host"]),
+    // Tests only.
+    ("fuzz", &["machine", "image", "fakefs", "net", "vfs"]),
 ];
 
 /// Crates that may contain `unsafe`.

@@ -83,11 +83,24 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Background(BackgroundArgs),
     /// Check that everything tuxlet needs is in order
+    #[command(after_help = "Example:\n  tuxlet doctor")]
     Doctor,
     /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  tuxlet completions bash > ~/.local/share/bash-completion/completions/tuxlet
+  tuxlet completions zsh > ~/.zfunc/_tuxlet
+  tuxlet completions fish > ~/.config/fish/completions/tuxlet.fish")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    #[command(after_help = "Example:\n  tuxlet man ~/.local/share/man/man1")]
+    Man {
+        /// The directory; made where it is missing
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
     },
 }
 

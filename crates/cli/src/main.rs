@@ -17,6 +17,7 @@ mod table;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
 
@@ -82,6 +83,11 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "tuxlet", &mut script);
             std::io::Write::write_all(&mut std::io::stdout(), &script)?;
         }
+        Command::Man { directory } => {
+            std::fs::create_dir_all(&directory)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), &directory))
+                .with_context(|| format!("cannot write to {}", directory.display()))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -104,4 +110,31 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|e| e.downcast_ref::<std::io::Error>())
         .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_help_with_examples() {
+        let mut all = Cli::command();
+        all.build();
+        for command in all.get_subcommands().filter(|c| !c.is_hide_set()) {
+            let name = command.get_name();
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(help.contains(&format!("tuxlet {name}")), "{name}: {help:?}");
+        }
+    }
+
+    #[test]
+    fn manual_pages_are_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        clap_mangen::generate_to(Cli::command(), dir.path()).expect("the pages");
+        for page in ["tuxlet.1", "tuxlet-run.1", "tuxlet-pull.1"] {
+            let text = std::fs::read_to_string(dir.path().join(page)).expect(page);
+            assert!(text.contains(".TH tuxlet"), "{text}");
+        }
+    }
 }

@@ -66,7 +66,7 @@ fn a_killed_installation_keeps_its_promises() {
     };
     let made = sh(&["run", "--name", "victim", "alpine", "true"]).output();
     assert!(made.expect("tuxlet starts").status.success());
-    let rounds: u64 = std::env::var(ROUNDS).map_or(4, |n| n.parse().expect("a number"));
+    let rounds: u64 = std::env::var(ROUNDS).map_or(3, |n| n.parse().expect("a number"));
     let mut promised: BTreeMap<String, u64> = BTreeMap::new();
     for round in 0..rounds {
         let name = round.to_string();

@@ -256,6 +256,18 @@ fn shell_session() {
     s.send("q");
     s.prompt();
 
+    // A program that redraws by itself and reads single keys.
+    s.clear();
+    s.send("top -d 1\r");
+    s.until("the list of processes", |s| {
+        let text = s.contents();
+        text.starts_with("Mem:")
+            && text.contains("PID")
+            && text.lines().any(|l| l.trim_end().ends_with("top -d 1"))
+    });
+    s.send("q");
+    s.prompt();
+
     assert!(s.is_raw());
     s.send("exit 3\r");
     let status = s.end();

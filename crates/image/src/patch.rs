@@ -256,6 +256,7 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Lifetime;
     use crate::{
         Quiet, import_tar,
         store::Image,
@@ -316,8 +317,9 @@ mod tests {
     fn patches_are_applied_once_and_whole() {
         let (dir, store, image) = store();
         let mut machine = store
-            .create_machine("m", Some(&image), serde_json::Value::Null)
-            .unwrap();
+            .create_machine("m", Some(&image), serde_json::Value::Null, Lifetime::Kept)
+            .unwrap()
+            .0;
         let path = write(dir.path(), 2);
         let patch = Patch::read(&path).unwrap();
         assert!(patch.apply(&store, &mut machine).unwrap());
@@ -377,8 +379,9 @@ mod tests {
              [[files]]\npath = '/new'\ntarget = ''\n";
         fs::write(path.join(MANIFEST), text).unwrap();
         let mut machine = store
-            .create_machine("m", Some(&image), serde_json::Value::Null)
-            .unwrap();
+            .create_machine("m", Some(&image), serde_json::Value::Null, Lifetime::Kept)
+            .unwrap()
+            .0;
         assert!(
             Patch::read(&path)
                 .unwrap()

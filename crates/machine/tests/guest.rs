@@ -182,7 +182,22 @@ macro_rules! guest_programs {
     ($($name:ident)*) => { $( #[test] fn $name() { check(stringify!($name)); } )* };
 }
 
-guest_programs! { signals process threads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts access ptrace seccomp futexes queues }
+guest_programs! {
+    signals process threads pthreads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts access ptrace seccomp futexes queues
+}
+
+/// A lost wake-up shows only now and then. `TUXLET_THREAD_ROUNDS` makes it more rounds.
+#[test]
+fn pthreads_again_and_again() {
+    let rounds = std::env::var("TUXLET_THREAD_ROUNDS").map_or(5, |n| n.parse().expect("a number"));
+    let golden = root().join("tests/golden/guest/pthreads.txt");
+    let golden = std::fs::read_to_string(golden).expect("the transcript of real Linux");
+    let program = std::fs::read(programs().join("pthreads")).expect("the program");
+    for round in 0..rounds {
+        let text = in_machine(Root::Memory, &program, &[]);
+        assert_eq!(text, golden, "round {round}");
+    }
+}
 
 /// The file exerciser on what `Root::Memory` is not: a store under an overlay, and a directory of the host.
 #[test]

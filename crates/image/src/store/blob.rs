@@ -159,6 +159,11 @@ impl BlobCache {
             .map_err(|e| Error::io("sync", &partial.path, e))?;
         fs::rename(&partial.path, &path).map_err(|e| Error::io("make", &path, e))?;
         sync_dir(path.parent().unwrap_or(&self.root))?;
+        // Who waits for this one must not wait until it has been read, too: its reader may wait for theirs.
+        partial
+            .file
+            .unlock()
+            .map_err(|e| Error::io("unlock", &path, e))?;
         partial
             .file
             .rewind()

@@ -305,9 +305,8 @@ mod tests {
         builder.append_data(&mut header, "image", &b""[..]).unwrap();
         let data = builder.into_inner().unwrap();
         let image = import_tar(&store, &"i".parse().unwrap(), "i", &data[..], &Quiet).unwrap();
-        store
-            .create_machine("m", Some(&image), serde_json::Value::Null)
-            .unwrap();
+        let made = store.create_machine("m", Some(&image), serde_json::Value::Null, Lifetime::Kept);
+        assert!(made.is_ok());
         (dir, store)
     }
 

@@ -127,7 +127,7 @@ fn inspect(place: &Path) -> bool {
     let store = Store::open(&place.join("home")).unwrap();
     let images = store.images().unwrap();
     for image in &images {
-        let layer = store.layer_dir(image).unwrap();
+        let layer = store.layer_dirs(image).unwrap().remove(0);
         assert_eq!(
             tuxlet_fakefs::check(&layer).unwrap().problems,
             Vec::<String>::new()
