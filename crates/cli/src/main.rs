@@ -122,8 +122,11 @@ mod tests {
         all.build();
         for command in all.get_subcommands().filter(|c| !c.is_hide_set()) {
             let name = command.get_name();
-            let help = command.get_after_help().map(ToString::to_string);
-            let help = help.unwrap_or_default();
+            let help: String = [command.get_before_help(), command.get_after_help()]
+                .into_iter()
+                .flatten()
+                .map(ToString::to_string)
+                .collect();
             assert!(help.contains(&format!("tuxlet {name}")), "{name}: {help:?}");
         }
     }

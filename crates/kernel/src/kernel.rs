@@ -457,6 +457,7 @@ impl Kernel {
 
     /// Kills every process, also those that they are about to fork: the machine is shutting down.
     pub fn kill_all(&self) {
+        let mut first = true;
         loop {
             let groups: Vec<_> = self
                 .tree
@@ -466,8 +467,9 @@ impl Kernel {
                 .collect();
             let mut found = false;
             for group in groups {
-                if group.signals.lock().group_exit.is_none() {
-                    found = true;
+                let new = group.signals.lock().group_exit.is_none();
+                if first || new {
+                    found |= new;
                     let status = crate::task::WaitStatus::Signaled(Signal::SIGKILL, false);
                     self.kill_group(&group, status);
                 }
@@ -476,6 +478,7 @@ impl Kernel {
             if !found {
                 return;
             }
+            first = false;
         }
     }
 

@@ -4,7 +4,6 @@ use std::{
     ffi::OsString,
     io::{self, IsTerminal},
     process::ExitCode,
-    sync::Arc,
 };
 
 use anyhow::bail;
