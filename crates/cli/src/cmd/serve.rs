@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use tuxlet::{Machine, Root};
 use tuxlet_image::{
     Error,
-    store::{self, Store},
+    store::{self, Lifetime, Store},
 };
 use tuxlet_rpc::{
     Limits, Session, Token,
@@ -151,12 +151,18 @@ fn with_machine(
         return serve(&machine, run::ROOTFS_NAME);
     };
     let store = Store::open_default()?;
-    let record = match existing(&store, &image.to_string_lossy())? {
-        Some(record) => record,
-        None => run::create(&store, &args.machine, &ProcessArgs::default(), vec![image])?.0,
+    let (record, mut claim) = match existing(&store, &image.to_string_lossy())? {
+        Some(record) => {
+            let claim = record.lock()?;
+            (record, claim)
+        }
+        None => {
+            let process = ProcessArgs::default();
+            let made = run::create(&store, &args.machine, &process, vec![image], Lifetime::Kept)?;
+            (made.0, made.1)
+        }
     };
     let settings = Settings::of(&record.record.config)?;
-    let lock = record.lock()?;
     let name = &record.record.name;
     let mut builder = settings.builder(name);
     if args.rm {
@@ -166,12 +172,13 @@ fn with_machine(
     let control = Server::start(record.dir(), &machine)
         .inspect_err(|e| tracing::warn!("`tuxlet exec` will not reach this machine: {e}"))
         .ok();
+    claim.started();
     let result = serve(&machine, name);
     if let Some(control) = control {
         control.stop();
     }
     drop(machine);
-    drop(lock);
+    drop(claim);
     if args.rm {
         store.remove_machine(name)?;
     }
