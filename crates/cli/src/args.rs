@@ -476,7 +476,7 @@ Examples:
   tuxlet pull --mirror http://HOST/debian debian
   tuxlet pull alpine:3.20                        Alpine's own root file system
   tuxlet pull python:3.13-slim                   docker.io/library/python:3.13-slim
-  tuxlet pull ghcr.io/OWNER/NAME:TAG             any registry
+  tuxlet pull registry.example/OWNER/NAME:TAG    any registry
   tuxlet pull localhost:5000/NAME@sha256:DIGEST  a registry of this host, where it must be by plain HTTP
 
 The mirror is that of --mirror, of the configuration file, or of the host's own apt sources or apk repositories. Where \
@@ -558,7 +558,7 @@ pub(crate) struct SaveArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tuxlet login ghcr.io\n  tuxlet login -u me --password-stdin ghcr.io < token\n\nThe password is checked, then kept in credentials.json beside the configuration file, readable by you alone. What Docker's \
+    after_help = "Examples:\n  tuxlet login registry.example\n  tuxlet login -u me --password-stdin registry.example < token\n\nThe password is checked, then kept in credentials.json beside the configuration file, readable by you alone. What Docker's \
 config.json has under `auths` is used as well; its credential helpers are not."
 )]
 pub(crate) struct LoginArgs {
@@ -574,7 +574,7 @@ pub(crate) struct LoginArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tuxlet logout ghcr.io")]
+#[command(after_help = "Example:\n  tuxlet logout registry.example")]
 pub(crate) struct LogoutArgs {
     /// The registry
     #[arg(default_value = "docker.io")]

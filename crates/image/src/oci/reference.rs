@@ -16,7 +16,7 @@ const TAG_MAX: usize = 128;
 /// The complete name of an image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// The registry as people call it: `docker.io`, `ghcr.io`, `localhost:5000`.
+    /// The registry as people call it: `docker.io`, `registry.example`, `localhost:5000`.
     registry: String,
     /// The repository in it: `library/alpine`.
     repository: String,
@@ -202,8 +202,8 @@ mod tests {
             ("index.docker.io/a/b:c", "docker.io/a/b:c".to_owned()),
             ("docker.io/x", "docker.io/library/x:latest".to_owned()),
             (
-                "ghcr.io/a/b/c:V1_x.y-z",
-                "ghcr.io/a/b/c:V1_x.y-z".to_owned(),
+                "registry.example/a/b/c:V1_x.y-z",
+                "registry.example/a/b/c:V1_x.y-z".to_owned(),
             ),
             ("localhost/x", "localhost/x:latest".to_owned()),
             ("localhost:5000/x:1", "localhost:5000/x:1".to_owned()),

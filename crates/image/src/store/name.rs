@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// The name of an image: `debian`, `debian:bookworm`, `ghcr.io/owner/thing:1.2`, `localhost:5000/thing@sha256:...`.
+/// The name of an image: `debian`, `debian:bookworm`, `registry.example/owner/thing:1.2`, `localhost:5000/thing@sha256:...`.
 ///
 /// One image has one name: `docker.io/library/alpine:latest` is `alpine`, as with Docker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -149,7 +149,7 @@ mod tests {
         for good in [
             "debian",
             "debian:trixie",
-            "ghcr.io/owner/alpine:3.20",
+            "registry.example/owner/alpine:3.20",
             "localhost:5000/a/b",
             "localhost:5000/a/b:1",
             "a@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -198,7 +198,10 @@ mod tests {
             ("docker.io/library/alpine:3", "alpine:3"),
             ("library/alpine", "alpine"),
             ("docker.io/grafana/grafana", "grafana/grafana"),
-            ("ghcr.io/library/x:latest", "ghcr.io/library/x"),
+            (
+                "registry.example/library/x:latest",
+                "registry.example/library/x",
+            ),
         ] {
             assert_eq!(long.parse::<ImageName>().unwrap().to_string(), short);
         }
