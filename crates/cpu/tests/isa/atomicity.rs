@@ -160,25 +160,13 @@ fn accesses_within_16_bytes_are_not_torn() {
     }
 }
 
+/// Pairs of general registers are two accesses each, as on a core without LSE2, which is why `USCAT` is not advertised.
 #[test]
-fn aligned_pairs_are_not_torn() {
-    let ldp = [0xa940_1c06]; // ldp x6, x7, [x0]
-    let stp = [0xa900_1404]; // stp x4, x5, [x0]
+fn aligned_quadwords_are_not_torn() {
     let str_q = [0x3d80_0000]; // str q0, [x0]
     // ldr q1, [x0]; fmov x6, d1; mov x7, v1.d[1]
     let ldr_q = [0x3dc0_0001, 0x9e66_0026, 0x4e18_3c27];
-    for (name, store, load) in [
-        ("stp, ldp", &stp[..], &ldp[..]),
-        ("str q, ldp", &str_q, &ldp),
-        ("stp, ldr q", &stp, &ldr_q),
-        ("str q, ldr q", &str_q, &ldr_q),
-    ] {
-        never_torn(name, 0x10, store, load);
-    }
-    // stp w4, w5 / ldpsw x6, x7: 8 bytes.
-    for at in [0, 4, 8] {
-        never_torn("words", at, &[0x2900_1404], &[0x6940_1c06]);
-    }
+    never_torn("str q, ldr q", 0x10, &str_q, &ldr_q);
 }
 
 /// LDADD of 1, 2, 4 and 8 bytes that are not aligned but within 16: nothing is lost.
