@@ -108,10 +108,14 @@ impl Machine {
     /// just that.
     pub fn kill(&self, pid: u32, signal: i32) -> Result<()> {
         let kernel = &self.inner.kernel;
+        let signal = match signal {
+            0 => None,
+            number => Some(Signal::new(number)?),
+        };
         let group = kernel.tree.lock().node(pid).map(|n| Arc::clone(&n.group));
         let group = group.ok_or(Errno::ESRCH)?;
-        if signal != 0 {
-            let info = SigInfo::kill(Signal::new(signal)?, SI_USER, 0, 0);
+        if let Some(signal) = signal {
+            let info = SigInfo::kill(signal, SI_USER, 0, 0);
             tuxlet_kernel::signal::send_to_group(kernel, &group, info)?;
         }
         Ok(())
