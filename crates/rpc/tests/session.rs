@@ -198,11 +198,11 @@ fn streams_input_and_signals() {
         json!({ "command": "lines; warn end", "stdin": true }),
     );
     let process = spawned["process"].clone();
+    // As notifications: a reply may come before what the command prints, or after it.
     let write = |data: &str, end: bool| {
-        client.result(
-            "guest.write",
-            json!({ "process": process, "data": data, "end": end }),
-        )
+        let params = json!({ "process": process, "data": data, "end": end });
+        let request = json!({ "method": "guest.write", "params": params });
+        client.session.handle(&request.to_string());
     };
     write("ä", false);
     write("\n", false);
