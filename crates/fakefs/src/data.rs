@@ -32,7 +32,7 @@ struct Dirs {
     top: Dir,
     data: Dir,
     /// Of a store that was made late.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 /// How a store is made that does not exist yet.
@@ -182,8 +182,8 @@ impl Files {
         self.path.join(schema::FILE)
     }
 
-    /// Locks the store: one writer, or any number of readers. Held until the file is dropped.
-    pub(crate) fn lock(&self, exclusive: bool) -> Result<Option<File>> {
+    /// Locks the store: one writer, or any number of readers. Held until it is dropped.
+    pub(crate) fn lock(&self, exclusive: bool) -> Result<Option<Lock>> {
         let how = if exclusive { CREATE } else { OpenFile::READ };
         let file = match self.dirs()?.top.open_file(LOCK, how) {
             Ok(file) => file,
@@ -192,7 +192,7 @@ impl Files {
             Err(e) => return Err(Error::host("lock", e)),
         };
         match file.try_lock(exclusive) {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => Ok(Some(Lock(file))),
             Err(Errno::EAGAIN) => Err(Error::Busy),
             Err(e) => Err(Error::host("lock", e)),
         }
@@ -310,5 +310,16 @@ impl Files {
 
     pub(crate) fn fs_stat(&self) -> Result<FsStat, Errno> {
         self.dirs()?.top.fs_stat()
+    }
+}
+
+/// The lock of a store, while it is held.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If that fails, closing the file lets go of it.
+        let _ = self.0.unlock();
     }
 }

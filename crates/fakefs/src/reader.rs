@@ -1,7 +1,7 @@
 //! Reading a store that no machine runs on: export and listings.
 
 use crate::{
-    data::Files,
+    data::{Files, Lock},
     error::{Error, Result},
     recover,
     schema::{self, InodeRow, ROOT, Xattrs, from_ns},
@@ -61,7 +61,7 @@ impl Item {
 #[derive(Debug)]
 pub struct Reader {
     files: Files,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
     db: Connection,
 }
 

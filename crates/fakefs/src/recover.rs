@@ -5,17 +5,16 @@
 //! shrink before the commit that notes them. The data files decide the sizes.
 
 use crate::{
-    data::Files,
+    data::{Files, Lock},
     error::{Error, Result},
     schema::{self, InodeRow},
 };
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 use std::path::Path;
-use tuxlet_host::fs::File;
 
 /// Opens a store for reading by many; recovers it first if nobody else has it open and it needs that.
-pub(crate) fn open_shared(path: &Path) -> Result<(Files, Option<File>, Connection)> {
+pub(crate) fn open_shared(path: &Path) -> Result<(Files, Option<Lock>, Connection)> {
     let files = Files::open(path)?;
     if files.is_unclean() || files.has_log() {
         let lock = files.lock(true)?;

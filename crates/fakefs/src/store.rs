@@ -7,7 +7,7 @@
 
 use crate::{
     batch::{Pending, Writer},
-    data::Files,
+    data::{Files, Lock},
     error::{Result, database_errno},
     flusher::Flusher,
     node::Node,
@@ -26,7 +26,6 @@ use std::{
     },
     time::{SystemTime, UNIX_EPOCH},
 };
-use tuxlet_host::fs::File;
 use tuxlet_mem::{FilePages, MemoryBudget};
 use tuxlet_uapi::errno::{Errno, Result as ErrnoResult};
 use tuxlet_vfs::{DeviceId, FileSystem, InodeRef, StatFs, attr::Time};
@@ -111,7 +110,7 @@ pub struct FakeFs {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) files: Files,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
     pub(crate) read_only: bool,
     pub(crate) durability: Durability,
     /// Whether the store was found as a crash left it.
@@ -273,7 +272,7 @@ impl FileSystem for FakeFs {
 impl Store {
     fn new(
         files: Files,
-        lock: Option<File>,
+        lock: Option<Lock>,
         reader: Option<Connection>,
         next_ino: u64,
         recovered: bool,

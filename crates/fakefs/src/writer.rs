@@ -1,7 +1,7 @@
 //! Making a whole store at once, without a running machine: the image importer's side.
 
 use crate::{
-    data::Files,
+    data::{Files, Lock},
     error::{Error, Result},
     schema::{self, InodeRow, ROOT, Xattrs, to_ns},
 };
@@ -12,7 +12,6 @@ use std::{
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
-use tuxlet_host::fs::File;
 use tuxlet_uapi::errno::Errno;
 use tuxlet_vfs::{DeviceId, FileType, attr::Time};
 
@@ -61,7 +60,7 @@ impl Item {
 #[derive(Debug)]
 pub struct Writer {
     files: Files,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
     items: FxHashMap<u64, Item>,
     next_ino: u64,
     now: Time,

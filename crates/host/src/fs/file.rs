@@ -269,6 +269,12 @@ impl File {
         retry_on_intr(|| rustix::fs::flock(&self.fd, how)).map_err(from_host)
     }
 
+    /// Lets go of the lock: flock(2). Closing the file is not enough where another thread is just starting a process, which has copies
+    /// of all descriptors until its program begins.
+    pub fn unlock(&self) -> Result<()> {
+        retry_on_intr(|| rustix::fs::flock(&self.fd, FlockOperation::Unlock)).map_err(from_host)
+    }
+
     /// Flushes the whole host file system that holds the file, where the host can; else everything.
     pub fn sync_fs(&self) -> Result<()> {
         sync_fs(&self.fd)
