@@ -1,8 +1,8 @@
 //! ptrace(2).
 //!
 //! A tracee stops itself ([`stop`]): it leaves a copy of its registers in its [`Ptrace`] state and sleeps until the
-//! tracer sets what it resumes with. In between the tracer's requests ([`request`], [`regset`]) work on that copy.
-//! Who traces whom is kept in the process tree ([`links`]), where wait(2) finds it.
+//! tracer sets what it resumes with. In between the tracer's requests (`request`, `regset`) work on that copy.
+//! Who traces whom is kept in the process tree (`links`), where wait(2) finds it.
 
 mod access;
 mod attach;
