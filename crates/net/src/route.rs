@@ -68,6 +68,8 @@ impl Message {
     }
 
     fn finish(mut self) -> Vec<u8> {
+        // The padding of the last attribute counts, as in Linux; iproute2 misses it otherwise.
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
         let len = self.0.len() as u32;
         self.0[..4].copy_from_slice(&len.to_le_bytes());
         self.0
