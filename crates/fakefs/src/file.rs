@@ -59,6 +59,10 @@ impl Backing for Mapped {
     fn sync(&self) -> Result<()> {
         self.0.sync_all(true)
     }
+    fn dirtied(&self) {
+        let store = &self.0.store;
+        store.flusher.pages_dirtied(&store.this, store.write_back);
+    }
     fn path(&self) -> Vec<u8> {
         format!("fakefs:[{}]", self.0.ino).into_bytes()
     }

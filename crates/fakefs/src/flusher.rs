@@ -19,6 +19,8 @@ struct State {
     /// Since when something waits to be committed.
     work: Option<Instant>,
     hurry: bool,
+    /// When what guests wrote through mappings is to be written back.
+    write_back: Option<Instant>,
     stop: bool,
     /// Inodes that are gone, whose data are to be removed.
     gone: Vec<u64>,
@@ -35,6 +37,7 @@ pub(crate) struct Flusher {
 
 enum Task {
     Commit,
+    WriteBack,
     Remove,
     Stop,
 }
@@ -46,6 +49,15 @@ impl Flusher {
         s.work.get_or_insert_with(Instant::now);
         s.hurry |= hurry;
         self.notify(&mut s, store);
+    }
+
+    /// A page has been written through a mapping: it is written back after `period`, with all that follow until then.
+    pub(crate) fn pages_dirtied(self: &Arc<Self>, store: &Weak<Store>, period: Duration) {
+        let mut s = self.state.lock();
+        if s.write_back.is_none() {
+            s.write_back = Some(Instant::now() + period);
+            self.notify(&mut s, store);
+        }
     }
 
     /// The data of an inode are to be removed. On some hosts that takes long, so nobody waits for it.
@@ -115,13 +127,19 @@ impl Flusher {
             if !s.gone.is_empty() {
                 return Task::Remove;
             }
-            match s.work {
-                Some(since) if s.hurry || since.elapsed() >= PERIOD => {
-                    (s.work, s.hurry) = (None, false);
-                    return Task::Commit;
-                }
-                Some(since) => {
-                    self.cond.wait_until(&mut s, since + PERIOD);
+            let now = Instant::now();
+            if s.write_back.is_some_and(|at| at <= now) {
+                s.write_back = None;
+                return Task::WriteBack;
+            }
+            let commit = s.work.map(|since| since + PERIOD);
+            if commit.is_some_and(|at| s.hurry || at <= now) {
+                (s.work, s.hurry) = (None, false);
+                return Task::Commit;
+            }
+            match commit.into_iter().chain(s.write_back).min() {
+                Some(at) => {
+                    self.cond.wait_until(&mut s, at);
                 }
                 None => self.cond.wait(&mut s),
             }
@@ -142,6 +160,13 @@ impl Flusher {
             let Some(store) = store.upgrade() else { return };
             match task {
                 Task::Stop => return,
+                Task::WriteBack => {
+                    if let Err(errno) = store.write_back_pages() {
+                        tracing::warn!(%errno, "writing mapped pages back");
+                        let period = store.write_back;
+                        store.flusher.pages_dirtied(&store.this, period);
+                    }
+                }
                 Task::Remove => self.remove_now(&store.files, || ()),
                 Task::Commit => {
                     if store.commit_all(store.durable()).is_err() {

@@ -24,7 +24,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tuxlet_mem::{FilePages, MemoryBudget};
 use tuxlet_uapi::errno::{Errno, Result as ErrnoResult};
@@ -53,6 +53,8 @@ pub struct Options {
     pub dev: DeviceId,
     /// Pays for the pages of mapped files.
     pub budget: Arc<MemoryBudget>,
+    /// How long what is written through a mapping may stay in memory only.
+    pub write_back: Duration,
 }
 
 /// For writing, durable, with a device number of its own and unlimited memory.
@@ -63,10 +65,13 @@ impl Default for Options {
             durability: Durability::Host,
             dev: DeviceId::anonymous(),
             budget: MemoryBudget::unlimited(),
+            write_back: WRITE_BACK,
         }
     }
 }
 
+/// What Linux starts with: `/proc/sys/vm/dirty_expire_centisecs`.
+const WRITE_BACK: Duration = Duration::from_secs(30);
 /// `f_type` of statfs(2): "Tuxl".
 const MAGIC: u64 = 0x5475_786c;
 /// Host descriptors of data files kept open for later use.
@@ -127,6 +132,8 @@ pub(crate) struct Store {
     /// Held by everything that changes names, so that a batch is a consistent state.
     pub(crate) namespace: Mutex<()>,
     pub(crate) pending: Mutex<Pending>,
+    /// See [`Options::write_back`].
+    pub(crate) write_back: Duration,
     pub(crate) flusher: Arc<Flusher>,
     /// Nothing is written any more: the store was shut down.
     shut: AtomicBool,
@@ -294,6 +301,7 @@ impl Store {
             next_ino: AtomicU64::new(next_ino.max(ROOT + 1)),
             namespace: Mutex::new(()),
             pending: Mutex::new(Pending::default()),
+            write_back: options.write_back,
             flusher: Arc::new(Flusher::default()),
             shut: AtomicBool::new(false),
             clean: AtomicBool::new(true),
@@ -445,7 +453,7 @@ impl Store {
     }
 
     /// Brings what guests wrote through mappings to the files.
-    fn write_back_pages(&self) -> ErrnoResult<()> {
+    pub(crate) fn write_back_pages(&self) -> ErrnoResult<()> {
         for pages in self.live().iter().filter_map(|n| n.pages()) {
             pages.write_back(0..u64::MAX)?;
         }

@@ -485,6 +485,36 @@ fn a_long_write_over_the_end_of_a_mapped_file_is_whole() {
 }
 
 #[test]
+fn what_is_written_through_a_mapping_reaches_the_file_by_itself() {
+    use tuxlet_mem::Access;
+    let t = tempfile::tempdir().unwrap();
+    drop(fresh(t.path()));
+    let options = Options {
+        write_back: std::time::Duration::from_millis(1),
+        ..Default::default()
+    };
+    let fs = FakeFs::open(t.path(), &options).unwrap();
+    let f = write_file(&fs.root(), "f", &[b'a'; 5000]);
+    fs.sync().unwrap();
+    let object = ops(&f).mmap_object(&cx()).unwrap();
+    let page = object.page(1, Access::Write).unwrap();
+    page.write(0, b"stored");
+    object.dirty(1);
+    let stored = || {
+        let inner = t
+            .path()
+            .join("data")
+            .join(format!("{:02x}", f.id().ino & 0xff));
+        let data = std::fs::read(inner.join(f.id().ino.to_string())).unwrap();
+        data[4096..].starts_with(b"stored")
+    };
+    // Nobody syncs; the flusher is the only one who can have done it.
+    while !stored() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_short_lived_file_never_reaches_the_host() {
     let t = tempfile::tempdir().unwrap();
     let fs = fresh(t.path());

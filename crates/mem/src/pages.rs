@@ -39,6 +39,9 @@ pub trait Backing: Send + Sync + Debug {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize>;
     /// Makes what was written durable.
     fn sync(&self) -> Result<()>;
+    /// A cached page has become newer than the backing, which somebody should ask for some time. Called without locks
+    /// of the cache.
+    fn dirtied(&self) {}
     /// The name for `/proc/PID/maps` when the mapping has none.
     fn path(&self) -> Vec<u8>;
 }
@@ -368,8 +371,12 @@ impl MemoryObject for FilePages {
     }
 
     fn dirty(&self, index: u64) {
-        if let Some(page) = self.state.lock().get_mut(&index) {
-            page.dirty = true;
+        let first = match self.state.lock().get_mut(&index) {
+            Some(page) => !std::mem::replace(&mut page.dirty, true),
+            None => false,
+        };
+        if first {
+            self.backing.dirtied();
         }
     }
 
