@@ -190,6 +190,7 @@ fn map_segments(
                 prot,
             );
             request.name = Some(Arc::clone(&name));
+            request.file_id = Some((image.attr.dev.encode(), image.attr.ino));
             space.map(request.at(Placement::Fixed(start)))?;
         }
         if s.p_memsz > s.p_filesz {

@@ -116,6 +116,7 @@ pub(super) fn sys_mmap(
             request.object = Some(file.ops().mmap_object(&task.cx())?);
             request.offset = offset;
             request.name = Some(file.d_path(&task.fs.root()).into());
+            request.file_id = file.inode().map(|i| (i.id().dev.encode(), i.id().ino));
         }
     }
     task.sync_memory_limits();

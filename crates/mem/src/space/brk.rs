@@ -73,6 +73,7 @@ impl AddressSpace {
                 object: None,
                 offset: range.start,
                 name: Some(Arc::from(&b"[heap]"[..])),
+                file_id: None,
             });
         }
         inner.brk.end = end;

@@ -147,7 +147,7 @@ fn describe(vma: &Vma) -> VmaInfo {
                 .name
                 .as_deref()
                 .map_or_else(|| object.path(), <[u8]>::to_vec);
-            (vma.offset, object.id(), path)
+            (vma.offset, vma.file_id.unwrap_or_else(|| object.id()), path)
         }
         None if vma.flags.contains(VmaFlags::STACK) => (0, (0, 0), b"[stack]".to_vec()),
         None => (0, (0, 0), vma.name.as_deref().unwrap_or_default().to_vec()),

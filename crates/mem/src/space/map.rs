@@ -44,6 +44,9 @@ pub struct MapRequest {
     pub offset: u64,
     /// The name in `/proc/PID/maps`: the path of the file, or such as `[vdso]`. Without it the object is asked.
     pub name: Option<Arc<[u8]>>,
+    /// Device and inode number in `/proc/PID/maps`, where the file that was opened has others than the object: in an
+    /// overlay. Without it the object is asked.
+    pub file_id: Option<(u64, u64)>,
 }
 
 impl MapRequest {
@@ -60,6 +63,7 @@ impl MapRequest {
             object: None,
             offset: 0,
             name: None,
+            file_id: None,
         }
     }
 
@@ -127,6 +131,7 @@ impl AddressSpace {
                 object: request.object,
                 offset: request.offset,
                 name: request.name,
+                file_id: request.file_id,
             };
             if vma.is_accountable() {
                 self.check_commit(page_count(&range))?;

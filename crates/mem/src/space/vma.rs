@@ -59,6 +59,8 @@ pub(super) struct Vma {
     pub(super) offset: u64,
     /// The name shown for a mapping without an object.
     pub(super) name: Option<Arc<[u8]>>,
+    /// See `MapRequest::file_id`.
+    pub(super) file_id: Option<(u64, u64)>,
 }
 
 impl Vma {
@@ -122,6 +124,7 @@ impl Vma {
             && self.max_prot == next.max_prot
             && self.flags == next.flags
             && self.name == next.name
+            && self.file_id == next.file_id
             && match (&self.object, &next.object) {
                 (None, None) => true,
                 (Some(a), Some(b)) => {
