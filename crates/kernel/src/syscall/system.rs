@@ -1,10 +1,11 @@
 //! syslog(2), reboot(2), acct(2), name_to_handle_at(2), open_by_handle_at(2).
 
-use super::{Flags, UserPath, UserPtr};
+use super::{Flags, UserPath, UserPtr, statmount::UNIQUE_OFFSET};
 use crate::{log::LOG_SIZE, task::CurrentTask};
 use tuxlet_uapi::{
     capability::{CAP_SYS_PACCT, CAP_SYSLOG},
     errno::{Errno, Result},
+    fcntl::{AT_EMPTY_PATH, AT_HANDLE_FID, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW},
     reboot::{
         LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_CAD_ON, LINUX_REBOOT_CMD_HALT,
         LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_RESTART2,
@@ -117,17 +118,54 @@ pub(super) fn sys_acct(task: &mut CurrentTask, _path: UserPtr<u8>) -> Result<()>
     }
 }
 
-/// No file system here has handles.
+/// `AT_HANDLE_MNT_ID_UNIQUE`.
+const HANDLE_MNT_ID_UNIQUE: u32 = 1;
+/// `MAX_HANDLE_SZ`.
+const MAX_HANDLE: u32 = 128;
+/// The type of a handle that is a 64-bit inode number and a generation: `FILEID_INO64_GEN`.
+const FILEID_INO64_GEN: u32 = 0x81;
+/// Bytes of such a handle.
+const INO64_GEN_LEN: u32 = 12;
+
+/// No file system here has handles to open, only such as tell files apart (`AT_HANDLE_FID`).
 pub(super) fn sys_name_to_handle_at(
     task: &mut CurrentTask,
-    _dirfd: i32,
+    dirfd: i32,
     path: UserPath,
-    _handle: u64,
-    _mount_id: u64,
-    _flags: Flags,
+    handle: UserPtr<[u32; 2]>,
+    mount_id: u64,
+    flags: Flags,
 ) -> Result<()> {
-    path.read(task)?;
-    Err(Errno::EOPNOTSUPP)
+    flags.only(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | AT_HANDLE_FID | HANDLE_MNT_ID_UNIQUE)?;
+    let follow = if flags.has(AT_SYMLINK_FOLLOW) {
+        0
+    } else {
+        AT_SYMLINK_NOFOLLOW
+    };
+    let name = path.read(task)?;
+    let found = task.path_at(dirfd, &name, Flags(follow | flags.0 & AT_EMPTY_PATH))?;
+    if !flags.has(AT_HANDLE_FID) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let [room, _] = handle.read(task)?;
+    if room > MAX_HANDLE {
+        return Err(Errno::EINVAL);
+    }
+    let id = found.mount.id();
+    if flags.has(HANDLE_MNT_ID_UNIQUE) {
+        UserPtr::<u64>::new(mount_id).write(task, &(id + UNIQUE_OFFSET))?;
+    } else {
+        UserPtr::<u32>::new(mount_id).write(task, &(id as u32))?;
+    }
+    if room < INO64_GEN_LEN {
+        // The caller learns how much room it takes.
+        handle.write(task, &[INO64_GEN_LEN, 0])?;
+        return Err(Errno::EOVERFLOW);
+    }
+    handle.write(task, &[INO64_GEN_LEN, FILEID_INO64_GEN])?;
+    let ino = found.inode().id().ino;
+    let words = [ino as u32, (ino >> 32) as u32, 0];
+    UserPtr::<[u32; 3]>::new(handle.offset(1).addr()).write(task, &words)
 }
 
 pub(super) fn sys_open_by_handle_at(

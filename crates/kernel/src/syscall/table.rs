@@ -347,8 +347,8 @@ syscalls! {
     SYSLOG => system::sys_syslog, Full;
     REBOOT => system::sys_reboot, Partial "every kind ends the machine; no kexec";
     ACCT => system::sys_acct, Partial "no accounting: ENOSYS";
-    NAME_TO_HANDLE_AT => system::sys_name_to_handle_at, Partial "no file handles: EOPNOTSUPP";
-    OPEN_BY_HANDLE_AT => system::sys_open_by_handle_at, Partial "no file handles: EOPNOTSUPP";
+    NAME_TO_HANDLE_AT => system::sys_name_to_handle_at, Partial "only AT_HANDLE_FID: no handles to open";
+    OPEN_BY_HANDLE_AT => system::sys_open_by_handle_at, Partial "no handles to open: EOPNOTSUPP";
     SHMGET => ipc::sys_shmget, Partial "no huge pages";
     SHMAT => ipc::sys_shmat, Full;
     SHMDT => ipc::sys_shmdt, Full;
