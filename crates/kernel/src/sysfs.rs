@@ -68,7 +68,7 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
     // Affinity masks have 64 bits.
     let processors = kernel.config.processors.min(64);
     PseudoFs::new("sysfs", SYSFS_MAGIC, now, false, |fs| {
-        let (_, online) = cpu_set(u64::MAX, processors);
+        let (mask, online) = cpu_set(u64::MAX, processors);
         let mut leaves: Vec<(String, InodeRef)> = Vec::new();
         for path in EMPTY {
             leaves.push(((*path).to_owned(), fs.dir(0o555, Vec::new())));
@@ -89,12 +89,17 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
         }
         let node0 = "devices/system/node/node0";
         leaves.push((format!("{node0}/cpulist"), line(fs, online.clone())));
+        leaves.push((format!("{node0}/cpumap"), line(fs, mask.clone())));
+        leaves.push((format!("{node0}/distance"), line(fs, "10".to_owned())));
         for n in 0..processors {
             let topology = format!("devices/system/cpu/cpu{n}/topology");
             let own = cpu_set(1 << n, processors);
             for (name, value) in [
                 ("core_id", n.to_string()),
+                ("core_cpus", own.0.clone()),
                 ("core_cpus_list", own.1.clone()),
+                ("core_siblings", mask.clone()),
+                ("package_cpus", mask.clone()),
                 ("core_siblings_list", online.clone()),
                 ("package_cpus_list", online.clone()),
                 ("physical_package_id", "0".to_owned()),

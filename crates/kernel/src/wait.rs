@@ -69,6 +69,7 @@ impl CurrentTask {
         if let Some(value) = ready(self, Some(&mut table)) {
             return Ok(value);
         }
+        self.note_sleep();
         loop {
             if self.task.pending_work() != 0 && self.signal_pending() {
                 break Err(WaitError::Interrupted);
@@ -85,6 +86,21 @@ impl CurrentTask {
                 break Err(WaitError::TimedOut);
             }
         }
+    }
+
+    /// Notes for `/proc/PID/syscall` where the task is about to sleep.
+    fn note_sleep(&self) {
+        let x = &self.cpu.x;
+        *self.task.asleep.lock() = [
+            self.orig_x0,
+            x[1],
+            x[2],
+            x[3],
+            x[4],
+            x[5],
+            self.cpu.sp,
+            self.cpu.pc,
+        ];
     }
 
     /// Repeats an operation on a file until it does something else than `EAGAIN`, sleeping for readiness in

@@ -11,7 +11,9 @@ use tuxlet_uapi::{
     fcntl::OpenFlags,
 };
 use tuxlet_vfs::{
-    Attr, Cx, File, FileOps, FileType, Inode, InodeRef, Link, Path, node_inode,
+    Attr, Cx, File, FileOps, FileType, Inode, InodeId, InodeRef, Link, Path,
+    locks::{FileLocks, LockKind, LockOwner},
+    node_inode,
     pseudo::{GeneratedFile, Node},
 };
 
@@ -225,10 +227,59 @@ fn info(s: &Snapshot, cx: &Cx, fd: i32) -> Result<Vec<u8>> {
         flags.bits(),
         file.attr(cx)?.ino,
     );
+    if let Some(locks) = file
+        .inode()
+        .and_then(|i| FileLocks::existing(i.anchor()).map(|l| (i.id(), l)))
+    {
+        let (id, locks) = locks;
+        let mine = |owner: &LockOwner| match owner {
+            LockOwner::Process(tgid) => *tgid == s.group.tgid(),
+            LockOwner::Description(of) => *of == file.id(),
+        };
+        for (n, line) in lock_lines(id, &locks, s.group.tgid(), mine)
+            .iter()
+            .enumerate()
+        {
+            text += &format!("lock:\t{}: {line}\n", n + 1);
+        }
+    }
     if let Some(epoll) = file.ops_as::<Epoll>() {
         for (fd, events, data) in epoll.list() {
             text += &format!("tfd: {fd:8} events: {events:8x} data: {data:16x}\n");
         }
     }
     Ok(text.into_bytes())
+}
+
+/// Locks of a file as `/proc/locks` and `fdinfo` show them, those whose owner is `wanted`. The process that holds a
+/// flock(2) lock is not noted with it: `holder` is shown.
+pub(super) fn lock_lines(
+    id: InodeId,
+    locks: &FileLocks,
+    holder: u32,
+    wanted: impl Fn(&LockOwner) -> bool,
+) -> Vec<String> {
+    let kind = |kind| match kind {
+        LockKind::Shared => "READ ",
+        LockKind::Exclusive => "WRITE",
+    };
+    let place = format!("{:02x}:{:02x}:{}", id.dev.major, id.dev.minor, id.ino);
+    let (records, whole) = locks.list();
+    let records = records.iter().filter(|l| wanted(&l.owner)).map(|lock| {
+        let class = match lock.owner {
+            LockOwner::Process(_) => "POSIX ",
+            LockOwner::Description(_) => "OFDLCK",
+        };
+        let end = match lock.end {
+            u64::MAX => "EOF".to_owned(),
+            end => end.to_string(),
+        };
+        let (kind, pid, start) = (kind(lock.kind), lock.pid, lock.start);
+        format!("{class} ADVISORY  {kind} {pid} {place} {start} {end}")
+    });
+    let whole = whole
+        .iter()
+        .filter(|(file, _)| wanted(&LockOwner::Description(*file)))
+        .map(|(_, held)| format!("FLOCK  ADVISORY  {} {holder} {place} 0 EOF", kind(*held)));
+    records.chain(whole).collect()
 }

@@ -144,6 +144,8 @@ struct Snapshot {
     sid: u32,
     threads: Vec<Arc<Task>>,
     children: Vec<u32>,
+    /// Only the thread is meant, not its process.
+    thread: bool,
     zombie: Option<WaitStatus>,
     exit_signal: Option<Signal>,
     /// User and system time in nanoseconds, of the thread or of all threads.
@@ -178,6 +180,7 @@ impl Target {
         let snapshot = Snapshot {
             kernel: Arc::clone(&kernel),
             group: Arc::clone(&node.group),
+            thread: self.thread,
             parent: node.parent,
             pgid: node.pgid,
             sid: node.sid,

@@ -1,6 +1,7 @@
 //! `/proc/PID` and `/proc/PID/task/TID`: the table of entries.
 
 use super::{DynDir, Entries, Listing, Shared, Snapshot, Target, fd, memory, mounts, net, status};
+use crate::task::RunState;
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{Cx, FileType, Inode, InodeRef, Link, cx::cap, pseudo::GeneratedFile};
@@ -30,18 +31,22 @@ enum Kind {
 
 /// Name, mode, what it is, whether threads have it too.
 const ENTRIES: &[(&str, u32, Kind, bool)] = &[
+    ("autogroup", 0o444, Kind::File(autogroup), false),
     ("auxv", 0o400, Kind::File(memory::auxv), true),
     ("cgroup", 0o444, Kind::File(cgroup), true),
     ("children", 0o444, Kind::File(children), true),
     ("cmdline", 0o444, Kind::File(memory::cmdline), true),
     ("comm", 0o644, Kind::Writable(comm, set_comm), true),
+    ("coredump_filter", 0o444, Kind::File(coredump_filter), false),
     ("cwd", 0o777, Kind::Link(cwd), true),
     ("environ", 0o400, Kind::File(memory::environ), true),
     ("exe", 0o777, Kind::Link(exe), true),
     ("fd", 0o500, Kind::Dir(fd::directory), true),
     ("fdinfo", 0o555, Kind::Dir(fd::info_directory), true),
     ("gid_map", 0o444, Kind::File(id_map), true),
+    ("io", 0o400, Kind::File(io), true),
     ("limits", 0o444, Kind::File(status::limits), true),
+    ("loginuid", 0o444, Kind::File(no_audit_id), true),
     ("maps", 0o444, Kind::File(memory::maps), true),
     ("mem", 0o600, Kind::Mem, true),
     ("mountinfo", 0o444, Kind::File(mounts::mountinfo), true),
@@ -63,7 +68,10 @@ const ENTRIES: &[(&str, u32, Kind, bool)] = &[
         true,
     ),
     ("personality", 0o400, Kind::File(personality), true),
+    ("projid_map", 0o444, Kind::File(id_map), true),
     ("root", 0o777, Kind::Link(root), true),
+    ("schedstat", 0o444, Kind::File(schedstat), true),
+    ("sessionid", 0o444, Kind::File(no_audit_id), true),
     ("setgroups", 0o444, Kind::File(setgroups), false),
     ("smaps", 0o444, Kind::File(memory::smaps), true),
     (
@@ -72,9 +80,11 @@ const ENTRIES: &[(&str, u32, Kind, bool)] = &[
         Kind::File(memory::smaps_rollup),
         false,
     ),
+    ("stack", 0o400, Kind::File(stack), true),
     ("stat", 0o444, Kind::File(status::stat), true),
     ("statm", 0o444, Kind::File(status::statm), true),
     ("status", 0o444, Kind::File(status::status), true),
+    ("syscall", 0o400, Kind::File(syscall), true),
     ("task", 0o555, Kind::Dir(tasks), false),
     (
         "timerslack_ns",
@@ -363,6 +373,70 @@ fn set_timer_slack(s: &Snapshot, cx: &Cx, data: &[u8]) -> Result<()> {
         slack
     };
     Ok(())
+}
+
+fn autogroup(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    Ok(b"/autogroup-1 nice 0\n".to_vec())
+}
+
+/// Nothing is ever dumped; this is what Linux starts with.
+fn coredump_filter(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    Ok(b"00000033\n".to_vec())
+}
+
+/// The user and session that audit knows: none, without a terminating line end as in Linux.
+fn no_audit_id(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    Ok(u32::MAX.to_string().into_bytes())
+}
+
+/// CPU time in nanoseconds; how long and often it waited for a processor only the host knows.
+fn schedstat(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    Ok(format!("{} 0 0\n", s.task.cpu_ns()).into_bytes())
+}
+
+/// What the process, or for a thread's directory the thread alone, has read and written.
+fn io(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    s.may_inspect(cx)?;
+    let mut all = s.task.io.get();
+    if !s.thread {
+        all = s.group.dead_io.get();
+        for task in &s.threads {
+            for (sum, more) in all.iter_mut().zip(task.io.get()) {
+                *sum += more;
+            }
+        }
+    }
+    let [rchar, wchar, syscr, syscw] = all;
+    // DEVIATION: what reaches the medium is the host's affair and not known.
+    let text = format!(
+        "rchar: {rchar}\nwchar: {wchar}\nsyscr: {syscr}\nsyscw: {syscw}\nread_bytes: 0\nwrite_bytes: 0\n\
+         cancelled_write_bytes: 0\n"
+    );
+    Ok(text.into_bytes())
+}
+
+/// The kernel's stack is the host's: there is nothing to show, as of a running task.
+fn stack(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    s.may_inspect(cx)?;
+    Ok(Vec::new())
+}
+
+fn syscall(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    s.may_inspect(cx)?;
+    let text = match s.task.run_state() {
+        RunState::Running => "running\n".to_owned(),
+        _ => {
+            let [args @ .., sp, pc] = *s.task.asleep.lock();
+            match s.task.in_syscall.load(Ordering::Relaxed) {
+                u32::MAX => format!("-1 {sp:#x} {pc:#x}\n"),
+                nr => {
+                    let args: String = args.iter().map(|a| format!(" {a:#x}")).collect();
+                    format!("{nr}{args} {sp:#x} {pc:#x}\n")
+                }
+            }
+        }
+    };
+    Ok(text.into_bytes())
 }
 
 fn wchan(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {

@@ -1,13 +1,17 @@
 //! The files of `/proc` that are about the whole machine.
 
-use super::{Shared, sysvipc};
-use crate::{arch::hwcap, clock::NSEC_PER_SEC, kernel::Kernel, task::RunState};
-use std::{sync::Arc, time::Instant};
+use super::{Shared, fd::lock_lines, sysvipc};
+use crate::{arch::hwcap, clock::NSEC_PER_SEC, fd::FdTable, kernel::Kernel, task::RunState};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tuxlet_uapi::{
     auxv::{HWCAP, HWCAP2},
     errno::Result,
 };
-use tuxlet_vfs::{Cx, InodeRef, Link, pseudo::PseudoFs};
+use tuxlet_vfs::{
+    Cx, InodeRef, Link,
+    locks::{FileLocks, LockOwner},
+    pseudo::PseudoFs,
+};
 
 /// Makes a file's content.
 type Make = fn(&Shared, &Kernel) -> Result<String>;
@@ -24,7 +28,7 @@ const FILES: &[(&str, Make)] = &[
     ("iomem", |_, _| Ok(String::new())),
     ("ioports", |_, _| Ok(String::new())),
     ("loadavg", loadavg),
-    ("locks", |_, _| Ok(String::new())),
+    ("locks", locks),
     ("meminfo", meminfo),
     ("misc", |_, _| Ok(String::new())),
     ("modules", |_, _| Ok(String::new())),
@@ -114,6 +118,50 @@ fn filesystems(_: &Shared, _: &Kernel) -> Result<String> {
     Ok(["sysfs", "tmpfs", "proc", "devpts", "overlay"]
         .map(|name| format!("nodev\t{name}\n"))
         .concat())
+}
+
+/// All file locks: those of the files that some process has open, since without one no lock lives.
+fn locks(_: &Shared, kernel: &Kernel) -> Result<String> {
+    let processes: Vec<(u32, Arc<FdTable>)> = {
+        let tree = kernel.tree.lock();
+        let threads = tree
+            .groups()
+            .filter_map(|(id, node)| Some((id, Arc::clone(node.threads.first()?))));
+        let threads: Vec<_> = threads.collect();
+        drop(tree);
+        threads
+            .into_iter()
+            .filter_map(|(id, task)| Some((id, task.resources()?.fds)))
+            .collect()
+    };
+    let mut files = BTreeMap::new();
+    let mut holders = BTreeMap::new();
+    for (id, fds) in processes {
+        for (_, file, _) in fds.snapshot() {
+            let Some(inode) = file.inode() else { continue };
+            if let Some(found) = FileLocks::existing(inode.anchor()) {
+                holders.entry(file.id()).or_insert(id);
+                files.entry(inode.id()).or_insert(found);
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    for (id, found) in files {
+        // A description's locks are shown with the process that has it open.
+        let (_, whole) = found.list();
+        lines.extend(lock_lines(id, &found, 0, |owner| {
+            !whole
+                .iter()
+                .any(|(file, _)| *owner == LockOwner::Description(*file))
+        }));
+        for (file, _) in whole {
+            let holder = holders.get(&file).copied().unwrap_or_default();
+            let only = |owner: &LockOwner| *owner == LockOwner::Description(file);
+            lines.extend(lock_lines(id, &found, holder, only));
+        }
+    }
+    let numbered = lines.iter().enumerate();
+    Ok(numbered.map(|(i, l)| format!("{}: {l}\n", i + 1)).collect())
 }
 
 fn interrupts(_: &Shared, kernel: &Kernel) -> Result<String> {

@@ -40,10 +40,13 @@ impl CurrentTask {
                 None => file.read(&cx, &mut to),
             }
         };
-        if file.ops_as::<SlaveFile>().is_some() {
-            return self.block_on_terminal(file, nonblock, read);
-        }
-        self.block_on_file(file, Events::READABLE, nonblock, limit, read)
+        let result = if file.ops_as::<SlaveFile>().is_some() {
+            self.block_on_terminal(file, nonblock, read)
+        } else {
+            self.block_on_file(file, Events::READABLE, nonblock, limit, read)
+        };
+        self.task.io.read(result.unwrap_or(0));
+        result
     }
 
     fn do_write(
@@ -74,6 +77,7 @@ impl CurrentTask {
                 }
             }
         });
+        self.task.io.written(written);
         match result {
             Ok(()) => Ok(written),
             Err(_) if written > 0 => Ok(written),
@@ -302,6 +306,8 @@ fn copy(
         }
         left -= n as u64;
     }
+    let moved = [copied, copied, u64::from(copied > 0), u64::from(copied > 0)];
+    task.task.io.add(moved);
     Ok((copied, from_pos, to_pos))
 }
 

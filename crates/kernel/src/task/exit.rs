@@ -43,6 +43,7 @@ impl CurrentTask {
         }
         self.account_cpu();
         group.dead_times.add_from(&self.task.times);
+        group.dead_io.add(self.task.io.get());
 
         let CurrentTask {
             task,

@@ -1,6 +1,6 @@
 //! Thread groups: what POSIX calls processes.
 
-use super::CpuTimes;
+use super::{CpuTimes, usage::IoCounters};
 use crate::signal::{GroupSignals, SigHand};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
@@ -54,6 +54,8 @@ pub struct ThreadGroup {
     pub rlimits: Mutex<[Rlimit; 16]>,
     /// CPU time of threads that have died.
     pub dead_times: CpuTimes,
+    /// What threads that have ended have read and written.
+    pub(crate) dead_io: IoCounters,
     /// CPU time of children that were waited for.
     pub child_times: CpuTimes,
     /// Has given up the session's controlling terminal: `TIOCNOTTY`.
@@ -80,6 +82,7 @@ impl ThreadGroup {
             thread_exit: WaitQueue::new(),
             rlimits: Mutex::new(rlimits),
             dead_times: CpuTimes::default(),
+            dead_io: IoCounters::default(),
             child_times: CpuTimes::default(),
             gave_up_tty: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),

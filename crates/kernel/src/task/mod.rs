@@ -22,6 +22,7 @@ pub use group::ThreadGroup;
 pub use mm::{Mm, MmLayout};
 pub use settings::TaskSettings;
 pub use tree::{Node, Tree, WaitStatus};
+pub(crate) use usage::IoCounters;
 pub use usage::{CpuTimes, of_times};
 pub use waiting::{WaitFor, WaitOptions, WaitResult};
 
@@ -130,6 +131,10 @@ pub struct Task {
     pub affinity: AtomicU64,
     /// The system call the thread is in, for `/proc/PID/syscall`; `u32::MAX` outside.
     pub in_syscall: AtomicU32,
+    /// Where it sleeps in a system call: its six arguments, `sp` and `pc`.
+    pub(crate) asleep: Mutex<[u64; 8]>,
+    /// What it has read and written.
+    pub(crate) io: IoCounters,
     /// Nice value.
     pub nice: std::sync::atomic::AtomicI32,
     /// What is to be done around system calls and instructions: bits of [`hook`].
@@ -178,6 +183,8 @@ impl Task {
             host_thread: OnceLock::new(),
             affinity: AtomicU64::new(u64::MAX),
             in_syscall: AtomicU32::new(u32::MAX),
+            asleep: Mutex::default(),
+            io: IoCounters::default(),
             nice: std::sync::atomic::AtomicI32::new(0),
             hooks: AtomicU32::new(0),
             ptrace: Mutex::default(),

@@ -43,6 +43,35 @@ impl CpuTimes {
     }
 }
 
+/// What read(2), write(2) and their like have moved: proc_pid_io(5).
+#[derive(Debug, Default)]
+pub(crate) struct IoCounters([AtomicU64; 4]);
+
+impl IoCounters {
+    /// Bytes read, bytes written, read calls, write calls.
+    pub(crate) fn get(&self) -> [u64; 4] {
+        self.0.each_ref().map(|c| c.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add(&self, more: [u64; 4]) {
+        for (counter, more) in self.0.iter().zip(more) {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a read of so many bytes.
+    pub(crate) fn read(&self, n: usize) {
+        self.0[0].fetch_add(n as u64, Ordering::Relaxed);
+        self.0[2].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a write of so many bytes.
+    pub(crate) fn written(&self, n: usize) {
+        self.0[1].fetch_add(n as u64, Ordering::Relaxed);
+        self.0[3].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Task {
     /// CPU time of this thread in nanoseconds.
     #[must_use]
