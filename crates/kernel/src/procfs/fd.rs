@@ -231,6 +231,8 @@ fn info(s: &Snapshot, cx: &Cx, fd: i32) -> Result<Vec<u8>> {
         .inode()
         .and_then(|i| FileLocks::existing(i.anchor()).map(|l| (i.id(), l)))
     {
+        // DEVIATION: a process's record locks show with each of its descriptions of the file; through which one they
+        // were taken is not noted.
         let (id, locks) = locks;
         let mine = |owner: &LockOwner| match owner {
             LockOwner::Process(tgid) => *tgid == s.group.tgid(),
