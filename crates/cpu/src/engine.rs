@@ -25,8 +25,26 @@ pub enum Exit {
     },
     /// `BRK` with its comment; pc is at the instruction.
     Breakpoint(u16),
+    /// An access that a [`Watch`] is for; pc is at the instruction, which has had no effect.
+    Watchpoint {
+        /// The first watched guest address that it concerns.
+        addr: u64,
+    },
     /// Somebody called [`Kicker::kick`]; pc is at the next instruction to run.
     Kicked,
+}
+
+/// A range of guest memory whose accesses are of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// First address.
+    pub start: u64,
+    /// Address behind the last.
+    pub end: u64,
+    /// Loads count.
+    pub load: bool,
+    /// Stores count.
+    pub store: bool,
 }
 
 /// Makes virtual CPUs for address spaces.
@@ -43,6 +61,8 @@ pub trait Vcpu: Send {
     fn kicker(&self) -> Kicker;
     /// Executes exactly one instruction, for ptrace. `None` when it completed without an exit.
     fn step(&mut self, state: &mut CpuState) -> Option<Exit>;
+    /// As [`Vcpu::step`]; an instruction that would access a watched range is not executed.
+    fn step_watched(&mut self, state: &mut CpuState, watches: &[Watch]) -> Option<Exit>;
 }
 
 /// Makes a running virtual CPU return [`Exit::Kicked`]; if it is not running, the next time it runs.

@@ -19,7 +19,7 @@ mod sem;
 mod softfloat;
 mod state;
 
-pub use engine::{Engine, Exit, Kicker, Vcpu};
+pub use engine::{Engine, Exit, Kicker, Vcpu, Watch};
 pub use idregs::{counter, read as id_register};
 pub use interp::{Interpreter, Options};
 pub use state::CpuState;

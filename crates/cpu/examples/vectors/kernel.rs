@@ -71,7 +71,7 @@ fn signal(exit: &Exit, pc: u64) -> Option<[u64; 3]> {
             FaultKind::BusAdrErr => [SIGBUS, 2, fault.addr],
             FaultKind::Oom => return None,
         },
-        Exit::Syscall | Exit::Kicked => return None,
+        Exit::Syscall | Exit::Kicked | Exit::Watchpoint { .. } => return None,
     })
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
 fn run_once(vcpu: &mut dyn Vcpu, state: &mut CpuState) -> Exit {
     loop {
         match vcpu.run(state) {
-            Exit::Kicked => {}
+            Exit::Kicked | Exit::Watchpoint { .. } => {}
             exit => return exit,
         }
     }

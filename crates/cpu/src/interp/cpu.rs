@@ -9,7 +9,7 @@ use super::cache::CodeCache;
 use super::op::{Op, SLOT_SP, SLOTS};
 use crate::cx::Monitor;
 use crate::flags::Flags;
-use crate::{CpuState, Exit};
+use crate::{CpuState, Exit, Watch};
 
 /// Entries of the jump cache.
 pub(crate) const JUMPS: usize = 4096;
@@ -60,6 +60,8 @@ pub(crate) struct Cpu {
     /// The op that is running outside the fast path; null when there is none and `pc` is valid.
     pub(crate) ip: *const Op,
     pub(crate) monitor: Monitor,
+    /// Ranges whose accesses are of interest; their pages are not in the TLB then.
+    pub(crate) watches: Vec<Watch>,
     /// Why guest mode ends.
     pub(crate) exit: Option<Exit>,
     /// Program counter, valid outside handlers.

@@ -6,9 +6,9 @@ use tuxlet_mem::{Access, PAGE_MASK, PAGE_SIZE};
 use super::cache;
 use super::cpu::{Cpu, NO_ADDR};
 use super::op::{SLOT_SP, SLOT_ZERO};
-use crate::Exit;
 use crate::cx::{Cx, Exception, Monitor, Scalar, Step, Trap};
 use crate::flags::{Flags, Kind, place};
+use crate::{Exit, Watch};
 
 /// Removes the tag of an address: loads and stores ignore the top byte. Addresses of the kernel's
 /// half, told by bit 55, keep it; no program has memory there.
@@ -18,6 +18,34 @@ pub(crate) fn untag(addr: u64) -> u64 {
 }
 
 impl Cpu {
+    /// Keeps an access from happening that a watchpoint is for.
+    #[inline]
+    fn watch(&mut self, addr: u64, len: u64, load: bool, store: bool) -> Step {
+        if self.watches.is_empty() {
+            return Ok(());
+        }
+        let wanted = |w: &&Watch| {
+            (w.load && load || w.store && store) && addr < w.end && w.start < addr.wrapping_add(len)
+        };
+        match self.watches.iter().find(wanted) {
+            Some(watch) => {
+                let addr = addr.max(watch.start);
+                self.exit = Some(Exit::Watchpoint { addr });
+                Err(Trap)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps what has just been accessed out of the TLB, so that the next access is looked at, too.
+    #[inline]
+    pub(crate) fn forget_watched(&mut self, addr: u64, len: u64) {
+        if !self.watches.is_empty() {
+            self.tlb.flush_page(addr);
+            self.tlb.flush_page(addr.wrapping_add(len).wrapping_sub(1));
+        }
+    }
+
     /// Host address of `len` guest bytes that do not cross a page.
     fn translate(&mut self, addr: u64, len: u64, access: Access) -> Step<*mut u8> {
         loop {
@@ -61,12 +89,15 @@ impl Cpu {
     #[inline(never)]
     fn load_slow<T: Scalar>(&mut self, addr: u64) -> Step<T> {
         let addr = untag(addr);
+        self.watch(addr, T::SIZE, true, false)?;
         if addr & PAGE_MASK <= PAGE_SIZE - T::SIZE {
             let p = self.translate(addr, T::SIZE, Access::Read)?;
+            self.forget_watched(addr, T::SIZE);
             // SAFETY: the TLB vouches for the bytes while in guest mode.
             return Ok(unsafe { T::read(p) });
         }
         let (a, b, first) = self.translate_split(addr, T::SIZE, Access::Read)?;
+        self.forget_watched(addr, T::SIZE);
         let mut v = 0u128;
         for i in 0..T::SIZE as usize {
             // SAFETY: `first` bytes at `a` and the rest at `b` are readable.
@@ -86,13 +117,16 @@ impl Cpu {
     #[inline(never)]
     fn store_slow<T: Scalar>(&mut self, addr: u64, v: T) -> Step {
         let addr = untag(addr);
+        self.watch(addr, T::SIZE, false, true)?;
         if addr & PAGE_MASK <= PAGE_SIZE - T::SIZE {
             let p = self.translate(addr, T::SIZE, Access::Write)?;
+            self.forget_watched(addr, T::SIZE);
             // SAFETY: the TLB vouches for the bytes while in guest mode.
             unsafe { v.write(p) };
             return Ok(());
         }
         let (a, b, first) = self.translate_split(addr, T::SIZE, Access::Write)?;
+        self.forget_watched(addr, T::SIZE);
         let v = v.to_u128();
         for i in 0..T::SIZE as usize {
             let byte = (v >> (8 * i)) as u8;
@@ -112,11 +146,15 @@ impl Cpu {
     #[inline(never)]
     fn probe_slow(&mut self, addr: u64, len: u64, access: Access) -> Step {
         let addr = untag(addr);
+        let write = access == Access::Write;
+        self.watch(addr, len, !write, write)?;
         if addr & PAGE_MASK <= PAGE_SIZE - len {
-            self.translate(addr, len, access).map(|_| ())
+            self.translate(addr, len, access)?;
         } else {
-            self.translate_split(addr, len, access).map(|_| ())
+            self.translate_split(addr, len, access)?;
         }
+        self.forget_watched(addr, len);
+        Ok(())
     }
 }
 
@@ -262,11 +300,13 @@ impl Cx for Cpu {
         if (addr & 15) + len > 16 {
             return Err(self.exception(Exception::Alignment { addr }));
         }
-        self.translate(
-            untag(addr),
-            len,
-            if write { Access::Write } else { Access::Read },
-        )
+        let addr = untag(addr);
+        // What writes here reads as well.
+        self.watch(addr, len, true, write)?;
+        let access = if write { Access::Write } else { Access::Read };
+        let p = self.translate(addr, len, access)?;
+        self.forget_watched(addr, len);
+        Ok(p)
     }
     fn copy_bytes(&mut self, to: u64, from: u64, len: u64, backward: bool) -> Step {
         let (to, from) = (untag(to), untag(from));

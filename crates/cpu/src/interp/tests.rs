@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tuxlet_a64 as a64;
 use tuxlet_mem::{AddressSpace, FaultKind, MapRequest, MemoryBudget, Placement, Prot};
 
-use crate::{CpuState, Engine, Exit, Interpreter, Options, Vcpu};
+use crate::{CpuState, Engine, Exit, Interpreter, Options, Vcpu, Watch};
 
 const CODE: u64 = 0x10_0000;
 const DATA: u64 = 0x20_0000;
@@ -590,4 +590,52 @@ fn optimised_code_does_what_reference_code_does() {
         );
         assert!(a.2 == b.2, "memory, round {round}\n{}", listing());
     }
+}
+
+#[test]
+fn watched_accesses_do_not_happen() {
+    let pair = a64::StpImm {
+        sf: true,
+        imm7: 1,
+        rt2: 2,
+        rn: 9,
+        rt: 1,
+    };
+    let code = [
+        ldr(0, 9, 0),
+        str(1, 9, 0),
+        ldr(0, 9, 2),
+        pair.to_word(),
+        SVC,
+    ];
+    both(&code, |mut g| {
+        g.state.x[9] = DATA;
+        g.state.x[1] = 7;
+        let watch = |start, load, store| Watch {
+            start: DATA + start,
+            end: DATA + start + 4,
+            load,
+            store,
+        };
+        // Only stores to the first word, only loads of the third, whose other accesses are let through.
+        let watches = [watch(4, false, true), watch(16, true, false)];
+        assert_eq!(g.vcpu.step_watched(&mut g.state, &watches), None);
+        let hit = |addr| Some(Exit::Watchpoint { addr: DATA + addr });
+        assert_eq!(g.vcpu.step_watched(&mut g.state, &watches), hit(4));
+        assert_eq!(g.state.pc, CODE + 4);
+        assert_eq!(g.vcpu.step(&mut g.state), None);
+        assert_eq!(g.vcpu.step_watched(&mut g.state, &watches), hit(16));
+        assert_eq!(g.state.pc, CODE + 8);
+        assert_eq!(g.vcpu.step(&mut g.state), None);
+        // The second half of a pair, on a page that the first half has just used.
+        assert_eq!(
+            g.vcpu.step_watched(&mut g.state, &[watch(16, false, true)]),
+            hit(16)
+        );
+        assert_eq!(g.vcpu.step_watched(&mut g.state, &watches), None);
+        let mut first = [0; 16];
+        g.mm.copy_in(DATA, &mut first).expect("readable");
+        assert_eq!((first[0], first[8]), (7, 7));
+        assert_eq!(g.run(), Exit::Syscall);
+    });
 }

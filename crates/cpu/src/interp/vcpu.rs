@@ -17,7 +17,7 @@ use super::pinned::Pinned;
 use super::rows::row;
 use super::translate::Options;
 use crate::cx::Monitor;
-use crate::engine::{Engine, Exit, Kicker, Vcpu};
+use crate::engine::{Engine, Exit, Kicker, Vcpu, Watch};
 use crate::{CpuState, flags::Flags, hostfp};
 
 /// The threaded-code interpreter.
@@ -94,6 +94,7 @@ impl Cpu {
             (&raw mut (*p).jump_to).write(NO_ADDR);
             (&raw mut (*p).ip).write(core::ptr::null());
             (&raw mut (*p).monitor).write(Monitor::OPEN);
+            (&raw mut (*p).watches).write(Vec::new());
             (&raw mut (*p).exit).write(None);
             (&raw mut (*p).pc).write(0);
             (&raw mut (*p).resume).write(core::ptr::null());
@@ -175,6 +176,17 @@ impl Vcpu for Interp {
             step(cpu);
             core::ptr::null()
         })
+    }
+
+    fn step_watched(&mut self, state: &mut CpuState, watches: &[Watch]) -> Option<Exit> {
+        self.cpu.watches.extend_from_slice(watches);
+        for watch in watches {
+            self.cpu
+                .forget_watched(watch.start, watch.end - watch.start);
+        }
+        let exit = self.step(state);
+        self.cpu.watches.clear();
+        exit
     }
 }
 

@@ -141,6 +141,7 @@ impl Kernel {
             state.tracer = None;
             (state.seized, state.options) = (false, 0);
             (state.trap_stop, state.trap_notify) = (false, false);
+            state.debug = super::debug::DebugRegisters::default();
             task.clear_hooks(hook::TRACER);
             let code = state.resting().map_or(0, |stop| match signal {
                 Some(signal) => signal,

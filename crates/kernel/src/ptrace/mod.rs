@@ -6,6 +6,7 @@
 
 mod access;
 mod attach;
+mod debug;
 mod links;
 pub(crate) mod regset;
 pub(crate) mod request;
@@ -58,6 +59,8 @@ pub struct Ptrace {
     pub(crate) killed: bool,
     /// `PTRACE_GETEVENTMSG`.
     pub(crate) message: u64,
+    /// Break- and watchpoints.
+    pub(crate) debug: debug::DebugRegisters,
     /// The stop that the thread is in.
     pub(crate) stop: Option<Stop>,
 }

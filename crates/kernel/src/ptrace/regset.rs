@@ -14,8 +14,6 @@ use zerocopy::{FromBytes, IntoBytes};
 /// What of PSTATE must not be set at EL0 in AArch64 state. The mode bits, the execution state
 /// and the interrupt masks must be zero.
 const PSTATE_PRIVILEGED: u64 = 0x3df;
-/// Bytes of `NT_PRFPREG` without the reserved words at the end count like the whole: `struct user_fpsimd_state`.
-const HW_DEBUG_ARCH: u32 = 6;
 
 /// Size of a register set's unit in bytes; the length of a request is a multiple of it. `EINVAL` for an unknown set.
 fn unit(kind: u32) -> Result<usize> {
@@ -55,14 +53,7 @@ fn whole(state: &Ptrace, stop: &Stop, kind: u32) -> Result<Vec<u8>> {
         NT_PRFPREG => floating(regs).as_bytes().to_vec(),
         NT_ARM_TLS => regs.tpidr.to_ne_bytes().to_vec(),
         NT_ARM_SYSTEM_CALL => stop.syscall.to_ne_bytes().to_vec(),
-        NT_ARM_HW_BREAK | NT_ARM_HW_WATCH => {
-            let _ = state;
-            let none = UserHwdebugState {
-                dbg_info: HW_DEBUG_ARCH << 8,
-                ..UserHwdebugState::default()
-            };
-            none.as_bytes()[..8].to_vec()
-        }
+        NT_ARM_HW_BREAK | NT_ARM_HW_WATCH => state.debug.get(kind).as_bytes().to_vec(),
         _ => return Err(Errno::EINVAL),
     })
 }
@@ -91,6 +82,10 @@ pub(super) fn set(state: &mut Ptrace, kind: u32, data: &[u8]) -> Result<()> {
     let mut bytes = whole(state, stop, kind)?;
     let part = bytes.get_mut(..data.len()).ok_or(Errno::EINVAL)?;
     part.copy_from_slice(data);
+    if matches!(kind, NT_ARM_HW_BREAK | NT_ARM_HW_WATCH) {
+        let new = UserHwdebugState::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
+        return state.debug.set(kind, &new);
+    }
     let stop = state.stop.as_mut().ok_or(Errno::ESRCH)?;
     let regs = &mut stop.regs;
     match kind {
@@ -111,7 +106,7 @@ pub(super) fn set(state: &mut Ptrace, kind: u32, data: &[u8]) -> Result<()> {
         }
         NT_ARM_TLS => regs.tpidr = read(&bytes).map(u64::from_ne_bytes)?,
         NT_ARM_SYSTEM_CALL => stop.syscall = read(&bytes).map(i32::from_ne_bytes)?,
-        // There are no debug registers: the two leading words are read-only.
+        // Other sets are unknown, and were refused.
         _ => {}
     }
     Ok(())

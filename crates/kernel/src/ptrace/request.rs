@@ -318,7 +318,14 @@ fn register_set(task: &CurrentTask, child: &Task, set: bool, kind: u64, data: u6
         let len = regset::accepted(&child.ptrace.lock(), kind, iov.iov_len)?;
         let mut bytes = vec![0; len];
         task.mm.space.read_bytes(iov.iov_base, &mut bytes)?;
-        regset::set(&mut child.ptrace.lock(), kind, &bytes)?;
+        let mut state = child.ptrace.lock();
+        regset::set(&mut state, kind, &bytes)?;
+        if state.debug.in_use() {
+            child.set_hooks(hook::DEBUG);
+        } else {
+            child.clear_hooks(hook::DEBUG);
+        }
+        drop(state);
         iov.iov_len = len as u64;
     } else {
         let bytes = regset::get(&child.ptrace.lock(), kind, iov.iov_len)?;

@@ -127,6 +127,9 @@ impl CurrentTask {
         if !self.task.is_traced() {
             return;
         }
+        // Break- and watchpoints were for the old program.
+        self.task.ptrace.lock().debug = super::debug::DebugRegisters::default();
+        self.task.clear_hooks(hook::DEBUG);
         if self.wants_event(PTRACE_EVENT_EXEC) {
             self.ptrace_event(PTRACE_EVENT_EXEC, old_tid.into());
         } else if !self.task.ptrace.lock().seized {

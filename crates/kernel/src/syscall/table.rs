@@ -305,7 +305,7 @@ syscalls! {
     SCHED_SETAFFINITY => sched::sys_sched_setaffinity, Full;
     SCHED_GETAFFINITY => sched::sys_sched_getaffinity, Full;
     PERSONALITY => sched::sys_personality, Partial "the flags have no effect";
-    PTRACE => ptrace::sys_ptrace, Partial "no debug registers, no PTRACE_SECCOMP_GET_METADATA";
+    PTRACE => ptrace::sys_ptrace, Partial "no PTRACE_SECCOMP_GET_METADATA, no SVE, pointer authentication or tagging register sets";
     PRCTL => prctl::sys_prctl, Partial "no pointer authentication keys, few fields of PR_SET_MM";
     SECCOMP => seccomp::sys_seccomp, Full;
     CAPGET => prctl::sys_capget, Full;

@@ -61,10 +61,12 @@ pub mod hook {
     pub const EMULATE: u32 = 4;
     /// Stops after each instruction: `PTRACE_SINGLESTEP`.
     pub const STEP: u32 = 8;
+    /// Debug registers are in use: `NT_ARM_HW_BREAK`, `NT_ARM_HW_WATCH`.
+    pub const DEBUG: u32 = 32;
     /// System calls are filtered.
     pub const SECCOMP: u32 = 16;
     /// Everything that goes with the tracer.
-    pub const TRACER: u32 = TRACED | SYSCALL | EMULATE | STEP;
+    pub const TRACER: u32 = TRACED | SYSCALL | EMULATE | STEP | DEBUG;
 }
 
 /// What a task is doing, as `/proc/PID/stat` shows it.

@@ -9,7 +9,7 @@ use tuxlet_uapi::{
     errno::Errno,
     signal::{
         BUS_ADRALN, BUS_ADRERR, ILL_ILLOPC, SEGV_ACCERR, SEGV_MAPERR, SigInfo, Signal, TRAP_BRKPT,
-        TRAP_TRACE,
+        TRAP_HWBKPT, TRAP_TRACE,
     },
 };
 
@@ -49,7 +49,8 @@ impl CurrentTask {
                     Ok(code) => interrupted = code,
                     Err(kind) => return kind,
                 },
-                Exit::Kicked => {}
+                // Watched ranges are dealt with where they are given.
+                Exit::Kicked | Exit::Watchpoint { .. } => {}
                 Exit::Fault(fault) => self.memory_fault(&fault),
                 Exit::Unaligned { addr } => {
                     self.fault_address = addr;
@@ -74,15 +75,31 @@ impl CurrentTask {
 
     /// Runs guest code until something needs the kernel.
     fn run_guest(&mut self) -> Exit {
-        if self.task.hooks() & hook::STEP == 0 {
+        let hooks = self.task.hooks();
+        if hooks & (hook::STEP | hook::DEBUG) == 0 {
             return self.vcpu.run(&mut self.cpu);
         }
-        let stepped = self.vcpu.step(&mut self.cpu);
-        stepped.unwrap_or_else(|| {
-            let info = SigInfo::fault(Signal::SIGTRAP, TRAP_TRACE, self.cpu.pc);
-            self.force_signal(info);
-            Exit::Kicked
-        })
+        let debug = self.task.ptrace.lock().debug.clone();
+        let watches = debug.watches();
+        loop {
+            if debug.breaks_at(self.cpu.pc) {
+                return self.debug_trap(TRAP_HWBKPT, self.cpu.pc);
+            }
+            match self.vcpu.step_watched(&mut self.cpu, &watches) {
+                Some(Exit::Watchpoint { addr }) => return self.debug_trap(TRAP_HWBKPT, addr),
+                Some(exit) => return exit,
+                None if hooks & hook::STEP != 0 => {
+                    return self.debug_trap(TRAP_TRACE, self.cpu.pc);
+                }
+                None if self.task.pending_work() != 0 => return Exit::Kicked,
+                None => {}
+            }
+        }
+    }
+
+    fn debug_trap(&mut self, code: i32, addr: u64) -> Exit {
+        self.force_signal(SigInfo::fault(Signal::SIGTRAP, code, addr));
+        Exit::Kicked
     }
 
     /// Performs the system call in `x8`; an `Ok(Some)` is a restart code to be resolved by signal delivery.
