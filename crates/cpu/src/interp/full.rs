@@ -310,6 +310,8 @@ impl Cx for Cpu {
     }
     fn copy_bytes(&mut self, to: u64, from: u64, len: u64, backward: bool) -> Step {
         let (to, from) = (untag(to), untag(from));
+        self.watch(from, len, true, false)?;
+        self.watch(to, len, false, true)?;
         let at = if backward { len - 1 } else { 0 };
         let first = if backward { 1 } else { len };
         loop {
@@ -321,14 +323,19 @@ impl Cx for Cpu {
                 // SAFETY: the TLB vouches for both pages while in guest mode, and neither range
                 // leaves its page.
                 unsafe { core::ptr::copy(src, dst, len as usize) };
+                self.forget_watched(from, len);
+                self.forget_watched(to, len);
                 return Ok(());
             }
         }
     }
     fn fill_bytes(&mut self, to: u64, len: u64, byte: u8) -> Step {
-        let p = self.translate(untag(to), len, Access::Write)?;
+        let to = untag(to);
+        self.watch(to, len, false, true)?;
+        let p = self.translate(to, len, Access::Write)?;
         // SAFETY: the TLB vouches for the bytes while in guest mode.
         unsafe { p.write_bytes(byte, len as usize) };
+        self.forget_watched(to, len);
         Ok(())
     }
     #[inline]
