@@ -225,7 +225,7 @@ impl AddressSpace {
     /// As [`check_room`](Self::check_room) for a number of pages.
     pub(super) fn check_growth(&self, inner: &Inner, more: u64) -> Result<()> {
         let limit = self.limits().address_space >> PAGE_SHIFT;
-        if inner.vmas.len() >= MAX_MAP_COUNT || inner.vmas.total_pages() + more > limit {
+        if inner.vmas.len() > MAX_MAP_COUNT || inner.vmas.total_pages() + more > limit {
             return Err(Errno::ENOMEM);
         }
         Ok(())

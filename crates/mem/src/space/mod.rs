@@ -6,6 +6,7 @@ mod copy;
 mod fault;
 mod fork;
 mod futex;
+mod gaps;
 mod info;
 mod layout;
 mod lock;
@@ -41,7 +42,7 @@ pub use map::{MapRequest, Placement};
 pub use vma::VmaFlags;
 
 /// The most VMAs that an address space may have (`vm.max_map_count`).
-const MAX_MAP_COUNT: usize = 1 << 20;
+const MAX_MAP_COUNT: usize = 65_530;
 
 /// The memory of a process: what Linux calls an mm. Shared by its threads, each with a [`Tlb`].
 ///

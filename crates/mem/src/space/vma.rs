@@ -1,5 +1,6 @@
 //! VMAs and the map of them.
 
+use super::gaps::Gaps;
 use crate::{MemoryObject, PAGE_SHIFT, PAGE_SIZE, Prot, TASK_SIZE, object::identity};
 use bitflags::bitflags;
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
@@ -136,12 +137,25 @@ impl Vma {
 }
 
 /// Disjoint VMAs by start address.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct VmaMap {
     map: BTreeMap<u64, Vma>,
+    /// What is free between them, without the guard gaps of stacks.
+    gaps: Gaps,
     /// Pages in all of them.
     pages: u64,
     locked_pages: u64,
+}
+
+impl Default for VmaMap {
+    fn default() -> Self {
+        Self {
+            map: BTreeMap::new(),
+            gaps: Gaps::new(0, TASK_SIZE),
+            pages: 0,
+            locked_pages: 0,
+        }
+    }
 }
 
 impl VmaMap {
@@ -216,6 +230,9 @@ impl VmaMap {
         if vma.flags.contains(VmaFlags::LOCKED) {
             self.locked_pages += pages;
         }
+        let (below, above) = self.neighbours(vma.start);
+        self.gaps.set(below, vma.guarded_start());
+        self.gaps.set(vma.end, above);
         self.map.insert(vma.start, vma);
     }
 
@@ -226,7 +243,18 @@ impl VmaMap {
         if vma.flags.contains(VmaFlags::LOCKED) {
             self.locked_pages -= pages;
         }
+        let (below, above) = self.neighbours(start);
+        self.gaps.clear(vma.end);
+        self.gaps.set(below, above);
         Some(vma)
+    }
+
+    /// Where the free space around an address that nothing is mapped at starts and ends, without a stack's guard gap.
+    fn neighbours(&self, at: u64) -> (u64, u64) {
+        (
+            self.previous(at).map_or(0, |v| v.end),
+            self.next(at).map_or(TASK_SIZE, Vma::guarded_start),
+        )
     }
 
     fn split(&mut self, at: u64) {
@@ -301,21 +329,7 @@ impl VmaMap {
 
     /// The highest free range of `len` bytes in `[bottom, top)`, leaving the guard gap below stacks.
     pub(super) fn find_free(&self, len: u64, bottom: u64, top: u64) -> Option<u64> {
-        let mut end = top;
-        // A VMA from above may reach below the top, or need its gap there.
-        if let Some(above) = self.next(top) {
-            end = end.min(above.guarded_start());
-        }
-        for vma in self.map.range(..top).rev().map(|(_, v)| v) {
-            if vma.end <= end && end - vma.end >= len {
-                break;
-            }
-            end = end.min(vma.guarded_start());
-            if end < bottom {
-                return None;
-            }
-        }
-        end.checked_sub(len).filter(|&start| start >= bottom)
+        self.gaps.highest(len, bottom, top)
     }
 
     /// Whether a range is free, with the guard gap below a following stack.

@@ -163,6 +163,28 @@ fn placement() {
 }
 
 #[test]
+fn as_many_mappings_as_linux_allows() {
+    let s = space();
+    // Neighbours differ, so they stay apart.
+    let prot = |i: u64| {
+        if i.is_multiple_of(2) {
+            Prot::READ
+        } else {
+            Prot::RW
+        }
+    };
+    let map = |i: u64| s.map(MapRequest::anonymous(PAGE_SIZE, prot(i)));
+    let first = map(0).expect("room");
+    for i in 1..=65_530 {
+        assert_eq!(map(i), Ok(first - i * PAGE_SIZE));
+    }
+    assert_eq!(map(65_531), Err(Errno::ENOMEM));
+    // The only hole is found among all of them.
+    s.unmap(first - 9 * PAGE_SIZE, PAGE_SIZE).expect("mapped");
+    assert_eq!(map(0), Ok(first - 9 * PAGE_SIZE));
+}
+
+#[test]
 fn split_pieces_merge_again() {
     let s = space();
     let a = s.map(anon(5)).unwrap();
