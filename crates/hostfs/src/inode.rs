@@ -6,7 +6,7 @@ use crate::{
     node::{Key, Node, Place},
 };
 use std::{any::Any, sync::Arc};
-use tuxlet_host::fs::{Dir, OpenFile as How, SetTimes, Stat};
+use tuxlet_host::fs::{Dir, File, OpenFile as How, SetTimes, Stat};
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{
     Anchor, Attr, Cx, FileOps, FileSystem, FileType, Inode, InodeId, InodeRef, Link, NewInode,
@@ -16,6 +16,33 @@ use tuxlet_vfs::{
 const O_ACCMODE: u32 = 3;
 const O_RDONLY: u32 = 0;
 const O_WRONLY: u32 = 1;
+
+/// What was just made: under its name or open.
+enum Made<'a> {
+    Name(&'a Dir, &'a [u8]),
+    File(&'a File),
+}
+
+impl Made<'_> {
+    fn stat(&self) -> Result<Stat> {
+        match self {
+            Self::Name(dir, name) => dir.stat(name),
+            Self::File(file) => file.stat(),
+        }
+    }
+    fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
+        match self {
+            Self::Name(dir, name) => dir.set_owner(name, Some(uid), Some(gid)),
+            Self::File(file) => file.set_owner(Some(uid), Some(gid)),
+        }
+    }
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        match self {
+            Self::Name(dir, name) => dir.set_mode(name, mode),
+            Self::File(file) => file.set_mode(mode),
+        }
+    }
+}
 
 impl Node {
     fn child(&self, name: &[u8]) -> Place {
@@ -34,13 +61,12 @@ impl Node {
 
     /// Gives what was just made the owner and mode asked for. The host may refuse another owner than the one
     /// that the process runs as.
-    fn settle(&self, dir: &Dir, name: &[u8], new: &NewInode<'_>) -> Result<Stat> {
-        let stat = dir.stat(name)?;
+    fn settle(&self, made: &Made<'_>, stat: Stat, new: &NewInode<'_>) -> Result<Stat> {
         let owners = self.shared.owners;
         let (uid, gid) = (owners.host_uid(new.uid), owners.host_gid(new.gid));
         let mut chowned = false;
         if (stat.uid, stat.gid) != (uid, gid) {
-            match dir.set_owner(name, Some(uid), Some(gid)) {
+            match made.set_owner(uid, gid) {
                 Ok(()) => chowned = true,
                 Err(Errno::EPERM) => {}
                 Err(e) => return Err(e),
@@ -49,16 +75,32 @@ impl Node {
         // The host's umask took bits away, or chown(2) does.
         let link = matches!(new.kind, NewKind::Symlink(_));
         if !link && (chowned || stat.mode & 0o7777 != new.mode) {
-            dir.set_mode(name, new.mode)?;
+            made.set_mode(new.mode)?;
         } else if !chowned {
             return Ok(stat);
         }
-        dir.stat(name)
+        made.stat()
     }
 
-    /// The node that a name of this directory has, if it is in memory.
-    fn known(&self, dir: &Dir, name: &[u8]) -> Option<Arc<Self>> {
-        self.shared.known(Key::of(&dir.stat(name).ok()?))
+    /// Makes a regular file and leaves it open.
+    fn make_file(&self, cx: &Cx, name: &[u8], new: &NewInode<'_>) -> Result<(Arc<Self>, File)> {
+        let how = How {
+            read: true,
+            write: true,
+            create: Some(new.mode),
+            exclusive: true,
+            truncate: false,
+        };
+        let (file, stat) = self.dir()?.open_file_stat(name, how)?;
+        self.changed();
+        let stat = self.settle(&Made::File(&file), stat, new)?;
+        Ok((self.found(cx, name, &stat)?, file))
+    }
+
+    /// The node that a name of this directory has, if it is in memory, and how many names it has.
+    fn known(&self, dir: &Dir, name: &[u8]) -> Option<(Arc<Self>, u64)> {
+        let stat = dir.stat(name).ok()?;
+        Some((self.shared.known(Key::of(&stat))?, stat.nlink))
     }
 
     fn own<'a>(&self, inode: &'a InodeRef) -> Result<&'a Self> {
@@ -73,11 +115,18 @@ impl Node {
         }
     }
 
-    /// A name of this inode is gone.
-    fn unnamed(self: &Arc<Self>) {
+    /// One of the `names` of this inode is gone.
+    fn unnamed(self: &Arc<Self>, names: u64) {
         self.changed();
-        // Without any other name the host may use the number again.
-        if self.kind == FileType::Directory || self.stat().map_or(true, |s| s.nlink == 0) {
+        let named = self.kind != FileType::Directory
+            && if names > 1 {
+                self.stat().is_ok_and(|s| s.nlink > 0)
+            } else {
+                self.handle()
+                    .is_some_and(|file| file.stat().is_ok_and(|s| s.nlink > 0))
+            };
+        // Without any name the host may use the number again.
+        if !named {
             self.shared.release(self);
         }
     }
@@ -114,16 +163,7 @@ impl Inode for Node {
     fn create(&self, cx: &Cx, name: &[u8], new: &NewInode<'_>) -> Result<InodeRef> {
         let dir = self.dir()?;
         match new.kind {
-            NewKind::Regular => {
-                let how = How {
-                    read: true,
-                    write: true,
-                    create: Some(new.mode),
-                    exclusive: true,
-                    truncate: false,
-                };
-                dir.open_file(name, how)?;
-            }
+            NewKind::Regular => return Ok(self.make_file(cx, name, new)?.0),
             NewKind::Directory => dir.make_dir(name, new.mode)?,
             NewKind::Symlink(target) => dir.make_symlink(target, name)?,
             NewKind::Fifo => dir.make_fifo(name, new.mode)?,
@@ -132,8 +172,23 @@ impl Inode for Node {
             NewKind::CharDevice(_) | NewKind::BlockDevice(_) => return Err(Errno::EPERM),
         }
         self.changed();
-        let stat = self.settle(&dir, name, new)?;
+        let stat = self.settle(&Made::Name(&dir, name), dir.stat(name)?, new)?;
         Ok(self.found(cx, name, &stat)?)
+    }
+
+    fn create_open(
+        &self,
+        cx: &Cx,
+        name: &[u8],
+        new: &NewInode<'_>,
+    ) -> Result<(InodeRef, Option<Arc<dyn FileOps>>)> {
+        let (node, file) = self.make_file(cx, name, new)?;
+        let open = OpenFile {
+            file: node.opened(file),
+            node: Arc::clone(&node),
+            write: true,
+        };
+        Ok((node, Some(Arc::new(open))))
     }
 
     fn link(&self, _: &Cx, name: &[u8], target: &InodeRef) -> Result<()> {
@@ -153,8 +208,8 @@ impl Inode for Node {
         let node = self.known(&dir, name);
         dir.unlink(name)?;
         self.changed();
-        if let Some(node) = node {
-            node.unnamed();
+        if let Some((node, names)) = node {
+            node.unnamed(names);
         }
         Ok(())
     }
@@ -164,8 +219,8 @@ impl Inode for Node {
         let node = self.known(&dir, name);
         dir.remove_dir(name)?;
         self.changed();
-        if let Some(node) = node {
-            node.unnamed();
+        if let Some((node, names)) = node {
+            node.unnamed(names);
         }
         Ok(())
     }
@@ -195,22 +250,22 @@ impl Inode for Node {
         )?;
         self.changed();
         to.changed();
-        if let (Some(a), Some(b)) = (&node, &old)
+        if let (Some((a, _)), Some((b, _))) = (&node, &old)
             && Arc::ptr_eq(a, b)
         {
             // Two names of one file: rename(2) leaves both.
             return Ok(());
         }
-        if let Some(node) = node {
+        if let Some((node, _)) = node {
             node.moved(to.child(new_name));
             node.changed();
         }
         match old {
-            Some(old) if exchange => {
+            Some((old, _)) if exchange => {
                 old.moved(self.child(name));
                 old.changed();
             }
-            Some(old) => old.unnamed(),
+            Some((old, names)) => old.unnamed(names),
             None => {}
         }
         Ok(())

@@ -222,11 +222,16 @@ impl Node {
         if Key::of(&stat) != self.key {
             return Err(Errno::ESTALE);
         }
+        Ok(self.opened(file))
+    }
+
+    /// Notes a file of this inode that was opened.
+    pub(crate) fn opened(&self, file: File) -> Arc<File> {
         let file = Arc::new(file);
         let mut handles = self.handles.lock();
         handles.retain(|h| h.strong_count() > 0);
         handles.push(Arc::downgrade(&file));
-        Ok(file)
+        file
     }
 
     /// The file as somebody has it open.

@@ -165,6 +165,16 @@ pub trait Inode: Send + Sync + Debug + Any {
         let _ = (cx, name, new);
         Err(Errno::EPERM)
     }
+    /// Creates a regular file as [`Inode::create`] does and opens it for reading and writing, where that is one step;
+    /// without open file the VFS opens it. The VFS holds the user to the access mode asked for.
+    fn create_open(
+        &self,
+        cx: &Cx,
+        name: &[u8],
+        new: &NewInode<'_>,
+    ) -> Result<(InodeRef, Option<Arc<dyn FileOps>>)> {
+        Ok((self.create(cx, name, new)?, None))
+    }
     /// An unnamed regular file in this file system: `O_TMPFILE`. It may be linked in later.
     fn tmpfile(&self, cx: &Cx, new: &NewInode<'_>) -> Result<InodeRef> {
         let _ = (cx, new);

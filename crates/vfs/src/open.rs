@@ -129,7 +129,7 @@ pub fn open_path(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
     if cut {
         setattr::truncate_at_open(cx, &path)?;
     }
-    finish(cx, path, flags)
+    finish(cx, path, flags, None)
 }
 
 /// Opens a program for execve(2): `EACCES` unless it is an executable regular file.
@@ -176,8 +176,13 @@ fn may_open(cx: &Cx, path: &Path, flags: OpenFlags) -> Result<()> {
     Ok(())
 }
 
-/// Lets the file system open the inode, or says that the kernel has to.
-fn finish(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
+/// Lets the file system open the inode, unless it has done so (`opened`), or says that the kernel has to.
+fn finish(
+    cx: &Cx,
+    path: Path,
+    flags: OpenFlags,
+    opened: Option<Arc<dyn FileOps>>,
+) -> Result<Opened> {
     let passed = flags
         - (OpenFlags::CREAT
             | OpenFlags::EXCL
@@ -188,7 +193,8 @@ fn finish(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
         .writable()
         .then(|| WriteAccess::of(path.inode()))
         .transpose()?;
-    match path.inode().open(cx, passed.bits()) {
+    let opened = opened.map_or_else(|| path.inode().open(cx, passed.bits()), Ok);
+    match opened {
         Ok(ops) => {
             let file = File::new(cx, ops, path, flags);
             if let Some(access) = access {
@@ -219,7 +225,7 @@ fn open_tmpfile(cx: &Cx, dir: &Path, mode: u32, flags: OpenFlags) -> Result<Open
         mount: Arc::clone(&dir.mount),
         dentry,
     };
-    finish(cx, path, flags)
+    finish(cx, path, flags, None)
 }
 
 fn open_create(
@@ -250,7 +256,7 @@ fn open_create(
         let found = match walk.child(&parent, name) {
             Ok(found) => found,
             Err(Errno::ENOENT) => match create(cx, &parent, name, mode)? {
-                Some(made) => return finish(cx, made, flags),
+                Some((made, ops)) => return finish(cx, made, flags, ops),
                 // Someone else was quicker.
                 None => continue,
             },
@@ -286,19 +292,25 @@ fn open_found(cx: &Cx, dir: &Path, found: Path, flags: OpenFlags) -> Result<Open
     open_path(cx, found, flags)
 }
 
+/// A new file and, if the file system has opened it at once, its operations.
+type Made = (Path, Option<Arc<dyn FileOps>>);
+
 /// Creates the file; `None` if the name has appeared meanwhile.
-fn create(cx: &Cx, parent: &Parent, name: &[u8], mode: u32) -> Result<Option<Path>> {
+fn create(cx: &Cx, parent: &Parent, name: &[u8], mode: u32) -> Result<Option<Made>> {
     let dir = &parent.dir.dentry;
     let lock = dir.lock_dir();
-    match dir.lookup_locked(cx, name) {
-        Ok(_) => return Ok(None),
-        Err(Errno::ENOENT) => {}
-        Err(e) => return Err(e),
+    // The lookup before was without the lock. A file system that has to be asked each time tells when it creates.
+    if dir.super_block().fs().caches_dentries() {
+        match dir.lookup_locked(cx, name) {
+            Ok(_) => return Ok(None),
+            Err(Errno::ENOENT) => {}
+            Err(e) => return Err(e),
+        }
     }
     parent.dir.mount.want_write()?;
     may_create(cx, dir)?;
     let (new, inherited) = new_inode(cx, dir.inode(), NewKind::Regular, mode & 0o7777)?;
-    let inode = match dir.inode().create(cx, name, &new) {
+    let (inode, ops) = match dir.inode().create_open(cx, name, &new) {
         Err(Errno::EEXIST) => {
             dir.forget_unknown(name);
             return Ok(None);
@@ -309,8 +321,9 @@ fn create(cx: &Cx, parent: &Parent, name: &[u8], mode: u32) -> Result<Option<Pat
     let dentry = dir.adopt(name, inode);
     drop(lock);
     notify::on_entry(dir, name, false, tuxlet_uapi::inotify::IN_CREATE);
-    Ok(Some(Path {
+    let path = Path {
         mount: Arc::clone(&parent.dir.mount),
         dentry,
-    }))
+    };
+    Ok(Some((path, ops)))
 }
