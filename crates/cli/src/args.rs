@@ -195,7 +195,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) rootfs: Option<PathBuf>,
     /// The image, then the command and its arguments
-    #[arg(value_name = "IMAGE [COMMAND]", trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
+    #[arg(value_name = "IMAGE [COMMAND]", trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub(crate) rest: Vec<OsString>,
 }
 
@@ -244,7 +244,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
     /// The image, then the command and its arguments
-    #[arg(value_name = "IMAGE [COMMAND]", required = true, trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
+    #[arg(value_name = "IMAGE [COMMAND]", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub(crate) rest: Vec<OsString>,
 }
 

@@ -151,12 +151,14 @@ pub(crate) fn explain(machine: &Machine, error: &tuxlet::Error) -> (u8, String) 
     };
     let header = program_file(machine, program);
     match errno.name() {
-        Some("ENOENT") if header.is_some() => (
-            127,
-            format!(
-                "{program}: its interpreter (the dynamic loader, or what its #! line names) is not in the machine"
-            ),
-        ),
+        Some("ENOENT") if let Some(file) = &header => {
+            let name = interpreter(file)
+                .map_or_else(String::new, |n| format!(" {}", String::from_utf8_lossy(n)));
+            (
+                127,
+                format!("{program}: its interpreter{name} is not in the machine"),
+            )
+        }
         Some("ENOENT" | "ENOTDIR") => (127, format!("{program}: not found in the machine")),
         Some("ENOEXEC") => match header.as_deref().and_then(foreign_machine) {
             Some(name) => (
@@ -172,6 +174,32 @@ pub(crate) fn explain(machine: &Machine, error: &tuxlet::Error) -> (u8, String) 
         },
         _ => (126, error.to_string()),
     }
+}
+
+/// What a file names as its interpreter: in its `#!` line or as dynamic loader, execve(2).
+fn interpreter(file: &[u8]) -> Option<&[u8]> {
+    if let Some(line) = file.strip_prefix(b"#!") {
+        let mut words = line
+            .split(|&b| b == b'\n')
+            .next()?
+            .split(|b| b" \t".contains(b));
+        return words.find(|w| !w.is_empty());
+    }
+    // e_phoff, e_phentsize, e_phnum; p_type, p_offset, p_filesz: elf(5).
+    const PT_INTERP: u64 = 3;
+    let number = |at: usize, len: usize| {
+        let bytes = file.get(at..at.checked_add(len)?)?;
+        Some(bytes.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)))
+    };
+    let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    let name = (0..count).find_map(|i| {
+        let header = usize::try_from(table.checked_add(i * size)?).ok()?;
+        (number(header, 4)? == PT_INTERP)
+            .then(|| Some((number(header + 8, 8)?, number(header + 32, 8)?)))?
+    })?;
+    let start = usize::try_from(name.0).ok()?;
+    let end = start.checked_add(usize::try_from(name.1).ok()?)?;
+    file.get(start..end)?.split(|&b| b == 0).next()
 }
 
 /// The processor an ELF file is for, if that is not 64-bit little-endian Arm.
