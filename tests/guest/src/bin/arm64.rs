@@ -313,7 +313,10 @@ mod arm64 {
             // Atomics.
             let word = AtomicU64::new(5);
             say!("atomics: {} {} {} {:?} {}", word.fetch_add(3, SeqCst), word.swap(100, SeqCst), word.fetch_xor(0xff, SeqCst), word.compare_exchange(1, 2, SeqCst, SeqCst), word.fetch_max(1 << 40, SeqCst));
-            let mut pair = [1u64, 2];
+            #[repr(align(16))]
+            struct Pair([u64; 2]);
+            let mut aligned = Pair([1, 2]);
+            let pair = &mut aligned.0;
             let (lo, hi): (u64, u64);
             let failed: u32;
             asm!("ldxp {l}, {h}, [{p}]", "add {l}, {l}, #10", "stxp {f:w}, {l}, {h}, [{p}]", l = out(reg) lo, h = out(reg) hi, f = out(reg) failed, p = in(reg) pair.as_mut_ptr());
