@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         fsize_limit: u64::MAX,
         tgid: 0,
         tid: 0,
+        context: 0,
     };
     let start = Instant::now();
     FakeFs::create(dir)?;

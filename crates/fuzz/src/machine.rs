@@ -16,6 +16,7 @@ fn cx() -> Cx {
         fsize_limit: u64::MAX,
         tgid: 1,
         tid: 1,
+        context: 0,
     }
 }
 

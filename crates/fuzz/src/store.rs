@@ -12,6 +12,7 @@ fn cx() -> Cx {
         fsize_limit: u64::MAX,
         tgid: 1,
         tid: 1,
+        context: 0,
     }
 }
 

@@ -29,6 +29,7 @@ fn cx(i: u32) -> Cx {
         fsize_limit: u64::MAX,
         tgid: 1,
         tid: 1,
+        context: 0,
     }
 }
 

@@ -377,6 +377,7 @@ mod tests {
             fsize_limit: u64::MAX,
             tgid: 1,
             tid: 1,
+            context: 0,
         }
     }
 

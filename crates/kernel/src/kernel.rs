@@ -6,6 +6,7 @@ use crate::{
     clock::Clock,
     config::{Config, EventSink},
     futex::FutexTable,
+    hooks::Hooks,
     ipc::Ipc,
     memfd::MemFdMount,
     signal::TaskSignals,
@@ -120,6 +121,8 @@ pub struct Kernel {
     pub terminals: crate::tty::Terminals,
     /// Drivers of character devices.
     pub devices: DeviceTable,
+    /// The embedder's say while guests run.
+    pub hooks: Hooks,
     /// Makes file systems for mount(2).
     file_systems: OnceLock<Arc<dyn FileSystemFactory>>,
     clock_watch: OnceLock<tuxlet_host::time::RealtimeWatch>,
@@ -187,6 +190,8 @@ pub struct Spawn {
     pub stdio: Stdio,
     /// Make the process a session leader with the terminal of its standard input as controlling terminal.
     pub controlling_tty: bool,
+    /// Passed on to all that descends from the process, and told to the embedder with what they do.
+    pub context: u64,
 }
 
 impl Kernel {
@@ -212,6 +217,7 @@ impl Kernel {
             engine,
             mounts,
             uts: RwLock::new(uts),
+            hooks: Hooks::default(),
             file_systems: OnceLock::new(),
             clock_watch: OnceLock::new(),
             broadcast_lock: RwLock::new(()),
@@ -270,6 +276,7 @@ impl Kernel {
         };
         let group = ThreadGroup::first(tgid);
         group.owner_uid.store(spawn.cred.uid, Ordering::Relaxed);
+        group.context.store(spawn.context, Ordering::Relaxed);
         let signals = TaskSignals {
             alt_stack: crate::task::disabled_stack(),
             ..TaskSignals::default()
@@ -339,6 +346,7 @@ impl Kernel {
             fsize_limit: u64::MAX,
             tgid: task.tgid(),
             tid: task.tid(),
+            context: task.group().context.load(Ordering::Relaxed),
         }
     }
 
@@ -352,6 +360,7 @@ impl Kernel {
             fsize_limit: u64::MAX,
             tgid: 0,
             tid: 0,
+            context: 0,
         }
     }
 

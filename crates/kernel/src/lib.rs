@@ -20,6 +20,7 @@ pub mod exec;
 pub mod fd;
 mod fs_context;
 pub mod futex;
+pub mod hooks;
 pub mod host_pipe;
 pub mod host_stream;
 pub mod inotify;

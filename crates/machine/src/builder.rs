@@ -1,15 +1,20 @@
 //! Describing a machine.
 
-use crate::{Error, Inner, Machine, Result, Root, files};
+use crate::{Error, Inner, Machine, Result, Root, files, pressure};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_cpu::{Interpreter, Options};
 use tuxlet_hostfs::HostFs;
-use tuxlet_kernel::{Config, EventSink, Kernel, config::NoEvents, config::StraceFilter};
+use tuxlet_kernel::{
+    Config, EventSink, Kernel,
+    config::{NoEvents, StraceFilter},
+    hooks::{Fork, ForkGuard},
+};
 use tuxlet_mem::MemoryBudget;
 use tuxlet_tmpfs::Tmpfs;
 use tuxlet_uapi::Errno;
 use tuxlet_vfs::{
-    At, Cred, Cx, FileSystem, FileType, LookupFlags, MountFlags, MountNamespace, Time, resolver,
+    At, Cred, Cx, FileSystem, FileType, Link, LookupFlags, MountFlags, MountNamespace, Time,
+    pseudo::PseudoFs, resolver,
 };
 
 /// A host directory or file mounted in the guest.
@@ -32,7 +37,6 @@ struct Generated {
 }
 
 /// Describes a machine before it runs.
-#[derive(Debug)]
 pub struct Builder {
     config: Config,
     root: Option<Root>,
@@ -44,6 +48,23 @@ pub struct Builder {
     engine: Options,
     short_lived: bool,
     defaults: Defaults,
+    fork_guard: Option<ForkGuard>,
+    pressure: Option<(u8, pressure::Listener)>,
+    path_hooks: Vec<(String, PathHook)>,
+}
+
+/// See [`Builder::path_hook`].
+type PathHook = Arc<dyn Fn(u64) -> Option<String> + Send + Sync>;
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("root", &self.root)
+            .field("binds", &self.binds)
+            .field("volumes", &self.volumes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a command gets that does not say another.
@@ -66,6 +87,9 @@ impl Default for Builder {
             engine: Options::default(),
             short_lived: false,
             defaults: Defaults::default(),
+            fork_guard: None,
+            pressure: None,
+            path_hooks: Vec::new(),
         }
     }
 }
@@ -162,6 +186,42 @@ impl Builder {
         self
     }
 
+    /// Asks `guard` before a process makes another one; an errno that it gives is what fork(2) fails with. Threads, and commands that
+    /// the embedder starts, are not asked for. The guard is called by the thread that forks: it must return soon.
+    #[must_use]
+    pub fn fork_guard(
+        mut self,
+        guard: impl Fn(&Fork) -> std::result::Result<(), Errno> + Send + Sync + 'static,
+    ) -> Self {
+        self.fork_guard = Some(Arc::new(guard));
+        self
+    }
+
+    /// Tells `listener` the bytes in use, and the machine's limit, when more than `percent` of the limit come to be in use; again after
+    /// that has fallen by a tenth. It is called on a thread of its own and may use the machine.
+    #[must_use]
+    pub fn on_memory_pressure(
+        mut self,
+        percent: u8,
+        listener: impl Fn(u64, u64) + Send + 'static,
+    ) -> Self {
+        self.pressure = Some((percent, Box::new(listener)));
+        self
+    }
+
+    /// Makes `path` lead each process where `hook` says for its [`crate::Command::context`]: to another absolute path of the guest, or
+    /// nowhere (`ENOENT`). To processes it looks like a symbolic link that says different things to different readers. The path is made
+    /// where it is missing, as an empty file.
+    #[must_use]
+    pub fn path_hook(
+        mut self,
+        path: impl Into<String>,
+        hook: impl Fn(u64) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.path_hooks.push((path.into(), Arc::new(hook)));
+        self
+    }
+
     /// Engine options, for tests and measurements.
     #[must_use]
     pub fn engine(mut self, options: Options) -> Self {
@@ -172,12 +232,18 @@ impl Builder {
     /// Starts the machine: no process runs yet.
     pub fn build(self) -> Result<Machine> {
         let budget = MemoryBudget::new((self.config.memory / 4096) as usize);
+        if let Some((percent, listener)) = self.pressure {
+            pressure::watch(&budget, percent, listener);
+        }
         let root = self.root.ok_or(Error::NoRoot)?;
         let mut root = root.mount(&host_cx(), &budget, self.short_lived)?;
         let budget_of_volumes = Arc::clone(&budget);
         let mounts = MountNamespace::new(&root.fs, MountFlags::RELATIME, root.source.as_bytes());
         let engine = Arc::new(Interpreter::new(self.engine));
         let kernel = Kernel::new(self.config, budget, engine, mounts, self.events)?;
+        if let Some(guard) = self.fork_guard {
+            kernel.hooks.fork_guard.get_or_init(|| guard);
+        }
         kernel.set_file_systems(Arc::new(crate::mountable::Mountable));
         let cx = kernel.host_cx();
         if !self.generated.is_empty() {
@@ -195,6 +261,9 @@ impl Builder {
         }
         for bind in &self.binds {
             mount_bind(&kernel, &cx, bind)?;
+        }
+        for (path, hook) in self.path_hooks {
+            mount_path_hook(&kernel, &cx, &path, hook)?;
         }
         Ok(Machine {
             inner: Arc::new(Inner {
@@ -220,6 +289,7 @@ fn host_cx() -> Cx {
         fsize_limit: u64::MAX,
         tgid: 0,
         tid: 0,
+        context: 0,
     }
 }
 
@@ -289,6 +359,26 @@ fn mount_bind(kernel: &Arc<Kernel>, cx: &Cx, bind: &Bind) -> Result<()> {
         .mount(cx, &fs, &at.map_err(failed)?, flags, source.as_bytes())
         .map_err(failed)?;
     Ok(())
+}
+
+/// Mounts a link that leads each process somewhere else.
+fn mount_path_hook(kernel: &Arc<Kernel>, cx: &Cx, path: &str, hook: PathHook) -> Result<()> {
+    /// `f_type` of statfs(2): "TuxH".
+    const MAGIC: u64 = 0x5475_7848;
+    let fs: Arc<dyn FileSystem> = PseudoFs::new("hook", MAGIC, cx.now, true, |fs| {
+        fs.symlink(move |cx| {
+            let target = hook(cx.context).ok_or(Errno::ENOENT)?;
+            Ok(Link::Path(target.into_bytes()))
+        })
+    });
+    let mounted = files::ensure_file(kernel, cx, path.as_bytes()).and_then(|at| {
+        let mounts = &kernel.mounts;
+        mounts.mount(cx, &fs, &at, MountFlags::RELATIME, b"hook")
+    });
+    mounted.map(drop).map_err(|errno| Error::Mount {
+        target: path.into(),
+        errno,
+    })
 }
 
 /// Mounts generated files. They are in a file system of their own, which is reachable only while they are mounted from there.

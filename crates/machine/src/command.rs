@@ -36,6 +36,7 @@ pub struct Command {
     pub(crate) stdout: Stdio,
     pub(crate) stderr: Stdio,
     pub(crate) terminal: Option<WindowSize>,
+    pub(crate) context: u64,
 }
 
 impl Command {
@@ -51,6 +52,7 @@ impl Command {
             stdout: Stdio::Null,
             stderr: Stdio::Null,
             terminal: None,
+            context: 0,
         }
     }
 
@@ -110,6 +112,15 @@ impl Command {
     #[must_use]
     pub fn terminal(mut self, size: WindowSize) -> Self {
         self.terminal = Some(size);
+        self
+    }
+
+    /// A number of the embedder's own for the command and all processes that descend from it. It is told with the changes that they make
+    /// ([`crate::Machine::track_changes`]), with the processes that they ask for ([`crate::Builder::fork_guard`]), and says where
+    /// [`crate::Builder::path_hook`] leads them.
+    #[must_use]
+    pub fn context(mut self, context: u64) -> Self {
+        self.context = context;
         self
     }
 

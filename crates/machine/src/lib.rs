@@ -16,6 +16,7 @@
 #![deny(missing_docs)]
 
 mod builder;
+mod changes;
 mod command;
 mod copy;
 mod error;
@@ -24,6 +25,7 @@ mod metadata;
 mod mountable;
 mod output;
 mod pipe;
+mod pressure;
 mod process;
 mod root;
 mod signal;
@@ -33,6 +35,7 @@ mod user;
 mod watch;
 
 pub use builder::{Bind, Builder};
+pub use changes::{ChangeLog, FileChange, FileChangeKind};
 pub use command::{Command, Stdio};
 pub use error::{Error, Result};
 pub use metadata::{DirEntry, FileType, Metadata};
@@ -43,13 +46,14 @@ pub use root::Root;
 pub use signal::signal_number;
 pub use terminal::Terminal;
 pub use tuxlet_host::terminal::WindowSize;
+pub use tuxlet_uapi::Errno;
 pub use watch::{Change, ChangeKind, Watcher};
 
 use std::sync::{Arc, atomic::Ordering};
-pub use tuxlet_kernel::EventSink;
 use tuxlet_kernel::Kernel;
+pub use tuxlet_kernel::{EventSink, hooks::Fork};
 use tuxlet_uapi::{
-    Errno, Signal,
+    Signal,
     signal::{SI_USER, SigInfo},
 };
 
@@ -142,7 +146,6 @@ impl Machine {
     #[must_use]
     pub fn mounts(&self) -> Vec<MountInfo> {
         let mounts = &self.inner.kernel.mounts;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let all = mounts.list(&mounts.root()).into_iter();
         all.map(|m| MountInfo {
             target: text(&m.mountpoint),
@@ -162,6 +165,11 @@ impl Machine {
     pub fn sync(&self) -> Result<()> {
         Ok(self.inner.root.sync()?)
     }
+}
+
+/// Guest text for people.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A process as seen from outside.

@@ -262,6 +262,7 @@ pub(crate) fn start(kernel: &Arc<Kernel>, machine: Machine, command: Command) ->
         cred: user.cred,
         stdio,
         controlling_tty: terminal.is_some(),
+        context: command.context,
     };
     let group = spawn_in_path(kernel, &mut spawn, &command.program, &path).map_err(|errno| {
         Error::Exec {

@@ -54,6 +54,18 @@ pub struct MemoryBudget {
     used: AtomicUsize,
     pool: Mutex<Pool>,
     reclaimers: Mutex<Vec<Weak<dyn Reclaim>>>,
+    /// [`Pressure::high`], or `usize::MAX` after the listener was told, until `low` is reached.
+    pressure_at: AtomicUsize,
+    pressure: OnceLock<Pressure>,
+}
+
+/// Who hears when memory runs short.
+struct Pressure {
+    /// Told when so many pages are in use.
+    high: usize,
+    /// Told again after no more than so many were.
+    low: usize,
+    listener: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -96,6 +108,8 @@ impl MemoryBudget {
             used: AtomicUsize::new(0),
             pool: Mutex::default(),
             reclaimers: Mutex::default(),
+            pressure_at: AtomicUsize::new(usize::MAX),
+            pressure: OnceLock::new(),
         })
     }
 
@@ -129,6 +143,49 @@ impl MemoryBudget {
         list.push(reclaimer);
     }
 
+    /// Lets `listener` hear the number of pages in use when it rises above `high`, and again after it has been at most `low`. It is
+    /// called by whoever allocates, perhaps under locks: it must return at once. Only the first call counts.
+    pub fn watch_pressure(
+        &self,
+        high: usize,
+        low: usize,
+        listener: Box<dyn Fn(usize) + Send + Sync>,
+    ) {
+        let pressure = Pressure {
+            high,
+            low,
+            listener,
+        };
+        if self.pressure.set(pressure).is_ok() {
+            self.pressure_at.store(high, Ordering::Release);
+        }
+    }
+
+    #[cold]
+    fn tell_pressure(&self) {
+        let Some(pressure) = self.pressure.get() else {
+            return;
+        };
+        if self.pressure_at.swap(usize::MAX, Ordering::AcqRel) != usize::MAX {
+            (pressure.listener)(self.used_pages());
+        }
+    }
+
+    /// Drops up to `pages` frames that are only a cache; returns how many.
+    pub fn reclaim(&self, pages: usize) -> usize {
+        let list: Vec<_> = {
+            let all = self.reclaimers.lock();
+            all.iter().filter_map(Weak::upgrade).collect()
+        };
+        let mut freed = 0;
+        for reclaimer in list {
+            if freed < pages {
+                freed += reclaimer.reclaim(pages - freed);
+            }
+        }
+        freed
+    }
+
     /// A zeroed frame, or `ENOMEM`.
     pub fn alloc(self: &Arc<Self>) -> Result<PageRef> {
         let (frame, dirty) = self.take()?;
@@ -148,21 +205,12 @@ impl MemoryBudget {
     fn take(self: &Arc<Self>) -> Result<(PageRef, bool)> {
         loop {
             if let Some(taken) = self.try_take() {
+                if self.used_pages() > self.pressure_at.load(Ordering::Relaxed) {
+                    self.tell_pressure();
+                }
                 return Ok(taken);
             }
-            let list: Vec<_> = self
-                .reclaimers
-                .lock()
-                .iter()
-                .filter_map(Weak::upgrade)
-                .collect();
-            let mut freed = 0;
-            for reclaimer in list {
-                if freed < RECLAIM_BATCH {
-                    freed += reclaimer.reclaim(RECLAIM_BATCH - freed);
-                }
-            }
-            if freed == 0 {
+            if self.reclaim(RECLAIM_BATCH) == 0 {
                 return Err(Errno::ENOMEM);
             }
         }
@@ -233,7 +281,12 @@ impl MemoryBudget {
                     }
                 }
             }
-            budget.used.fetch_sub(1, Ordering::Relaxed);
+            let used = budget.used.fetch_sub(1, Ordering::Relaxed) - 1;
+            if let Some(pressure) = budget.pressure.get()
+                && used <= pressure.low
+            {
+                budget.pressure_at.store(pressure.high, Ordering::Relaxed);
+            }
         }
         if let Some(base) = freed {
             // SAFETY: the chunk is out of the pool and has no live frames.

@@ -20,6 +20,7 @@ fn cx() -> Cx {
         fsize_limit: u64::MAX,
         tgid: 42,
         tid: 42,
+        context: 0,
     }
 }
 

@@ -6,10 +6,10 @@ use crate::{
     process,
     session::{Impatient, LONGEST, Session},
     types::{
-        ChangeEvent, CommandParams, Contents, Entry, ExecParams, ExecResult, InputParams,
-        KillParams, Killed, Mount, Nothing, PathParams, PidParams, ReadParams, ResizeParams,
-        SpawnParams, Spawned, Stat, Stats, Task, TaskInfo, WatchParams, Watching, WriteParams,
-        Written,
+        ChangeEvent, Changes, ChangesParams, CommandParams, Contents, Entry, ExecParams,
+        ExecResult, InputParams, KillParams, Killed, Mount, Nothing, PathParams, PidParams,
+        ReadParams, ResizeParams, SpawnParams, Spawned, Stat, Stats, Task, TaskInfo, TrackParams,
+        TrackedChange, Tracking, UntrackParams, WatchParams, Watching, WriteParams, Written,
     },
 };
 use schemars::{Schema, schema_for};
@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
-use tuxlet::{ChangeKind, Command, FileType, Metadata};
+use tuxlet::{ChangeKind, Command, FileChangeKind, FileType, Metadata};
 
 /// Most bytes that `fs.read` gives.
 const MAX_READ: usize = 1 << 20;
@@ -28,6 +28,13 @@ const MAX_HEXDUMP: usize = 64 << 10;
 const MAX_ENTRIES: usize = 10_000;
 /// How long `guest.exec` waits if nobody says.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most changes that may wait in a record.
+const MAX_TRACKED: usize = 100_000;
+/// The longest that `fs.changes` waits: so long may a client that has gone keep its session.
+const LONGEST_POLL: Duration = Duration::from_secs(60);
+/// Most changes that `fs.changes` gives.
+const MAX_CHANGES: usize = 1000;
 
 type Answer<T> = Result<T, RpcError>;
 
@@ -91,6 +98,9 @@ methods! {
     "fs.hexdump", quick, ReadParams => Vec<String>, fs_hexdump, "A range of a file in lines of 16 bytes.";
     "fs.watch", quick, PathParams => Watching, fs_watch, "Sends `fs.change` for each change to a file, or to a directory and the entries right in it.";
     "fs.unwatch", quick, WatchParams => bool, fs_unwatch, "Ends a watch; whether there was one.";
+    "fs.track", quick, TrackParams => Tracking, fs_track, "Begins a record of the changes to all files.";
+    "fs.changes", slow, ChangesParams => Changes, fs_changes, "Takes what a record holds, waiting for it.";
+    "fs.untrack", quick, UntrackParams => bool, fs_untrack, "Ends a record; whether there was one.";
     "task.list", quick, Nothing => Vec<Task>, task_list, "The processes.";
     "task.info", quick, PidParams => TaskInfo, task_info, "A process.";
     "guest.exec", slow, ExecParams => ExecResult, guest_exec, "Runs a command to its end.";
@@ -121,7 +131,7 @@ fn bytes(text: Option<String>, encoded: Option<String>) -> Answer<Option<Vec<u8>
 
 impl CommandParams {
     pub(crate) fn build(self) -> Answer<Command> {
-        let mut command = match (self.command, self.argv) {
+        let command = match (self.command, self.argv) {
             (Some(line), None) => Command::new("/bin/sh").arg("-c").arg(line),
             (None, Some(argv)) => {
                 let mut words = argv.into_iter();
@@ -131,6 +141,7 @@ impl CommandParams {
             }
             _ => return Err(RpcError::params("give either `command` or `argv`")),
         };
+        let mut command = command.context(self.context);
         for (name, value) in self.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 return Err(RpcError::params(format!("{name:?} cannot be a variable")));
@@ -323,6 +334,47 @@ fn fs_watch(session: &Arc<Session>, params: PathParams) -> Answer<Watching> {
 fn fs_unwatch(session: &Arc<Session>, params: WatchParams) -> Answer<bool> {
     let watcher = session.watches.lock().remove(&params.watch);
     Ok(watcher.is_some())
+}
+
+fn fs_track(session: &Arc<Session>, params: TrackParams) -> Answer<Tracking> {
+    // Without a lasting connection nobody could ask for it.
+    session.outbox()?;
+    let capacity = params.capacity.unwrap_or(1000).min(MAX_TRACKED);
+    let track = session.add_track(capacity)?;
+    Ok(Tracking { track })
+}
+
+fn fs_changes(session: &Arc<Session>, params: ChangesParams) -> Answer<Changes> {
+    let log = session.tracks.lock().get(&params.track).cloned();
+    let log = log.ok_or_else(|| RpcError::params(format!("no record {}", params.track)))?;
+    let _counted = session.begin_exec()?;
+    let first = log.next_timeout(Duration::from_millis(params.timeout).min(LONGEST_POLL));
+    let rest = std::iter::from_fn(|| log.try_next());
+    let all = first.into_iter().chain(rest).take(MAX_CHANGES);
+    let tracked = |change: tuxlet::FileChange| TrackedChange {
+        kind: match change.kind {
+            FileChangeKind::Created => "created",
+            FileChangeKind::Written => "written",
+            FileChangeKind::Truncated => "truncated",
+            FileChangeKind::Removed => "removed",
+            FileChangeKind::Renamed => "renamed",
+            FileChangeKind::Exchanged => "exchanged",
+        },
+        path: change.path,
+        to: change.to,
+        directory: change.directory,
+        pid: change.pid,
+        context: change.context,
+    };
+    Ok(Changes {
+        changes: all.map(tracked).collect(),
+        dropped: log.take_dropped(),
+    })
+}
+
+fn fs_untrack(session: &Arc<Session>, params: UntrackParams) -> Answer<bool> {
+    let log = session.tracks.lock().remove(&params.track);
+    Ok(log.is_some())
 }
 
 fn task_list(session: &Arc<Session>, _: Nothing) -> Answer<Vec<Task>> {

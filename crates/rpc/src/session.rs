@@ -18,7 +18,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tuxlet::{Machine, Watcher};
+use tuxlet::{ChangeLog, Machine, Watcher};
 
 /// What a client may ask for.
 #[derive(Clone, Debug)]
@@ -72,6 +72,7 @@ pub struct Session {
     executing: AtomicUsize,
     pub(crate) processes: Processes,
     pub(crate) watches: Mutex<BTreeMap<u64, Watcher>>,
+    pub(crate) tracks: Mutex<BTreeMap<u64, Arc<ChangeLog>>>,
     next_watch: AtomicU64,
 }
 
@@ -101,6 +102,7 @@ impl Session {
             executing: AtomicUsize::new(0),
             processes: Processes::default(),
             watches: Mutex::default(),
+            tracks: Mutex::default(),
             next_watch: AtomicU64::new(1),
         })
     }
@@ -134,6 +136,7 @@ impl Session {
     /// The client has gone: its processes are killed, its watches end.
     pub fn close(&self) {
         self.watches.lock().clear();
+        self.tracks.lock().clear();
         self.processes.kill_all();
     }
 
@@ -207,6 +210,17 @@ impl Session {
     pub(crate) fn too_many(&self, what: &str) -> RpcError {
         let limit = self.limits.running;
         RpcError::new(BUSY, format!("{limit} {what} at once are the most"))
+    }
+
+    /// Adds a record of at most `capacity` changes to the machine's files.
+    pub(crate) fn add_track(&self, capacity: usize) -> Result<u64, RpcError> {
+        let mut tracks = self.tracks.lock();
+        if tracks.len() >= self.limits.running {
+            return Err(self.too_many("records of changes"));
+        }
+        let number = self.next_watch.fetch_add(1, Ordering::Relaxed);
+        tracks.insert(number, Arc::new(self.machine.track_changes(capacity)));
+        Ok(number)
     }
 
     /// Adds a watch that `make` makes of its number.

@@ -57,6 +57,9 @@ pub(crate) struct CommandParams {
     pub(crate) env: BTreeMap<String, String>,
     /// Directory to start in.
     pub(crate) cwd: Option<String>,
+    /// A number for the command and what descends from it, told with the changes that they make.
+    #[serde(default)]
+    pub(crate) context: u64,
     /// User to run as: `NAME`, `UID`, `NAME:GROUP` or `UID:GID`.
     pub(crate) user: Option<String>,
 }
@@ -275,6 +278,62 @@ pub(crate) struct Watching {
 pub(crate) struct WatchParams {
     /// From `fs.watch`.
     pub(crate) watch: u64,
+}
+
+/// What to record of changes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrackParams {
+    /// How many changes may wait for `fs.changes`: 1,000 if not given, at most 100,000.
+    pub(crate) capacity: Option<usize>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Tracking {
+    /// Number of the record in this connection, for `fs.changes` and `fs.untrack`.
+    pub(crate) track: u64,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UntrackParams {
+    /// From `fs.track`.
+    pub(crate) track: u64,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangesParams {
+    /// From `fs.track`.
+    pub(crate) track: u64,
+    /// Milliseconds to wait while there is nothing to tell: 0 if not given, at most a minute.
+    #[serde(default)]
+    pub(crate) timeout: u64,
+}
+
+/// What has happened since the last call.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Changes {
+    /// At most 1,000, oldest first.
+    pub(crate) changes: Vec<TrackedChange>,
+    /// Older ones that were lost because nobody took them in time.
+    pub(crate) dropped: u64,
+}
+
+/// A change to a file of the machine.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TrackedChange {
+    /// `created`, `written`, `truncated`, `removed`, `renamed` or `exchanged`.
+    pub(crate) kind: &'static str,
+    pub(crate) path: String,
+    /// The other path of a rename or an exchange.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) to: Option<String>,
+    pub(crate) directory: bool,
+    /// The process that did it; 0 for the embedder and its clients.
+    pub(crate) pid: u32,
+    /// The embedder's number of the command that the process belongs to.
+    pub(crate) context: u64,
 }
 
 /// `guest.output`: something that a process has printed.

@@ -322,6 +322,35 @@ fn watches() {
 }
 
 #[test]
+fn records_of_changes() {
+    let client = Client::new(Limits::default());
+    let track = client.result("fs.track", json!({ "capacity": 3 }))["track"].clone();
+    client.result(
+        "guest.exec",
+        json!({ "command": "write /a x; mv /a /b; rm /b", "context": 5 }),
+    );
+    let changes =
+        |timeout| client.result("fs.changes", json!({ "track": track, "timeout": timeout }));
+    let told = changes(0);
+    assert_eq!(told["dropped"], 1, "{told}");
+    let all = told["changes"].as_array().unwrap();
+    let kinds: Vec<_> = all.iter().map(|c| c["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["written", "renamed", "removed"]);
+    assert_eq!(
+        (&all[1]["path"], &all[1]["to"]),
+        (&json!("/a"), &json!("/b"))
+    );
+    assert!(all.iter().all(|c| c["context"] == 5 && c["pid"] != 0));
+    assert_eq!(changes(1), json!({ "changes": [], "dropped": 0 }));
+    assert_eq!(client.result("fs.untrack", json!({ "track": track })), true);
+    assert_eq!(
+        client.result("fs.untrack", json!({ "track": track })),
+        false
+    );
+    assert_eq!(client.code("fs.changes", json!({ "track": track })), -32602);
+}
+
+#[test]
 fn limits() {
     let client = Client::new(Limits {
         running: 1,

@@ -11,6 +11,7 @@ use crate::{
     notify,
     path::Path,
     resolver::{self, Last, LookupFlags, Parent},
+    track::{self, ChangeKind},
 };
 use std::sync::Arc;
 use tuxlet_uapi::errno::{Errno, Result};
@@ -121,6 +122,7 @@ fn create_in(
     let dentry = dir.adopt(name, inode);
     drop(lock);
     notify::on_entry(dir, name, dir_wanted, IN_CREATE);
+    track::entry(cx, &parent.dir, name, dir_wanted, ChangeKind::Created);
     Ok(Path {
         mount: Arc::clone(&parent.dir.mount),
         dentry,

@@ -146,6 +146,8 @@ pub struct Cx {
     pub tgid: u32,
     /// Thread id of the caller; 0 for the host.
     pub tid: u32,
+    /// What the embedder has said of the caller's process, or of the one that it descends from; 0 for nothing and for the host.
+    pub context: u64,
 }
 
 impl Cx {
@@ -159,6 +161,7 @@ impl Cx {
             fsize_limit: u64::MAX,
             tgid: 0,
             tid: 0,
+            context: 0,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     attr::FileType,
     cx::Cx,
     inode::{FileSystem, InodeRef},
+    track::Trackers,
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustc_hash::FxHashMap;
@@ -16,7 +17,7 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
@@ -40,6 +41,8 @@ pub struct SuperBlock {
     queue: Mutex<VecDeque<Weak<Dentry>>>,
     root: Mutex<Weak<Dentry>>,
     mounts: AtomicUsize,
+    /// Who hears of changes in the machine that the file system is mounted in.
+    trackers: OnceLock<Arc<Trackers>>,
 }
 
 impl fmt::Debug for SuperBlock {
@@ -72,6 +75,7 @@ impl SuperBlock {
             queue: Mutex::default(),
             root: Mutex::default(),
             mounts: AtomicUsize::new(0),
+            trackers: OnceLock::new(),
         });
         *known = Arc::downgrade(&made);
         made
@@ -81,6 +85,17 @@ impl SuperBlock {
     #[must_use]
     pub fn fs(&self) -> &Arc<dyn FileSystem> {
         &self.fs
+    }
+
+    /// Who hears of changes in the machine that the file system is mounted in; `None` while it is mounted in none.
+    #[must_use]
+    pub fn trackers(&self) -> Option<&Arc<Trackers>> {
+        self.trackers.get()
+    }
+
+    /// The file system is mounted in a machine; the first one counts.
+    pub(crate) fn set_trackers(&self, trackers: &Arc<Trackers>) {
+        self.trackers.get_or_init(|| Arc::clone(trackers));
     }
 
     /// Whether the whole file system is read-only, through whichever mount.

@@ -15,6 +15,7 @@ use crate::{
     poll::{Events, PollTable},
     setattr,
     text_busy::WriteAccess,
+    track::{self, Author, ChangeKind},
 };
 use parking_lot::Mutex;
 use std::{
@@ -80,6 +81,7 @@ pub struct File {
     accessed: AtomicBool,
     /// See [`file_caps::drop_from`].
     caps_checked: AtomicU64,
+    opener: Author,
     /// Of a regular file that is open for writing.
     write_access: OnceLock<WriteAccess>,
 }
@@ -115,6 +117,7 @@ impl File {
             locked: AtomicBool::new(false),
             accessed: AtomicBool::new(false),
             caps_checked: AtomicU64::new(0),
+            opener: Author::of(cx),
             write_access: OnceLock::new(),
         })
     }
@@ -618,6 +621,7 @@ impl Drop for File {
         if self.writable() {
             path.mount.remove_writer();
             notify::on_dentry(&path.dentry, IN_CLOSE_WRITE);
+            track::file(self.opener, path, ChangeKind::Written);
         } else {
             notify::on_dentry(&path.dentry, IN_CLOSE_NOWRITE);
         }

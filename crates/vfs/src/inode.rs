@@ -136,6 +136,10 @@ pub trait FileSystem: Send + Sync + Debug {
     fn show_options(&self) -> String {
         String::new()
     }
+    /// Whether files hold what was written to them; false where writing is a message to the kernel: `/proc`, `/sys`.
+    fn keeps_changes(&self) -> bool {
+        true
+    }
 }
 
 /// An inode. Defaults return the errno that the man page names for a type without the operation.

@@ -36,6 +36,7 @@ pub mod seals;
 pub mod setattr;
 pub mod socket;
 pub mod text_busy;
+pub mod track;
 pub mod unlink;
 pub mod xattr;
 

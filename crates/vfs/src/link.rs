@@ -10,6 +10,7 @@ use crate::{
     notify,
     path::Path,
     resolver::{self, Last, LookupFlags},
+    track::{self, ChangeKind},
 };
 use std::sync::Arc;
 use tuxlet_uapi::errno::{Errno, Result};
@@ -41,6 +42,7 @@ pub fn link(cx: &Cx, target: &Path, at: &At, path: &[u8]) -> Result<()> {
     drop(lock);
     notify::on_dentry(&target.dentry, IN_ATTRIB);
     notify::on_entry(dir, name, false, IN_CREATE);
+    track::entry(cx, &parent.dir, name, false, ChangeKind::Created);
     Ok(())
 }
 

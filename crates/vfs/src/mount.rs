@@ -289,6 +289,11 @@ impl Mount {
     /// Attaches this mount; the place must be free.
     pub(crate) fn attach(self: &Arc<Self>, at: &Path) {
         at.dentry.add_mount();
+        if let Some(trackers) = at.mount.sb.trackers() {
+            for mount in self.tree() {
+                mount.sb.set_trackers(trackers);
+            }
+        }
         self.anonymous.store(false, Ordering::Release);
         *self.attached.lock() = Some((Arc::downgrade(&at.mount), Arc::clone(&at.dentry)));
         at.mount

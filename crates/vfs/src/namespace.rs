@@ -6,6 +6,7 @@ use crate::{
     mount::{Mount, MountFlags},
     path::{Path, Reach},
     propagation::{self, Propagation, Relation},
+    track::Trackers,
 };
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -69,6 +70,7 @@ impl MountNamespace {
     }
 
     fn of(root: Arc<Mount>) -> Arc<Self> {
+        root.super_block().set_trackers(&Arc::default());
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             root: Mutex::new(root),
@@ -79,6 +81,13 @@ impl MountNamespace {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Who hears of changes to files in this namespace and its copies.
+    #[must_use]
+    pub fn trackers(&self) -> Arc<Trackers> {
+        let root = self.root.lock();
+        root.super_block().trackers().cloned().unwrap_or_default()
     }
 
     /// The root directory.

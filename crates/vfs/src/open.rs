@@ -16,6 +16,7 @@ use crate::{
     resolver::{self, Followed, Last, LookupFlags, Parent, Walk},
     setattr,
     text_busy::WriteAccess,
+    track::{self, ChangeKind},
 };
 use std::sync::Arc;
 use tuxlet_uapi::{
@@ -321,6 +322,7 @@ fn create(cx: &Cx, parent: &Parent, name: &[u8], mode: u32) -> Result<Option<Mad
     let dentry = dir.adopt(name, inode);
     drop(lock);
     notify::on_entry(dir, name, false, tuxlet_uapi::inotify::IN_CREATE);
+    track::entry(cx, &parent.dir, name, false, ChangeKind::Created);
     let path = Path {
         mount: Arc::clone(&parent.dir.mount),
         dentry,

@@ -170,6 +170,14 @@ impl Path {
         (out, reach)
     }
 
+    /// The path from the top of the mounts on.
+    #[must_use]
+    pub fn absolute(&self) -> Vec<u8> {
+        let top = self.mount.top();
+        let dentry = Arc::clone(top.root());
+        self.print(&Self { mount: top, dentry }).0
+    }
+
     /// What `/proc/PID/fd/N`, `exe` and `maps` show: the path, with " (deleted)" behind a removed name.
     #[must_use]
     pub fn d_path(&self, root: &Self) -> Vec<u8> {

@@ -138,6 +138,9 @@ impl PseudoFs {
 }
 
 impl FileSystem for PseudoFs {
+    fn keeps_changes(&self) -> bool {
+        false
+    }
     fn name(&self) -> &'static str {
         self.name
     }

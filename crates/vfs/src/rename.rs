@@ -9,6 +9,7 @@ use crate::{
     inode::RenameFlags,
     notify,
     resolver::{self, Last, LookupFlags},
+    track::{self, ChangeKind},
     unlink::may_delete,
 };
 use std::sync::Arc;
@@ -147,5 +148,12 @@ pub fn rename(
         Some(t) => notify::replaced(cx, t),
         None => {}
     }
+    let kind = if exchange {
+        ChangeKind::Exchanged
+    } else {
+        ChangeKind::Renamed
+    };
+    let (old, new) = ((&from.dir, &**old_name), (&to.dir, &**new_name));
+    track::moved(cx, old, new, &source, kind);
     Ok(())
 }

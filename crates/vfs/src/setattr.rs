@@ -11,6 +11,7 @@ use crate::{
     notify,
     path::Path,
     text_busy::WriteAccess,
+    track::{self, Author, ChangeKind},
 };
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_uapi::inotify::{IN_ATTRIB, IN_MODIFY};
@@ -175,6 +176,7 @@ fn do_truncate(cx: &Cx, path: &Path, size: u64, mtime: Option<SetTime>) -> Resul
     };
     path.inode().set_attr(cx, &set)?;
     notify::on_dentry(&path.dentry, IN_MODIFY);
+    track::file(Author::of(cx), path, ChangeKind::Truncated);
     Ok(())
 }
 
@@ -202,5 +204,6 @@ pub fn ftruncate(cx: &Cx, file: &File, size: u64) -> Result<()> {
     }
     file.ops().truncate(cx, size)?;
     notify::on_dentry(&path.dentry, IN_MODIFY);
+    track::file(Author::of(cx), path, ChangeKind::Truncated);
     Ok(())
 }

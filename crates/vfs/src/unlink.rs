@@ -7,6 +7,7 @@ use crate::{
     dentry::Dentry,
     notify,
     resolver::{self, Last, LookupFlags},
+    track::{self, ChangeKind},
 };
 use std::sync::Arc;
 use tuxlet_uapi::errno::{Errno, Result};
@@ -57,6 +58,7 @@ pub fn unlink(cx: &Cx, at: &At, path: &[u8]) -> Result<()> {
     dir.removed(&victim);
     drop(lock);
     notify::removed(cx, dir, &victim);
+    track::entry(cx, &parent.dir, name, false, ChangeKind::Removed);
     Ok(())
 }
 
@@ -83,5 +85,6 @@ pub fn rmdir(cx: &Cx, at: &At, path: &[u8]) -> Result<()> {
     dir.removed(&victim);
     drop((inner, lock));
     notify::removed(cx, dir, &victim);
+    track::entry(cx, &parent.dir, name, true, ChangeKind::Removed);
     Ok(())
 }

@@ -20,6 +20,7 @@ pub(crate) fn cx_at(sec: i64) -> Cx {
         fsize_limit: u64::MAX,
         tgid: 0,
         tid: 0,
+        context: 0,
     }
 }
 

@@ -276,6 +276,7 @@ mod tests {
             fsize_limit: u64::MAX,
             tgid: 1,
             tid: 1,
+            context: 0,
         };
         Queue::new(crate::anon::attr(&cx), 3, 10)
     }

@@ -1,7 +1,7 @@
 //! Making tasks: clone(2), fork(2), vfork(2).
 
 use super::{CurrentTask, Node, Resources, Task, ThreadGroup, WaitStatus, work};
-use crate::signal::TaskSignals;
+use crate::{hooks::Fork, signal::TaskSignals};
 use parking_lot::Mutex;
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_sync::WaitQueue;
@@ -95,6 +95,9 @@ impl CurrentTask {
             return Err(Errno::ERESTARTNOINTR);
         }
         self.check_process_limit()?;
+        if !has(CLONE_THREAD) {
+            self.ask_fork_guard()?;
+        }
 
         let kernel = Arc::clone(&self.kernel);
         let tid = {
@@ -185,6 +188,21 @@ impl CurrentTask {
         } else {
             Ok(())
         }
+    }
+
+    /// Lets the embedder refuse a new process.
+    fn ask_fork_guard(&self) -> Result<()> {
+        let Some(guard) = self.kernel.hooks.fork_guard.get() else {
+            return Ok(());
+        };
+        let group = self.task.group();
+        guard(&Fork {
+            parent: group.tgid(),
+            comm: self.task.comm(),
+            uid: group.owner_uid.load(Ordering::Relaxed),
+            context: group.context.load(Ordering::Relaxed),
+            tasks: self.kernel.tree.lock().task_count(),
+        })
     }
 
     /// The child, its registers, and whether it is a new process.

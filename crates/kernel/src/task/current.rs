@@ -2,7 +2,10 @@
 
 use super::{Mm, Resources, Task};
 use crate::{fd::FdTable, kernel::Kernel, timer::TimerClock};
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 use tuxlet_cpu::{CpuState, Vcpu};
 use tuxlet_mem::Limits;
 use tuxlet_uapi::{
@@ -140,6 +143,7 @@ impl CurrentTask {
                 .rlimit(tuxlet_uapi::resource::RLIMIT_FSIZE),
             tgid: self.task.tgid(),
             tid: self.task.tid(),
+            context: self.task.group().context.load(Ordering::Relaxed),
         }
     }
 

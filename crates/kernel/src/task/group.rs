@@ -5,7 +5,7 @@ use crate::signal::{GroupSignals, SigHand};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering},
 };
 use tuxlet_sync::WaitQueue;
 use tuxlet_uapi::resource::{
@@ -66,6 +66,8 @@ pub struct ThreadGroup {
     pub oom_score_adj: AtomicI32,
     /// Real user id of the process, for `SIGCHLD` and wait(2) after its death.
     pub owner_uid: AtomicU32,
+    /// [`crate::Spawn::context`] of the process that the embedder started and this one descends from.
+    pub context: AtomicU64,
     /// POSIX timers and interval timers.
     pub timers: crate::clock::ProcessTimers,
 }
@@ -88,6 +90,7 @@ impl ThreadGroup {
             dumpable: AtomicBool::new(true),
             oom_score_adj: AtomicI32::new(0),
             owner_uid: AtomicU32::new(0),
+            context: AtomicU64::new(0),
             timers: crate::clock::ProcessTimers::default(),
         })
     }
@@ -111,6 +114,9 @@ impl ThreadGroup {
         group
             .owner_uid
             .store(parent.owner_uid.load(Ordering::Relaxed), Ordering::Relaxed);
+        group
+            .context
+            .store(parent.context.load(Ordering::Relaxed), Ordering::Relaxed);
         group.oom_score_adj.store(
             parent.oom_score_adj.load(Ordering::Relaxed),
             Ordering::Relaxed,

@@ -3,9 +3,12 @@
 //!
 //! `echo TEXT`, `warn TEXT` (to standard error), `cat`, `exit N`, `kill N` (itself), `pwd`, `id`, `env NAME`, `hang` (waits
 //! for ever), `daemon` (leaves a child behind that keeps the streams open), `flood N` (N bytes), `size` (of the terminal), `lines`
-//! (each line read, in capitals).
+//! (each line read, in capitals), `write FILE TEXT`, `read FILE`, `mv FROM TO`, `rm FILE`, `fork` (says whether it can), `spawn PROGRAM
+//! ARG...` (as a child; says how it ended), `pipe PROGRAM ARG... | PROGRAM ARG...` (the same with two, the status of the second one).
 
 use std::io::{BufRead, Read, Write, stdin, stdout};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
 
 fn main() {
     let line = std::env::args().nth(2).unwrap_or_default();
@@ -13,6 +16,23 @@ fn main() {
         let command = command.trim();
         let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
         run(name, rest);
+    }
+}
+
+fn program(words: &str) -> Command {
+    let mut words = words.split(' ');
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words);
+    command
+}
+
+fn report(status: std::io::Result<ExitStatus>) {
+    match status {
+        Ok(status) => match status.signal() {
+            Some(signal) => println!("signal {signal}"),
+            None => println!("status {}", status.code().unwrap_or(-1)),
+        },
+        Err(e) => println!("{}", guest::error_name(e.raw_os_error().unwrap_or(0))),
     }
 }
 
@@ -66,6 +86,47 @@ fn run(name: &str, rest: &str) {
                 println!("{}", line.expect("a line").to_uppercase());
                 out.flush().expect("a reader");
             }
+        }
+        "write" => {
+            let (file, text) = rest.split_once(' ').expect("a file and a text");
+            match std::fs::write(file, text) {
+                Ok(()) => {}
+                Err(e) => println!("{file}: {}", guest::error_name(e.raw_os_error().unwrap_or(0))),
+            }
+        }
+        "read" => match std::fs::read_to_string(rest) {
+            Ok(text) => println!("{text}"),
+            Err(e) => println!("{rest}: {}", guest::error_name(e.raw_os_error().unwrap_or(0))),
+        },
+        "mv" => {
+            let (from, to) = rest.split_once(' ').expect("two files");
+            std::fs::rename(from, to).expect("renamed");
+        }
+        "rm" => std::fs::remove_file(rest).expect("removed"),
+        // SAFETY: one thread, and the child does nothing but end.
+        "fork" => match unsafe { libc::fork() } {
+            -1 => println!("fork: {}", guest::error_name(guest::errno())),
+            0 => std::process::exit(0),
+            child => {
+                // SAFETY: no status is asked for.
+                unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+                println!("fork: ok");
+            }
+        },
+        "spawn" => {
+            out.flush().expect("a reader");
+            report(program(rest).status());
+        }
+        "pipe" => {
+            let (first, second) = rest.split_once(" | ").expect("two programs");
+            let first = program(first).stdout(Stdio::piped()).spawn();
+            let status = first.and_then(|mut first| {
+                let from = first.stdout.take().expect("piped");
+                let status = program(second).stdin(from).status();
+                first.wait()?;
+                status
+            });
+            report(status);
         }
         "wait-byte" => drop(stdin().read(&mut [0])),
         "" => {}
