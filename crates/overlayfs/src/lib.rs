@@ -102,7 +102,8 @@ pub struct OverlayFs {
     upper: Option<UpperLayer>,
     /// Roots of the read-only layers, topmost first.
     lowers: Vec<InodeRef>,
-    root: OnceLock<Arc<Node>>,
+    /// The root's inode number. The root itself holds the file system, so it is found again like any other.
+    root_ino: OnceLock<u64>,
     /// The inodes in memory, by inode number.
     nodes: Mutex<FxHashMap<u64, Weak<Node>>>,
     /// Serialises every change of the upper layer.
@@ -215,7 +216,7 @@ impl OverlayFs {
             dev: DeviceId::anonymous(),
             upper,
             lowers,
-            root: OnceLock::new(),
+            root_ino: OnceLock::new(),
             nodes: Mutex::default(),
             tree: Mutex::new(()),
             next_tmp: AtomicU64::new(1),
@@ -227,7 +228,7 @@ impl OverlayFs {
             fs.clear_directory(cx, &upper.work(cx)?.tmp)?;
         }
         let root = fs.make_root(cx)?;
-        fs.root.get_or_init(|| root);
+        fs.root_ino.get_or_init(|| root.ino);
         Ok(fs)
     }
 
@@ -243,7 +244,7 @@ impl OverlayFs {
 
     /// Whether this is the name of a layer's work directory, which does not exist for the guest.
     pub(crate) fn is_work_name(&self, dir: &Node, name: &[u8]) -> bool {
-        name == WORK_DIR && self.root.get().is_some_and(|root| root.ino == dir.ino)
+        name == WORK_DIR && self.root_ino.get() == Some(&dir.ino)
     }
 
     /// The inode number of an object of a lower layer.
@@ -277,10 +278,14 @@ impl FileSystem for OverlayFs {
         "overlay"
     }
     fn root(&self) -> InodeRef {
-        match self.root.get() {
-            Some(root) => Arc::<Node>::clone(root),
-            // Only before `new` has returned, when nobody can ask.
-            None => Arc::clone(&self.lowers[0]),
+        match self.make_root(&Cx::host(Time::default())) {
+            Ok(root) => root,
+            // It was read before, so the host has failed since; the layer fails the same way.
+            Err(errno) => {
+                tracing::error!(%errno, "reading the root of an overlay");
+                let upper = self.upper.as_ref().map(|u| &u.root);
+                Arc::clone(upper.unwrap_or(&self.lowers[0]))
+            }
         }
     }
     fn dev(&self) -> DeviceId {

@@ -23,7 +23,7 @@ impl OverlayFs {
             .iter()
             .filter_map(|name| u64::from_str_radix(std::str::from_utf8(name).ok()?, 16).ok())
             .collect();
-        let mut todo: Vec<_> = self.root.get().cloned().into_iter().collect();
+        let mut todo = vec![self.make_root(cx)?];
         while let Some(dir) = todo.pop() {
             for entry in self.listing(cx, &dir)?.iter() {
                 if entry.kind == FileType::Directory {
