@@ -38,8 +38,8 @@ pub(crate) struct Pending {
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     /// Opened at the first commit.
-    db: Option<Connection>,
-    durable: Option<bool>,
+    pub(crate) db: Option<Connection>,
+    pub(crate) durable: Option<bool>,
     /// Everything entered up to this count has been committed...
     committed: u64,
     /// ...and up to this one made durable.
@@ -151,7 +151,8 @@ impl Store {
     }
 
     fn commit_with(&self, durable: bool, all: bool) -> Result<()> {
-        if self.read_only || self.is_shut() {
+        // Nothing has changed in a suspended store.
+        if self.read_only || self.is_shut() || self.is_suspended() {
             return Ok(());
         }
         let target = self.pending_seq();

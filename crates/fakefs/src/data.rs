@@ -32,7 +32,7 @@ struct Dirs {
     top: Dir,
     data: Dir,
     /// Of a store that was made late.
-    _lock: Option<Lock>,
+    lock: Mutex<Option<Lock>>,
 }
 
 /// How a store is made that does not exist yet.
@@ -63,7 +63,7 @@ impl Files {
             dirs: OnceLock::from(Dirs {
                 top,
                 data,
-                _lock: None,
+                lock: Mutex::default(),
             }),
             new: Mutex::new(None),
         }
@@ -132,7 +132,7 @@ impl Files {
             Dir::open(parent)?.sync()?;
         }
         Ok(Dirs {
-            _lock: lock,
+            lock: Mutex::new(lock),
             ..dirs
         })
     }
@@ -172,6 +172,18 @@ impl Files {
             .open_dir(DATA)
             .map_err(|_| Error::NotAStore(path.to_owned()))?;
         Ok(Self::of(path, top, data))
+    }
+
+    /// Whether the store exists.
+    pub(crate) fn is_made(&self) -> bool {
+        self.made().is_some()
+    }
+
+    /// Releases the lock of a store that was made late.
+    pub(crate) fn release(&self) {
+        if let Some(dirs) = self.made() {
+            dirs.lock.lock().take();
+        }
     }
 
     fn made(&self) -> Option<&Dirs> {

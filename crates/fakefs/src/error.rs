@@ -30,6 +30,9 @@ pub enum Error {
     /// The store is open for writing elsewhere, or shared by readers.
     #[error("the store is in use")]
     Busy,
+    /// The store was changed by somebody else while it was suspended.
+    #[error("the store was changed by somebody else")]
+    Changed,
     /// The store contradicts itself.
     #[error("damaged store: {0}")]
     Damaged(String),
@@ -67,6 +70,7 @@ impl From<Error> for Errno {
             Error::Database(e) => database_errno(&e),
             Error::NotAStore(_) | Error::Version(_) => Self::EINVAL,
             Error::Busy => Self::EBUSY,
+            Error::Changed => Self::ESTALE,
             Error::Damaged(_) => Self::EIO,
         }
     }

@@ -27,6 +27,7 @@ mod reader;
 mod recover;
 mod schema;
 mod store;
+mod suspend;
 mod writer;
 mod xattr;
 

@@ -366,7 +366,11 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.store.forget(self);
-        if !self.release_data() || self.meta.get_mut().nlink > 0 || self.store.is_shut() {
+        if !self.release_data()
+            || self.meta.get_mut().nlink > 0
+            || self.store.is_shut()
+            || self.store.is_suspended()
+        {
             return;
         }
         self.store.written.lock().remove(&self.ino);

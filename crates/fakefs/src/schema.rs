@@ -357,6 +357,13 @@ pub(crate) fn delete_unnamed(db: &Connection) -> rusqlite::Result<usize> {
 }
 
 /// Counts a commit: a write of its own when there is nothing else to make durable.
+/// How many commits there have been.
+pub(crate) fn commits(db: &Connection) -> rusqlite::Result<u64> {
+    db.query_row("SELECT value FROM meta WHERE key = 'commits'", [], |r| {
+        r.get::<_, i64>(0).map(i64::cast_unsigned)
+    })
+}
+
 pub(crate) fn count_commit(db: &Connection) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'commits'")?
         .execute([])?;

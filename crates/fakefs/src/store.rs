@@ -13,6 +13,7 @@ use crate::{
     node::Node,
     recover,
     schema::{self, InodeRow, ROOT, to_ns},
+    suspend::Left,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -106,7 +107,7 @@ fn new_root() -> InodeRow {
 /// A mounted fakefs.
 #[derive(Debug)]
 pub struct FakeFs {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     root: Arc<Node>,
     /// Page caches of files mapped lately, oldest first. The memory budget takes their pages when it must.
     kept_pages: Mutex<VecDeque<Arc<FilePages>>>,
@@ -115,7 +116,7 @@ pub struct FakeFs {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) files: Files,
-    _lock: Option<Lock>,
+    pub(crate) lock: Mutex<Option<Lock>>,
     pub(crate) read_only: bool,
     pub(crate) durability: Durability,
     /// Whether the store was found as a crash left it.
@@ -125,7 +126,7 @@ pub(crate) struct Store {
     pub(crate) this: Weak<Self>,
     outer: Mutex<Weak<FakeFs>>,
     /// For lazy loading; sees what has been committed.
-    reader: Mutex<Option<Connection>>,
+    pub(crate) reader: Mutex<Option<Connection>>,
     pub(crate) writer: Mutex<Writer>,
     table: Mutex<FxHashMap<u64, Weak<Node>>>,
     next_ino: AtomicU64,
@@ -137,6 +138,9 @@ pub(crate) struct Store {
     pub(crate) flusher: Arc<Flusher>,
     /// Nothing is written any more: the store was shut down.
     shut: AtomicBool,
+    /// Whether the store has been let go of, and as what.
+    pub(crate) suspended: AtomicBool,
+    pub(crate) left: Mutex<Option<Left>>,
     /// Whether the mark of an unclean store is absent.
     clean: AtomicBool,
     /// Nodes with an open data file, oldest first.
@@ -204,7 +208,7 @@ impl FakeFs {
     /// directory is touched any more. A store that may be forgotten is left as it is.
     pub fn shutdown(&self) -> ErrnoResult<()> {
         let store = &self.store;
-        let forget = store.durability == Durability::Nothing;
+        let forget = store.durability == Durability::Nothing || store.is_suspended();
         if !forget {
             store.write_back_pages()?;
             store.commit_all(store.durable())?;
@@ -264,7 +268,7 @@ impl FileSystem for FakeFs {
         })
     }
     fn sync(&self) -> ErrnoResult<()> {
-        if self.store.read_only || self.store.is_shut() {
+        if self.store.read_only || self.store.is_shut() || self.store.is_suspended() {
             return Ok(());
         }
         self.store.write_back_pages()?;
@@ -288,7 +292,7 @@ impl Store {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             files,
-            _lock: lock,
+            lock: Mutex::new(lock),
             read_only: options.read_only,
             durability: options.durability,
             recovered,
@@ -304,6 +308,8 @@ impl Store {
             write_back: options.write_back,
             flusher: Arc::new(Flusher::default()),
             shut: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
+            left: Mutex::default(),
             clean: AtomicBool::new(true),
             open_data: Mutex::new(VecDeque::new()),
             buffered: AtomicU64::new(0),
@@ -368,6 +374,7 @@ impl Store {
         f: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> ErrnoResult<T> {
         let mut reader = self.reader.lock();
+        self.must_be_awake()?;
         let opened = match &mut *reader {
             Some(db) => db,
             none => {
@@ -394,6 +401,7 @@ impl Store {
         if self.read_only || self.is_shut() {
             return Err(Errno::EROFS);
         }
+        self.must_be_awake()?;
         if self.clean.load(Ordering::Acquire) {
             self.files.mark_unclean()?;
             self.clean.store(false, Ordering::Release);
@@ -461,7 +469,7 @@ impl Store {
     }
 
     /// Makes the data of all files durable.
-    fn sync_written(&self) -> ErrnoResult<()> {
+    pub(crate) fn sync_written(&self) -> ErrnoResult<()> {
         let written = std::mem::take(&mut *self.written.lock());
         if !self.durable() || written.is_empty() {
             return Ok(());
@@ -482,7 +490,7 @@ impl Store {
 
     /// Marks the store clean, after a commit.
     fn close(&self) -> ErrnoResult<()> {
-        if self.clean.load(Ordering::Acquire) {
+        if self.clean.load(Ordering::Acquire) || self.is_suspended() {
             return Ok(());
         }
         for node in self.live() {

@@ -83,6 +83,12 @@ int tux_builder_build(tux_builder *builder, tux_machine **machine, tux_error *er
 void tux_machine_free(tux_machine *machine);
 /* Makes everything that was written durable. */
 int tux_machine_sync(tux_machine *machine, tux_error *error);
+/*
+ * For an app that goes to the background: holds all threads of the machine still (TUX_FAILED if one does not come to rest in time),
+ * makes everything durable and releases the stores' locks; and the way back. A machine may be freed while it is suspended.
+ */
+int tux_machine_suspend(tux_machine *machine, uint64_t timeout_ms, tux_error *error);
+int tux_machine_resume(tux_machine *machine, tux_error *error);
 int tux_machine_kill(tux_machine *machine, uint32_t pid, int signal, tux_error *error);
 
 /* Files of the machine, as its superuser. The bytes of tux_read_file are freed with tux_bytes_free. */

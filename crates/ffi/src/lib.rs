@@ -18,7 +18,8 @@ pub use files::{tux_bytes_free, tux_read_file, tux_write_file};
 pub use machine::{
     Builder, Machine, tux_builder_bind, tux_builder_build, tux_builder_free, tux_builder_hostname,
     tux_builder_memory, tux_builder_new, tux_builder_root_dir, tux_builder_root_memory,
-    tux_builder_root_store, tux_exec, tux_machine_free, tux_machine_kill, tux_machine_sync,
+    tux_builder_root_store, tux_exec, tux_machine_free, tux_machine_kill, tux_machine_resume,
+    tux_machine_suspend, tux_machine_sync,
 };
 pub use process::{
     Process, Status, tux_process_close_stdin, tux_process_finish, tux_process_free,

@@ -197,6 +197,31 @@ pub unsafe extern "C" fn tux_machine_sync(machine: *mut Machine, error: *mut Err
     unsafe { guard_int(error, || Ok(borrow(machine)?.0.sync()?)) }
 }
 
+/// Holds the machine still and lets go of its files.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_machine_suspend(
+    machine: *mut Machine,
+    timeout_ms: u64,
+    error: *mut Error,
+) -> c_int {
+    let timeout = std::time::Duration::from_millis(timeout_ms);
+    // SAFETY: the caller's promise.
+    unsafe { guard_int(error, || Ok(borrow(machine)?.0.suspend(timeout)?)) }
+}
+
+/// Lets a suspended machine go on.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_machine_resume(machine: *mut Machine, error: *mut Error) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { guard_int(error, || Ok(borrow(machine)?.0.resume()?)) }
+}
+
 /// Sends a signal to any process.
 ///
 /// # Safety

@@ -79,6 +79,8 @@ int main(int argc, char **argv) {
   CHECK(tux_read_file(machine, "/absent", &bytes, &len, &error) == TUX_FAILED && error.linux_errno == 2);
   CHECK(tux_write_file(machine, "/host/x", 0644, NULL, 0, &error) == TUX_FAILED && error.linux_errno == 30);
   CHECK(tux_machine_sync(machine, &error) == TUX_OK);
+  CHECK(tux_machine_suspend(machine, 60000, &error) == TUX_OK);
+  CHECK(tux_machine_resume(machine, &error) == TUX_OK);
 
   /* Streams, environment, directory, user. */
   command = shell("pwd; id; env X; warn y; exit 3");

@@ -5,6 +5,7 @@ use crate::{
     async_io::AsyncFiles,
     clock::Clock,
     config::{Config, EventSink},
+    freezer::Freezer,
     futex::FutexTable,
     hooks::Hooks,
     ipc::Ipc,
@@ -121,6 +122,8 @@ pub struct Kernel {
     pub terminals: crate::tty::Terminals,
     /// Drivers of character devices.
     pub devices: DeviceTable,
+    /// Holds all tasks still while the embedder wants it.
+    pub freezer: Freezer,
     /// The embedder's say while guests run.
     pub hooks: Hooks,
     /// Makes file systems for mount(2).
@@ -217,6 +220,7 @@ impl Kernel {
             engine,
             mounts,
             uts: RwLock::new(uts),
+            freezer: Freezer::default(),
             hooks: Hooks::default(),
             file_systems: OnceLock::new(),
             clock_watch: OnceLock::new(),
@@ -452,7 +456,7 @@ impl Kernel {
     }
 
     /// `CLOCK_REALTIME` reads otherwise than it would have: whoever waits for a time of that clock reckons anew.
-    fn realtime_has_jumped(&self) {
+    pub(crate) fn realtime_has_jumped(&self) {
         self.vdso.update(&self.clock);
         self.timers.clock_was_set();
         let tasks: Vec<_> = {

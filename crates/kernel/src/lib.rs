@@ -18,6 +18,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod exec;
 pub mod fd;
+pub mod freezer;
 mod fs_context;
 pub mod futex;
 pub mod hooks;

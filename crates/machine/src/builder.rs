@@ -268,6 +268,7 @@ impl Builder {
         Ok(Machine {
             inner: Arc::new(Inner {
                 defaults: self.defaults,
+                suspended: parking_lot::Mutex::new(false),
                 kernel,
                 root,
             }),

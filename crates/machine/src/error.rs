@@ -21,6 +21,18 @@ pub enum Error {
         /// Why.
         reason: std::io::Error,
     },
+    /// A store cannot be let go of, or taken hold of again.
+    #[error("suspending the machine's file system: {reason}")]
+    Suspend {
+        /// Why.
+        reason: tuxlet_fakefs::Error,
+    },
+    /// The machine is suspended.
+    #[error("the machine is suspended")]
+    Suspended,
+    /// Some thread of the machine did not come to rest in time.
+    #[error("a thread of the machine does not come to rest")]
+    Restless,
     /// A file system store cannot be opened.
     #[error("{path}: {reason}", path = path.display())]
     Store {

@@ -29,6 +29,7 @@ mod pressure;
 mod process;
 mod root;
 mod signal;
+mod suspend;
 mod system;
 mod terminal;
 mod user;
@@ -67,6 +68,7 @@ pub struct Machine {
 struct Inner {
     kernel: Arc<Kernel>,
     defaults: builder::Defaults,
+    suspended: parking_lot::Mutex<bool>,
     /// Closed after everything that uses it has ended.
     root: root::Mounted,
 }
@@ -87,6 +89,9 @@ impl Machine {
 
     /// Starts a program. Errors are those of finding and loading it; later failures are its exit status.
     pub fn exec(&self, command: Command) -> Result<Process> {
+        if *self.inner.suspended.lock() {
+            return Err(Error::Suspended);
+        }
         process::start(&self.inner.kernel, self.clone(), command)
     }
 

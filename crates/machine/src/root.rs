@@ -39,6 +39,8 @@ pub(crate) struct Mounted {
     pub(crate) source: String,
     /// Written stores, to be closed at the end.
     stores: Vec<Arc<FakeFs>>,
+    /// Layers that are only read.
+    layers: Vec<Arc<FakeFs>>,
 }
 
 fn open_store(
@@ -97,19 +99,22 @@ impl Root {
                     fs,
                     source: "tmpfs".into(),
                     stores: Vec::new(),
+                    layers: Vec::new(),
                 })
             }
             Self::Layers { upper, lower } => {
                 let upper = open_upper(upper, short_lived, budget)?;
-                let mut layers: Vec<Arc<dyn FileSystem>> = Vec::new();
+                let mut layers = Vec::new();
                 for path in lower {
                     layers.push(open_store(path, true, false, budget)?);
                 }
-                let fs = OverlayFs::new(upper.clone(), layers)?;
+                let below = layers.iter().map(|l| Arc::clone(l) as Arc<dyn FileSystem>);
+                let fs = OverlayFs::new(upper.clone(), below.collect())?;
                 Ok(Mounted {
                     fs,
                     source: "overlay".into(),
                     stores: vec![upper],
+                    layers,
                 })
             }
             Self::HostDir(path) => {
@@ -125,6 +130,7 @@ impl Root {
                     fs,
                     source: path.to_string_lossy().into_owned(),
                     stores: Vec::new(),
+                    layers: Vec::new(),
                 })
             }
             Self::Store(path) => {
@@ -133,6 +139,7 @@ impl Root {
                     fs: store.clone(),
                     source: "root".into(),
                     stores: vec![store],
+                    layers: Vec::new(),
                 })
             }
         }
@@ -158,6 +165,25 @@ impl Mounted {
             store.sync()?;
         }
         self.fs.sync()
+    }
+
+    /// Lets go of all stores; of none if one cannot be let go of.
+    pub(crate) fn suspend(&self) -> Result<()> {
+        self.all().try_for_each(FakeFs::suspend).map_err(|reason| {
+            // What has been let go of a moment ago is still there.
+            let _ = self.resume();
+            Error::Suspend { reason }
+        })
+    }
+
+    /// Takes hold of all stores again. It may be tried again after an error.
+    pub(crate) fn resume(&self) -> Result<()> {
+        let resumed = self.all().try_for_each(FakeFs::resume);
+        resumed.map_err(|reason| Error::Suspend { reason })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &FakeFs> {
+        self.stores.iter().chain(&self.layers).map(|fs| &**fs)
     }
 
     fn close(&self) {

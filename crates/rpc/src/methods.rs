@@ -8,8 +8,9 @@ use crate::{
     types::{
         ChangeEvent, Changes, ChangesParams, CommandParams, Contents, Entry, ExecParams,
         ExecResult, InputParams, KillParams, Killed, Mount, Nothing, PathParams, PidParams,
-        ReadParams, ResizeParams, SpawnParams, Spawned, Stat, Stats, Task, TaskInfo, TrackParams,
-        TrackedChange, Tracking, UntrackParams, WatchParams, Watching, WriteParams, Written,
+        ReadParams, ResizeParams, SpawnParams, Spawned, Stat, Stats, SuspendParams, Task, TaskInfo,
+        TrackParams, TrackedChange, Tracking, UntrackParams, WatchParams, Watching, WriteParams,
+        Written,
     },
 };
 use schemars::{Schema, schema_for};
@@ -86,6 +87,8 @@ methods! {
     "rpc.discover", quick, Nothing => Value, discover, "This document: OpenRPC.";
     "machine.stats", quick, Nothing => Stats, stats, "Processes and memory.";
     "machine.mounts", quick, Nothing => Vec<Mount>, mounts, "What is mounted where.";
+    "machine.suspend", slow, SuspendParams => (), suspend, "Holds all threads of the machine still and lets go of its stores.";
+    "machine.resume", slow, Nothing => (), resume, "Lets a suspended machine go on.";
     "fs.stat", quick, PathParams => Stat, fs_stat, "What a path names, symbolic links followed.";
     "fs.lstat", quick, PathParams => Stat, fs_lstat, "What a path names, a symbolic link at its end not followed.";
     "fs.readdir", quick, PathParams => Vec<Entry>, fs_readdir, "A directory's entries, at most 10,000.";
@@ -186,6 +189,17 @@ fn mounts(session: &Arc<Session>, _: Nothing) -> Answer<Vec<Mount>> {
             read_only: m.read_only,
         })
         .collect())
+}
+
+fn suspend(session: &Arc<Session>, params: SuspendParams) -> Answer<()> {
+    let timeout = params
+        .timeout
+        .map_or(DEFAULT_TIMEOUT, Duration::from_millis);
+    Ok(session.machine.suspend(timeout.min(LONGEST))?)
+}
+
+fn resume(session: &Arc<Session>, _: Nothing) -> Answer<()> {
+    Ok(session.machine.resume()?)
 }
 
 fn kind_name(kind: FileType) -> &'static str {

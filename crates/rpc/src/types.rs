@@ -280,6 +280,14 @@ pub(crate) struct WatchParams {
     pub(crate) watch: u64,
 }
 
+/// How long to wait for threads to come to rest.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SuspendParams {
+    /// Milliseconds: 10,000 if not given, at most an hour.
+    pub(crate) timeout: Option<u64>,
+}
+
 /// What to record of changes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

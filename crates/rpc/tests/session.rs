@@ -351,6 +351,17 @@ fn records_of_changes() {
 }
 
 #[test]
+fn suspended_machines_start_nothing() {
+    let client = Client::new(Limits::default());
+    client.result("machine.suspend", json!({}));
+    let refused = client.ask("guest.exec", json!({ "command": "echo hi" }));
+    assert_eq!(refused["error"]["message"], "the machine is suspended");
+    client.result("machine.resume", json!({}));
+    let output = client.result("guest.exec", json!({ "command": "echo hi" }));
+    assert_eq!(output["output"], "hi\n");
+}
+
+#[test]
 fn limits() {
     let client = Client::new(Limits {
         running: 1,

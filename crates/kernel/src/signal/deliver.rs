@@ -117,7 +117,7 @@ impl CurrentTask {
             return true;
         }
         // A tracer may let single threads of a stopped process run.
-        if self.task.pending_work() & (work::STOP | work::TRAP) != 0 {
+        if self.task.pending_work() & (work::STOP | work::TRAP | work::FREEZE) != 0 {
             return true;
         }
         let own = self.task.signals.lock();

@@ -338,9 +338,11 @@ impl CurrentTask {
         let waiter = Arc::clone(self.task.waiter());
         let mut table = tuxlet_vfs::PollTable::new(waiter.clone());
         table.add(&done.0.1);
+        self.task.resting.store(true, Ordering::SeqCst);
         while !done.is_done() && self.task.group().signals.lock().group_exit.is_none() {
             waiter.wait(None);
         }
+        self.task.resting.store(false, Ordering::SeqCst);
     }
 }
 

@@ -49,6 +49,8 @@ pub mod work {
     pub const TRAP: u32 = 16;
     /// Something else to run at the next safe point (membarrier, rseq, tracing).
     pub const NOTIFY: u32 = 8;
+    /// The embedder wants the thread to hold still.
+    pub const FREEZE: u32 = 32;
 }
 
 /// Bits of `Task::hooks`: what is to be done around system calls and instructions.
@@ -129,6 +131,8 @@ pub struct Task {
     cpu_clock: OnceLock<CpuClock>,
     /// The host thread; set once it runs.
     host_thread: OnceLock<HostThread>,
+    /// Rests where only other threads can get it out of, or in the freezer.
+    pub(crate) resting: AtomicBool,
     /// CPU affinity mask, first 64 CPUs.
     pub affinity: AtomicU64,
     /// The system call the thread is in, for `/proc/PID/syscall`; `u32::MAX` outside.
@@ -183,6 +187,7 @@ impl Task {
             exiting: AtomicBool::new(false),
             cpu_clock: OnceLock::new(),
             host_thread: OnceLock::new(),
+            resting: AtomicBool::new(false),
             affinity: AtomicU64::new(u64::MAX),
             in_syscall: AtomicU32::new(u32::MAX),
             asleep: Mutex::default(),

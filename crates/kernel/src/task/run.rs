@@ -174,6 +174,9 @@ impl CurrentTask {
             }
             self.task.clear_work(work::EXIT);
         }
+        if self.task.pending_work() & work::FREEZE != 0 {
+            self.rest_while_frozen();
+        }
         let interrupted = restart.map(|code| self.rewind(code));
         self.deliver_signals(interrupted)
     }
