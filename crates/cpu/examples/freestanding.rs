@@ -45,7 +45,11 @@ fn main() -> ExitCode {
         sp: STACK_TOP,
         ..CpuState::new()
     };
-    let mut vcpu = Interpreter::new(Options { optimise }).vcpu(mm.clone());
+    let mut vcpu = Interpreter::new(Options {
+        optimise,
+        ..Options::default()
+    })
+    .vcpu(mm.clone());
     loop {
         match (vcpu.run(&mut state), state.x[8]) {
             (Exit::Syscall, 64) => {

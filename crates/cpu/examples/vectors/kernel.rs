@@ -22,7 +22,11 @@ pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
             .map_err(|e| error(&e))?;
         mm.poke(addr, &data).map_err(|e| error(&e))?;
     }
-    let mut vcpu = Interpreter::new(Options { optimise }).vcpu(mm.clone());
+    let mut vcpu = Interpreter::new(Options {
+        optimise,
+        ..Options::default()
+    })
+    .vcpu(mm.clone());
     let mut state = CpuState {
         pc: CODE,
         ..CpuState::new()

@@ -46,7 +46,11 @@ pub(crate) fn test(options: &Options) -> ExitCode {
         let image = Image::new(&units, STATES, input, scratch);
         let len = image.output_len + SCRATCH_LEN;
         let outcome = options.reference.run(&image, len).and_then(|want| {
-            let got = subject::run(&image, options.optimise).map_err(|e| format!("ours: {e}"))?;
+            let engine = tuxlet_cpu::Options {
+                optimise: options.optimise,
+                ..tuxlet_cpu::Options::default()
+            };
+            let got = subject::run(&image, engine).map_err(|e| format!("ours: {e}"))?;
             Ok(compare(&units, &image, &want, &got, options.show))
         });
         match outcome {

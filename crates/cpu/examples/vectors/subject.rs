@@ -10,7 +10,7 @@ use crate::image::{CODE, E, Image, W};
 const WRITE: u64 = 64;
 
 /// What the program writes to its standard output.
-pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
+pub(crate) fn run(image: &Image, options: Options) -> Result<Vec<u8>, String> {
     let error = |e: &dyn core::fmt::Debug| format!("{e:?}");
     let mm = AddressSpace::new(&MemoryBudget::unlimited()).map_err(|e| error(&e))?;
     for (addr, data, len, flags) in image.segments() {
@@ -26,7 +26,7 @@ pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
             .map_err(|e| error(&e))?;
         mm.poke(addr, &data).map_err(|e| error(&e))?;
     }
-    let mut vcpu = Interpreter::new(Options { optimise }).vcpu(mm.clone());
+    let mut vcpu = Interpreter::new(options).vcpu(mm.clone());
     let mut state = CpuState {
         pc: CODE,
         ..CpuState::new()

@@ -11,11 +11,12 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use tuxlet_mem::{AddressSpace, Fault, MmNotifier, PAGE_MASK, Tlb, Why};
+use tuxlet_mem::{AddressSpace, Fault, MmNotifier, PAGE_MASK, PAGE_SIZE, PageRef, Tlb, Why};
 
 use super::cpu::Gate;
-use super::op::Op;
-use super::translate::{Block, Options, translate};
+use super::op::{Op, Pins};
+use super::region;
+use super::translate::{Block, Options, Region, translate};
 
 /// Bit in the link's kick word: translated code was invalidated.
 pub(crate) const KICK_CODE: u32 = 1 << 8;
@@ -185,7 +186,11 @@ struct Translated {
     start: u64,
     end: u64,
     pc: u64,
+    /// The registers in handler arguments, and where the block is entered with these there.
+    pins: Pins,
     op: *const Op,
+    /// Where it is entered with the default registers in handler arguments.
+    entry: *const Op,
     incoming: Vec<Link>,
 }
 
@@ -200,6 +205,10 @@ struct Inner {
     blocks: Vec<Option<Translated>>,
     entries: FxHashMap<u64, BlockId>,
     pages: FxHashMap<u64, Vec<BlockId>>,
+    /// Hot loops by page, none overlapping another.
+    regions: FxHashMap<u64, Vec<Region>>,
+    /// How often branches back were taken that may become hot loops, by the address of their ops.
+    heat: FxHashMap<usize, u8>,
     /// Chunks that virtual CPUs may still be in: until all have seen the generation.
     retired: Vec<(u64, Vec<Chunk>)>,
     gates: Vec<Weak<Gate>>,
@@ -233,6 +242,11 @@ impl CodeCache {
             sequence: AtomicU64::new(0),
             options,
         }
+    }
+
+    /// The registers in handler arguments outside of hot loops.
+    pub(crate) fn pins(&self) -> Pins {
+        self.options.pins
     }
 
     /// Changes whenever translated code goes away.
@@ -275,11 +289,15 @@ impl CodeCache {
         if let Some(op) = self.inner.lock().entry(pc) {
             return Ok(op);
         }
-        self.with_translation(mm, tlb, pc, |inner, id| inner.block(id).op)
+        self.with_page(mm, tlb, pc, |inner, page| {
+            let id = self.translated(inner, page, pc);
+            inner.block(id).entry
+        })
     }
 
-    /// Makes the branch op before a stub lead to the translation of the stub's target. Returns that.
-    /// `seen` is the generation at the caller's last safe point.
+    /// Makes the branch op before a stub lead to the translation of the stub's target. Returns where that is entered
+    /// with `pins` in handler arguments; `None` if that cannot be. `seen` is the generation at the caller's last safe
+    /// point.
     ///
     /// # Safety
     /// `stub` must be a stub op of this cache that the caller reached since its last safe point.
@@ -288,58 +306,92 @@ impl CodeCache {
         mm: &AddressSpace,
         tlb: &mut Tlb,
         stub: *const Op,
+        pins: Pins,
         seen: u64,
-    ) -> Result<*const Op, Fault> {
-        // SAFETY: the caller's promise.
-        let content = unsafe { Stub::unpack((*stub).r, (*stub).imm) };
+    ) -> Result<Option<*const Op>, Fault> {
+        // SAFETY: the caller's promise; the branch is that many ops before its stub.
+        let (Stub { target, distance }, branch, from) = unsafe {
+            let content = Stub::unpack((*stub).r, (*stub).imm);
+            let branch = stub.sub(usize::from(content.distance));
+            (content, branch, pc_of(branch))
+        };
+        let back = target <= from && from - target < region::LIMIT && self.options.optimise;
         let connect = |inner: &mut Inner, id: BlockId| {
-            let target = inner.block(id).op;
+            let op = inner.block(id).entered_with(pins)?;
             // A stub that may be in a retired chunk must not be linked: the chunk may be freed.
             if self.generation() == seen {
                 // SAFETY: the branch is that many ops before its stub.
-                unsafe { inner.connect(stub, content.distance, id) };
+                unsafe { inner.connect(branch, distance, id, op) };
             }
-            target
+            Some(op)
         };
-        {
+        let heat = {
             let mut inner = self.inner.lock();
-            if let Some(&id) = inner.entries.get(&content.target) {
-                return Ok(connect(&mut inner, id));
+            let heat = if back && pins == self.options.pins && inner.region(target).is_none() {
+                inner.warm(branch)
+            } else {
+                u8::MAX
+            };
+            if heat != region::HOT
+                && let Some(&id) = inner.entries.get(&target)
+            {
+                return Ok(if heat < region::HOT {
+                    inner.block(id).entered_with(pins)
+                } else {
+                    connect(&mut inner, id)
+                });
             }
-        }
-        self.with_translation(mm, tlb, content.target, connect)
+            heat
+        };
+        self.with_page(mm, tlb, target, |inner, page| {
+            if heat == region::HOT {
+                inner.form_region(page, target, from, pins);
+            }
+            let id = self.translated(inner, page, target);
+            if heat < region::HOT {
+                inner.block(id).entered_with(pins)
+            } else {
+                connect(inner, id)
+            }
+        })
     }
 
-    fn with_translation<R>(
+    /// Calls `f` with the page of code at `pc`, which does not change meanwhile unnoticed.
+    fn with_page<R>(
         &self,
         mm: &AddressSpace,
         tlb: &mut Tlb,
         pc: u64,
-        f: impl FnOnce(&mut Inner, BlockId) -> R,
+        f: impl FnOnce(&mut Inner, &PageRef) -> R,
     ) -> Result<R, Fault> {
         loop {
             let sequence = self.sequence.load(Ordering::SeqCst);
             let page = mm.fetch_page(tlb, pc)?;
             let mut inner = self.inner.lock();
             // The page may have changed between fetching and locking.
-            if self.sequence.load(Ordering::SeqCst) != sequence {
-                continue;
+            if self.sequence.load(Ordering::SeqCst) == sequence {
+                return Ok(f(&mut inner, &page));
             }
-            if let Some(&id) = inner.entries.get(&pc) {
-                return Ok(f(&mut inner, id));
-            }
-            if inner.chunks.len() >= LIMIT_CHUNKS {
-                inner.unlink_all();
-                let generation = self.changed(&inner);
-                inner.retire(generation);
-            }
-            inner.reclaim();
-            let mut block = core::mem::take(&mut inner.scratch);
-            translate(&mut block, &page, pc, &self.options);
-            let id = inner.insert(&block, pc);
-            inner.scratch = block;
-            return Ok(f(&mut inner, id));
         }
+    }
+
+    /// The translation of the code at `pc`, which is in `page`, made if necessary.
+    fn translated(&self, inner: &mut Inner, page: &PageRef, pc: u64) -> BlockId {
+        if let Some(&id) = inner.entries.get(&pc) {
+            return id;
+        }
+        if inner.chunks.len() >= LIMIT_CHUNKS {
+            inner.unlink_all();
+            let generation = self.changed(inner);
+            inner.retire(generation);
+        }
+        inner.reclaim();
+        let mut block = core::mem::take(&mut inner.scratch);
+        let region = inner.region(pc);
+        translate(&mut block, page, pc, region, &self.options);
+        let id = inner.insert(&block, pc);
+        inner.scratch = block;
+        id
     }
 }
 
@@ -351,7 +403,71 @@ impl Inner {
     }
 
     fn entry(&self, pc: u64) -> Option<*const Op> {
-        self.entries.get(&pc).map(|&id| self.block(id).op)
+        self.entries.get(&pc).map(|&id| self.block(id).entry)
+    }
+
+    /// The hot loop that the code at `pc` is in.
+    fn region(&self, pc: u64) -> Option<Region> {
+        let regions = self.regions.get(&(pc & !PAGE_MASK))?;
+        regions.iter().find(|region| region.contains(pc)).copied()
+    }
+
+    /// How often a branch back was taken, this time included.
+    fn warm(&mut self, branch: *const Op) -> u8 {
+        let heat = self.heat.entry(branch.addr()).or_default();
+        *heat += 1;
+        let now = *heat;
+        if now == region::HOT {
+            self.heat.remove(&branch.addr());
+        }
+        now
+    }
+
+    /// Makes a hot loop of the code from `start` to the branch back at `from`, which is in `page`, where that is worth it:
+    /// the next translations of its code are made with registers of its own in handler arguments.
+    fn form_region(&mut self, page: &PageRef, start: u64, from: u64, pins: Pins) {
+        let base = start & !PAGE_MASK;
+        // The comparison before a branch may be one op with it, and is where that op is.
+        let mut ahead = words(page, from, base + PAGE_SIZE).take(2);
+        let Some(length) = ahead.position(region::branches) else {
+            return;
+        };
+        let end = from + 4 * (length as u64 + 1);
+        let regions = self.regions.entry(base).or_default();
+        let inside = |region: &Region| region.start < end && start < region.end;
+        // An inner loop's choice, so that entering it costs nothing.
+        let (pins, end) = match regions.iter().find(|region| inside(region)) {
+            Some(inner) => {
+                let end = regions
+                    .iter()
+                    .filter(|r| inside(r))
+                    .map(|r| r.end)
+                    .fold(end, u64::max);
+                if words(page, start, end).any(region::leaves) {
+                    return;
+                }
+                (inner.pins, end)
+            }
+            None => match region::choose(words(page, start, end), pins) {
+                Some(pins) => (pins, end),
+                None => return,
+            },
+        };
+        regions.retain(|region| region.start >= end || region.end <= start);
+        regions.push(Region { start, end, pins });
+        // What was translated before is still right, and whoever is in it may stay, but nothing leads there any more. It
+        // stays known, for when the code changes.
+        for &id in self.pages.get(&base).into_iter().flatten() {
+            if let Some(block) = self.blocks[id as usize].as_mut()
+                && (start..end).contains(&block.pc)
+            {
+                block.unlink();
+                block.incoming.clear();
+                if self.entries.get(&block.pc) == Some(&id) {
+                    self.entries.remove(&block.pc);
+                }
+            }
+        }
     }
 
     /// Copies a block into the arena.
@@ -381,7 +497,10 @@ impl Inner {
             start: block.start,
             end: block.end,
             pc,
-            op,
+            pins: block.pins,
+            // SAFETY: a block with an op before its entry has more ops.
+            op: unsafe { op.add(block.entry()) },
+            entry: op,
             incoming: Vec::new(),
         }));
         self.entries.insert(pc, id);
@@ -389,17 +508,15 @@ impl Inner {
         id
     }
 
-    /// Links the branch `distance` ops before `stub` to a block.
+    /// Links the branch `op`, `distance` ops before its stub, to an entry of a block.
     ///
     /// # Safety
-    /// `stub` must be an op of this cache with its branch that far before.
-    unsafe fn connect(&mut self, stub: *const Op, distance: u16, id: BlockId) {
+    /// `op` must be such a branch op of this cache.
+    unsafe fn connect(&mut self, op: *const Op, distance: u16, id: BlockId, entry: *const Op) {
         let Some(block) = self.blocks[id as usize].as_mut() else {
             return;
         };
-        // SAFETY: the caller's promise.
-        let op = unsafe { stub.sub(usize::from(distance)) };
-        let displacement = block.op.addr() as i64 - op.addr() as i64;
+        let displacement = entry.addr() as i64 - op.addr() as i64;
         // Chunks that are too far apart for a displacement stay connected through the stub.
         if let Ok(displacement) = i32::try_from(displacement) {
             block.incoming.push(Link {
@@ -442,10 +559,15 @@ impl Inner {
         let before = ids.len();
         let mut dead = Vec::new();
         let blocks = &self.blocks;
+        // The blocks of a loop go together, so that all are always made for the same registers.
+        let mut loops = Vec::new();
+        if let Some(regions) = self.regions.get_mut(&page) {
+            loops.extend(regions.extract_if(.., |r| r.start < end && start < r.end));
+        }
         ids.retain(|&id| {
-            let live = blocks[id as usize]
-                .as_ref()
-                .is_some_and(|b| b.end <= start || b.start >= end);
+            let live = blocks[id as usize].as_ref().is_some_and(|b| {
+                (b.end <= start || b.start >= end) && !loops.iter().any(|r| r.contains(b.pc))
+            });
             if !live {
                 dead.push(id);
             }
@@ -458,7 +580,9 @@ impl Inner {
         for id in dead {
             if let Some(block) = self.blocks[id as usize].take() {
                 block.unlink();
-                self.entries.remove(&block.pc);
+                if self.entries.get(&block.pc) == Some(&id) {
+                    self.entries.remove(&block.pc);
+                }
             }
         }
         any
@@ -477,6 +601,8 @@ impl Inner {
         self.blocks.clear();
         self.entries.clear();
         self.pages.clear();
+        self.regions.clear();
+        self.heat.clear();
         self.retired.push((generation, chunks));
     }
 
@@ -495,7 +621,27 @@ impl Inner {
     }
 }
 
+/// The instructions in `[start, end)` of a page.
+fn words(page: &PageRef, start: u64, end: u64) -> impl Iterator<Item = u32> {
+    (start..end).step_by(4).map(|pc| {
+        let mut bytes = [0; 4];
+        page.read((pc & PAGE_MASK) as usize, &mut bytes);
+        u32::from_le_bytes(bytes)
+    })
+}
+
 impl Translated {
+    /// Where the block can be entered with these registers in handler arguments.
+    fn entered_with(&self, pins: Pins) -> Option<*const Op> {
+        if self.pins == pins {
+            Some(self.op)
+        } else if self.entry != self.op {
+            Some(self.entry)
+        } else {
+            None
+        }
+    }
+
     /// Makes all branches that lead here go to their stubs again.
     fn unlink(&self) {
         for link in &self.incoming {

@@ -24,8 +24,26 @@ pub(crate) unsafe fn go(cpu: *mut Cpu, next: *const Op) -> *const Op {
     }
     // SAFETY: the caller's promise.
     unsafe {
-        let c = Pinned::reload(cpu);
+        let c = Pinned::load_home(cpu);
         next!(next, c)
+    }
+}
+
+/// Goes on with other registers in handler arguments: those in `r`.
+pub(crate) unsafe extern "C-unwind" fn remap(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
+    // SAFETY: `cpu` is this thread's and `ip` its running op.
+    unsafe {
+        (*cpu).pins = (*ip).r;
+        let c = Pinned::load_home(cpu);
+        next!(Op::target(ip), c)
     }
 }
 
@@ -56,13 +74,16 @@ pub(crate) unsafe extern "C-unwind" fn leave(cpu: *mut Cpu, ip: *const Op) -> *c
         }
     }
     cpu.resume_pc = cpu.pc;
+    cpu.resume_pins = cpu.pins;
     core::ptr::null()
 }
 
-/// The op at `pc`; null when guest mode ends instead. A safe point.
+/// The op at `pc`, to be entered with the default registers in handler arguments; null when guest mode ends instead. A
+/// safe point. All registers must be in their own slots.
 pub(crate) fn enter(cpu: &mut Cpu, pc: u64) -> *const Op {
     cpu.ip = core::ptr::null();
     cpu.jump_to = NO_ADDR;
+    cpu.pins = cpu.code.pins();
     // The top byte of a branch target is ignored.
     let pc = ((pc << 8) as i64 >> 8) as u64;
     if pc & 3 != 0 {
@@ -152,12 +173,12 @@ pub(crate) unsafe extern "C-unwind" fn slow_entry(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe { go(cpu, slow_step(cpu, ip)) }
 }
 
-/// As [`slow_entry`] for handlers that have the pinned registers in their slots already.
+/// As [`slow_entry`] for handlers that have spilled their arguments.
 #[inline(never)]
 pub(crate) unsafe extern "C-unwind" fn slow_settled(
     ip: *const Op,
@@ -168,7 +189,10 @@ pub(crate) unsafe extern "C-unwind" fn slow_settled(
     _p3: u64,
 ) -> *const Op {
     // SAFETY: `cpu` is this thread's and `ip` its running op.
-    unsafe { go(cpu, slow_step(cpu, ip)) }
+    unsafe {
+        Pinned::reload(cpu).store_home();
+        go(cpu, slow_step(cpu, ip))
+    }
 }
 
 /// Replaces flags of a kind that a handler does not look at by NZCV, and runs the handler again.
@@ -228,7 +252,7 @@ pub(crate) unsafe extern "C-unwind" fn kick_entry(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe { go(cpu, kicked(cpu, ip)) }
 }
@@ -238,8 +262,11 @@ unsafe extern "C-unwind" fn link(cpu: *mut Cpu, stub: *const Op) -> *const Op {
     // SAFETY: `cpu` is this thread's and `stub` its running op.
     unsafe {
         let cpu = &mut *cpu;
-        match cpu.code.link(&cpu.mm, &mut cpu.tlb, stub, cpu.generation) {
-            Ok(op) if cpu.code.generation() == cpu.generation => op,
+        match cpu
+            .code
+            .link(&cpu.mm, &mut cpu.tlb, stub, cpu.pins, cpu.generation)
+        {
+            Ok(Some(op)) if cpu.code.generation() == cpu.generation => op,
             // Faults are reported from there, too.
             _ => {
                 let target = super::cache::Stub::unpack((*stub).r, (*stub).imm).target;
@@ -259,7 +286,7 @@ pub(crate) unsafe extern "C-unwind" fn stub(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe { go(cpu, link(cpu, ip)) }
 }
@@ -273,7 +300,7 @@ pub(crate) unsafe extern "C-unwind" fn svc(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe {
         (*cpu).exit = Some(Exit::Syscall);
@@ -290,7 +317,7 @@ pub(crate) unsafe extern "C-unwind" fn undefined(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe {
         (*cpu).exit = Some(Exit::Undefined { word: word_of(ip) });
@@ -359,7 +386,7 @@ unsafe extern "C-unwind" fn jump_miss(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned::new(ip, cpu, p0, p1, p2, p3).spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
     // SAFETY: `cpu` is this thread's.
     unsafe { go(cpu, slow_jump(cpu)) }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use tuxlet_mem::{AddressSpace, Tlb, VcpuLink};
 
 use super::cache::CodeCache;
-use super::op::{Op, SLOT_SP, SLOTS};
+use super::op::{Op, Pins, SLOT_SP, SLOTS};
 use crate::cx::Monitor;
 use crate::flags::Flags;
 use crate::{CpuState, Exit, Watch};
@@ -35,10 +35,12 @@ pub(crate) const NO_ADDR: u64 = !0;
 /// displacements.
 #[repr(C, align(64))]
 pub(crate) struct Cpu {
-    /// Register slots, see `op::SLOT_*`; X0 to X3 are stale while handlers run.
+    /// Register slots, see `op::SLOT_*`; those of pinned registers are stale while handlers run.
     pub(crate) regs: [u64; SLOTS],
     /// Condition flags.
     pub(crate) flags: Flags,
+    /// The registers in handler arguments while handlers run.
+    pub(crate) pins: Pins,
     /// All ones or 0 ahead of an op that consumes a condition.
     pub(crate) mask: u64,
     /// Non-zero asks taken branches to come to the slow path.
@@ -69,6 +71,8 @@ pub(crate) struct Cpu {
     /// Where translated code continues if guest mode is entered again at `resume_pc`.
     pub(crate) resume: *const Op,
     pub(crate) resume_pc: u64,
+    /// The pinned registers there.
+    pub(crate) resume_pins: Pins,
     /// Generation of the code cache that `jumps` and `resume` belong to.
     pub(crate) generation: u64,
     pub(crate) gate: Arc<Gate>,

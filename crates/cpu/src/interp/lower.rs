@@ -21,7 +21,7 @@ use super::lower_memory::{
     pair_offset, register_load, register_signed, register_store, signed, single,
 };
 use super::lower_vector;
-use super::op::{Handler, PINNED, SLOT_SP, SLOT_TRASH};
+use super::op::{Handler, SLOT_PINNED, SLOT_SP, SLOT_TRASH};
 use super::translate::{Block, Source, Then, in_range};
 use crate::flags::Kind;
 
@@ -61,24 +61,27 @@ macro_rules! sized {
 
 #[inline(always)]
 fn h1<T: Placed1>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<1>(r);
     b.op(T::HANDLERS[place(r[0])], r, imm);
-    if r[0] >= PINNED {
+    if r[0] < SLOT_PINNED {
         b.part(T::PART);
     }
 }
 
 #[inline(always)]
 pub(super) fn h2<T: Placed2>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<2>(r);
     b.op(T::HANDLERS[place(r[0])][place(r[1])], r, imm);
-    if r[0].min(r[1]) >= PINNED {
+    if r[0].max(r[1]) < SLOT_PINNED {
         b.part(T::PART);
     }
 }
 
 #[inline(always)]
 fn h3<T: Placed3>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<3>(r);
     b.op(T::HANDLERS[place(r[0])][place(r[1])][place(r[2])], r, imm);
-    if r[0].min(r[1]).min(r[2]) >= PINNED {
+    if r[0].max(r[1]).max(r[2]) < SLOT_PINNED {
         b.part(T::PART);
     }
 }
@@ -86,20 +89,23 @@ fn h3<T: Placed3>(b: &mut Block, r: [u8; 4], imm: i32) {
 /// A form of three operands of which only the destination is worth a handler per placement.
 #[inline(always)]
 fn d3<T: Stored3>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<3>(r);
     b.op(T::STORED[place(r[0])], r, imm);
 }
 
 /// A memory access with one operand.
 #[inline(always)]
 pub(super) fn m1<T: Placed>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<1>(r);
     b.op(T::ONE[place_base(r[0])], r, imm);
 }
 
 /// A memory access with two operands.
 #[inline(always)]
 pub(super) fn m2<T: Placed>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<2>(r);
     b.op(T::TWO[place(r[0])][place_base(r[1])], r, imm);
-    if r[0].min(r[1]) >= PINNED {
+    if r[0].max(r[1]) < SLOT_PINNED {
         b.part(T::PART);
     }
 }
@@ -107,8 +113,9 @@ pub(super) fn m2<T: Placed>(b: &mut Block, r: [u8; 4], imm: i32) {
 /// A memory access with three operands.
 #[inline(always)]
 pub(super) fn m3<T: Placed>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<3>(r);
     b.op(T::THREE[place(r[0])][place(r[1])][place_base(r[2])], r, imm);
-    if r[0].min(r[1]).min(r[2]) >= PINNED {
+    if r[0].max(r[1]).max(r[2]) < SLOT_PINNED {
         b.part(T::PART);
     }
 }
@@ -116,16 +123,19 @@ pub(super) fn m3<T: Placed>(b: &mut Block, r: [u8; 4], imm: i32) {
 /// A memory access that is not worth a handler per placement.
 #[inline(always)]
 pub(super) fn ms<T: Access>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<3>(r);
     b.op(spilled_access::<T>, r, imm);
 }
 
 #[inline(always)]
 pub(super) fn s2<T: Hot2>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<2>(r);
     b.op(spilled2::<T>, r, imm);
 }
 
 #[inline(always)]
 pub(super) fn s3<T: Hot3>(b: &mut Block, r: [u8; 4], imm: i32) {
+    let r = b.place::<3>(r);
     b.op(spilled3::<T>, r, imm);
 }
 
@@ -174,15 +184,23 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             return Then::End;
         }
         OpId::Br | OpId::Ret => {
-            let rn = a64::Br::from_word(word).rn;
+            let rn = b.slot(a64::Br::from_word(word).rn);
+            if !b.default_pins {
+                b.generic(id);
+                return Then::End;
+            }
             b.op(INDIRECT[place(rn)], [0, rn, 0, 0], 0);
-            if rn >= PINNED {
+            if rn < SLOT_PINNED {
                 b.part(pair::RETURN);
             }
             return Then::End;
         }
         OpId::Blr => {
-            let rn = a64::Blr::from_word(word).rn;
+            let rn = b.slot(a64::Blr::from_word(word).rn);
+            if !b.default_pins {
+                b.generic(id);
+                return Then::End;
+            }
             b.op(INDIRECT_LINK[place(rn)], [0, rn, 0, 0], 0);
             b.data(pc.wrapping_add(4));
             return Then::End;
@@ -208,8 +226,9 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
                 return Then::End;
             }
             let not = usize::from(id == OpId::Cbnz);
-            let handler = COMPARE_ZERO[usize::from(i.sf)][not][place(i.rt)];
-            b.branch(handler, [src(i.rt), 0, 0, 0], target);
+            let rt = b.slot(src(i.rt));
+            let handler = COMPARE_ZERO[usize::from(i.sf)][not][place(rt)];
+            b.branch(handler, [rt, 0, 0, 0], target);
         }
         OpId::Tbz | OpId::Tbnz => {
             let i = a64::Tbz::from_word(word);
@@ -219,7 +238,8 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
                 return Then::End;
             }
             let not = usize::from(id == OpId::Tbnz);
-            b.branch(TEST_BIT[not][place(i.rt)], [src(i.rt), i.bit, 0, 0], target);
+            let rt = b.slot(src(i.rt));
+            b.branch(TEST_BIT[not][place(rt)], [rt, i.bit, 0, 0], target);
         }
 
         // Hints, barriers that a single thread does not need ops for.
@@ -489,36 +509,36 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
         OpId::Rorv => plain(b, s3::<Rorv<true>>, s3::<Rorv<false>>),
         OpId::Madd => {
             let i = a64::Madd::from_word(word);
-            let r = [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)];
+            let r = [dst(i.rd), src(i.rn), src(i.rm), b.slot(src(i.ra))];
             match i.ra {
                 31 => sized!(i.sf, h3::<Mul>(b, r, 0)),
                 ra if ra == i.rd => sized!(i.sf, h3::<Madd, ADDEND_SAME>(b, r, 0)),
-                0..PINNED => sized!(i.sf, s3::<Madd, ADDEND_ANY>(b, r, 0)),
+                _ if r[3] >= SLOT_PINNED => sized!(i.sf, s3::<Madd, ADDEND_ANY>(b, r, 0)),
                 _ => sized!(i.sf, d3::<Madd, ADDEND_MEMORY>(b, r, 0)),
             }
         }
         OpId::Msub => {
             let i = a64::Msub::from_word(word);
-            let r = [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)];
+            let r = [dst(i.rd), src(i.rn), src(i.rm), b.slot(src(i.ra))];
             match i.ra {
                 ra if ra == i.rd && ra != 31 => sized!(i.sf, d3::<Msub, ADDEND_SAME>(b, r, 0)),
-                0..PINNED => sized!(i.sf, s3::<Msub, ADDEND_ANY>(b, r, 0)),
+                _ if r[3] >= SLOT_PINNED => sized!(i.sf, s3::<Msub, ADDEND_ANY>(b, r, 0)),
                 _ => sized!(i.sf, d3::<Msub, ADDEND_MEMORY>(b, r, 0)),
             }
         }
         OpId::Umaddl => {
             let i = a64::Umaddl::from_word(word);
-            let r = [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)];
+            let r = [dst(i.rd), src(i.rn), src(i.rm), b.slot(src(i.ra))];
             match i.ra {
-                0..PINNED => s3::<Umaddl<ADDEND_ANY>>(b, r, 0),
+                _ if r[3] >= SLOT_PINNED => s3::<Umaddl<ADDEND_ANY>>(b, r, 0),
                 _ => d3::<Umaddl<ADDEND_MEMORY>>(b, r, 0),
             }
         }
         OpId::Smaddl => {
             let i = a64::Smaddl::from_word(word);
-            let r = [dst(i.rd), src(i.rn), src(i.rm), src(i.ra)];
+            let r = [dst(i.rd), src(i.rn), src(i.rm), b.slot(src(i.ra))];
             match i.ra {
-                0..PINNED => s3::<Smaddl<ADDEND_ANY>>(b, r, 0),
+                _ if r[3] >= SLOT_PINNED => s3::<Smaddl<ADDEND_ANY>>(b, r, 0),
                 _ => d3::<Smaddl<ADDEND_MEMORY>>(b, r, 0),
             }
         }
@@ -596,6 +616,7 @@ pub(crate) fn lower(b: &mut Block, source: &Source<'_>, id: OpId) -> Then {
             let i = a64::LdpPost::from_word(word);
             let r = [dst(i.rt), dst(i.rt2), sp(i.rn), 0];
             if (i.sf, i.rt, i.rt2, i.rn) == (true, 29, 30, 31)
+                && b.default_pins
                 && matches!(source.next(b), Some((_, RET)))
             {
                 // The pair only; the RET keeps its own op.
@@ -721,7 +742,7 @@ fn fuse(b: &mut Block, handler: Handler, r: [u8; 4], target: u64, kind: Kind, li
 
 fn subs_imm(b: &mut Block, source: &Source<'_>) -> Then {
     let i = a64::SubsImm::from_word(b.word);
-    let n = sp(i.rn);
+    let n = b.slot(sp(i.rn));
     if !i.sh
         && (i.rd == 31 || i.rd == i.rn)
         && let Some((cond, target, live)) = fusible(b, source)
@@ -744,7 +765,7 @@ fn subs_imm(b: &mut Block, source: &Source<'_>) -> Then {
 
 fn subs_shifted(b: &mut Block, source: &Source<'_>) -> Then {
     let i = a64::SubsShifted::from_word(b.word);
-    let r = [dst(i.rd), src(i.rn), src(i.rm), i.imm6];
+    let r = b.place::<3>([dst(i.rd), src(i.rn), src(i.rm), i.imm6]);
     if i.imm6 == 0 && i.rd == 31 {
         if let Some((cond, target, 0)) = fusible(b, source)
             && let Some(handlers) = &CMP_REG[cond]
@@ -768,7 +789,7 @@ fn subs_shifted(b: &mut Block, source: &Source<'_>) -> Then {
 
 fn ands_shifted(b: &mut Block, source: &Source<'_>) -> Then {
     let i = a64::AndsShifted::from_word(b.word);
-    let r = [dst(i.rd), src(i.rn), src(i.rm), i.imm6];
+    let r = b.place::<3>([dst(i.rd), src(i.rn), src(i.rm), i.imm6]);
     if i.imm6 == 0 && i.rd == 31 {
         if let Some((cond @ 0..=1, target, live)) = fusible(b, source) {
             let handler = TST_REG[cond][usize::from(i.sf)][live][place(r[1])][place(r[2])];
@@ -792,7 +813,7 @@ fn ands_shifted(b: &mut Block, source: &Source<'_>) -> Then {
 fn ands_imm(b: &mut Block, source: &Source<'_>) -> Then {
     let i = a64::AndsImm::from_word(b.word);
     let v = logical_imm(i.sf, i.n, i.imms, i.immr).unwrap_or(0);
-    let n = src(i.rn);
+    let n = b.slot(src(i.rn));
     if let (31, Ok(small)) = (i.rd, u16::try_from(v))
         && let Some((cond @ 0..=1, target, live)) = fusible(b, source)
     {
@@ -886,7 +907,7 @@ fn evaluate(b: &mut Block, cond: u8) {
 
 fn select(b: &mut Block, id: OpId) {
     let i = a64::Csel::from_word(b.word);
-    let r = [dst(i.rd), src(i.rn), src(i.rm), 0];
+    let r = b.place::<3>([dst(i.rd), src(i.rn), src(i.rm), 0]);
     if i.rn == 31 && i.rm == 31 && i.cond < 14 && matches!(id, OpId::Csinc | OpId::Csinv) {
         if id == OpId::Csinc && b.flags == Kind::Sub as u8 {
             b.op(SET_SUB[usize::from(i.cond ^ 1)][place(r[0])], r, 0);
@@ -903,7 +924,7 @@ fn select(b: &mut Block, id: OpId) {
     if b.flags == Kind::Sub as u8
         && i.cond < 14
         && matches!(id, OpId::Csel | OpId::Csinc)
-        && r[0].min(r[1]).min(r[2]) >= PINNED
+        && r[0].max(r[1]).max(r[2]) < SLOT_PINNED
     {
         let form = usize::from(id == OpId::Csinc);
         b.op(

@@ -51,7 +51,7 @@ pub(super) fn lower(b: &mut Block, id: OpId) {
             vector::<POST>(b, load, size, i.rt, i.rn, 1 << size);
         }
         OpId::Movi | OpId::Mvni | OpId::FmovVecImm | OpId::FmovImm => vector_constant(b, id),
-        _ => match handler(id, word) {
+        _ => match handler(id, word, b.pins) {
             Some(handler) => {
                 b.op(handler, [0; 4], word as i32);
                 if sets_flags(id) {

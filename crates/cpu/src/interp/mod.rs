@@ -14,6 +14,7 @@ mod lower_memory;
 mod lower_vector;
 mod op;
 mod pinned;
+mod region;
 mod rows;
 #[cfg(test)]
 mod tests;

@@ -2,13 +2,13 @@
 
 use super::cpu::Cpu;
 
-/// Code of one op. Guest registers X0 to X3 travel in the last four arguments; everything else is
-/// in the [`Cpu`]. Handlers hand over to the next op's handler (see [`next!`]) and return the op
+/// Code of one op. The guest registers that the block pins, X0 to X3 outside of hot loops, travel in the last four
+/// arguments; everything else is in the [`Cpu`]. Handlers hand over to the next op's handler (see [`next!`]) and return the op
 /// at which a driving loop must go on, or null to leave guest mode.
 pub(crate) type Handler =
     unsafe extern "C-unwind" fn(*const Op, *mut Cpu, u64, u64, u64, u64) -> *const Op;
 
-/// Number of guest registers in handler arguments.
+/// Number of guest registers in handler arguments; as a placement: none of them, but in memory.
 pub(crate) const PINNED: u8 = 4;
 /// Placement of the stack pointer where it has handlers of its own; 4 is "in memory".
 pub(crate) const PLACE_SP: u8 = 5;
@@ -18,8 +18,17 @@ pub(crate) const SLOT_ZERO: u8 = 31;
 pub(crate) const SLOT_SP: u8 = 32;
 /// Register slot that nothing reads: XZR as a destination.
 pub(crate) const SLOT_TRASH: u8 = 33;
+/// First of the slots that stand for the handler arguments, whatever registers those are; what is in memory there is
+/// only up to date while a handler that spilled them runs.
+pub(crate) const SLOT_PINNED: u8 = 34;
 /// Number of register slots.
-pub(crate) const SLOTS: usize = 34;
+pub(crate) const SLOTS: usize = 38;
+
+/// The registers in handler arguments, by number, none above 28: the link register and the frame pointer have handlers
+/// that know where they are.
+pub(crate) type Pins = [u8; 4];
+/// The registers in handler arguments outside of hot loops.
+pub(crate) const DEFAULT_PINS: Pins = [0, 1, 2, 3];
 
 /// One step of translated code.
 #[derive(Clone, Copy)]

@@ -1,12 +1,16 @@
-//! The context of fast handlers: X0 to X3 in handler arguments, the rest in memory, guest memory
-//! through the TLB only.
+//! The context of fast handlers: four registers in handler arguments, the rest in memory, guest memory through the TLB
+//! only.
 
 use tuxlet_mem::{TLB_ENTRIES, TlbEntry};
 
 use super::cpu::Cpu;
-use super::op::{Op, PINNED, PLACE_SP, SLOT_SP, SLOTS};
+use super::op::{Op, PINNED, PLACE_SP, SLOT_PINNED, SLOT_SP};
 use crate::cx::{Cx, Exception, Monitor, Scalar, Step, Trap};
 use crate::flags::{Flags, Kind, place};
+
+const P1: u8 = SLOT_PINNED + 1;
+const P2: u8 = SLOT_PINNED + 2;
+const P3: u8 = SLOT_PINNED + 3;
 
 /// Registers of a running handler. Register numbers are *slots* (see `op`): the translator has
 /// already told XZR from SP. Without `PINS` all slots are in memory and the arguments are stale.
@@ -23,10 +27,10 @@ pub(crate) struct Fast<const PINS: bool, const LATE: bool = false> {
     pub(crate) p3: u64,
 }
 
-/// Registers of a handler with X0 to X3 in its arguments.
+/// Registers of a handler with the pinned ones in its arguments.
 pub(crate) type Pinned = Fast<true>;
 
-/// The slot an operand is in, given its placement: 0 to 3 for a pinned register, 4 for memory,
+/// The slot an operand is in, given its placement: 0 to 3 for a handler argument, 4 for memory,
 /// [`PLACE_SP`].
 ///
 /// # Safety
@@ -34,12 +38,12 @@ pub(crate) type Pinned = Fast<true>;
 #[inline(always)]
 pub(crate) unsafe fn slot<const PLACE: u8>(r: u8) -> u8 {
     if PLACE < PINNED {
-        PLACE
+        SLOT_PINNED + PLACE
     } else if PLACE == PLACE_SP {
         SLOT_SP
     } else {
         // SAFETY: the caller's promise.
-        unsafe { core::hint::assert_unchecked(r >= PINNED && (r as usize) < SLOTS) };
+        unsafe { core::hint::assert_unchecked(r < SLOT_PINNED) };
         r
     }
 }
@@ -65,10 +69,10 @@ impl<const PINS: bool, const LATE: bool> Fast<PINS, LATE> {
     #[inline(always)]
     pub(crate) fn get(&self, slot: u8) -> u64 {
         match slot {
-            0 if PINS => self.p0,
-            1 if PINS => self.p1,
-            2 if PINS => self.p2,
-            3 if PINS => self.p3,
+            SLOT_PINNED if PINS => self.p0,
+            P1 if PINS => self.p1,
+            P2 if PINS => self.p2,
+            P3 if PINS => self.p3,
             // SAFETY: slots in ops are below SLOTS; `cpu` is this thread's.
             r => unsafe { *(&raw const (*self.cpu).regs).cast::<u64>().add(r as usize) },
         }
@@ -78,10 +82,10 @@ impl<const PINS: bool, const LATE: bool> Fast<PINS, LATE> {
     #[inline(always)]
     pub(crate) fn set(&mut self, slot: u8, v: u64) {
         match slot {
-            0 if PINS => self.p0 = v,
-            1 if PINS => self.p1 = v,
-            2 if PINS => self.p2 = v,
-            3 if PINS => self.p3 = v,
+            SLOT_PINNED if PINS => self.p0 = v,
+            P1 if PINS => self.p1 = v,
+            P2 if PINS => self.p2 = v,
+            P3 if PINS => self.p3 = v,
             r => self.set_in_memory(r, v),
         }
     }
@@ -112,18 +116,18 @@ impl<const PINS: bool, const LATE: bool> Fast<PINS, LATE> {
         }
     }
 
-    /// Stores the pinned registers to their slots.
+    /// Stores the handler arguments to the slots that stand for them.
     #[inline(always)]
     pub(crate) fn spill(&self) {
         // SAFETY: `cpu` is this thread's.
         let regs = unsafe { &mut (*self.cpu).regs };
-        regs[0] = self.p0;
-        regs[1] = self.p1;
-        regs[2] = self.p2;
-        regs[3] = self.p3;
+        regs[usize::from(SLOT_PINNED)] = self.p0;
+        regs[usize::from(P1)] = self.p1;
+        regs[usize::from(P2)] = self.p2;
+        regs[usize::from(P3)] = self.p3;
     }
 
-    /// Loads the pinned registers from their slots.
+    /// Loads the handler arguments from the slots that stand for them.
     ///
     /// # Safety
     /// `cpu` must be this thread's.
@@ -131,7 +135,38 @@ impl<const PINS: bool, const LATE: bool> Fast<PINS, LATE> {
     pub(crate) unsafe fn reload(cpu: *mut Cpu) -> Self {
         // SAFETY: the caller's promise.
         let regs = unsafe { &(*cpu).regs };
-        Fast::new(core::ptr::null(), cpu, regs[0], regs[1], regs[2], regs[3])
+        Fast::new(
+            core::ptr::null(),
+            cpu,
+            regs[usize::from(SLOT_PINNED)],
+            regs[usize::from(P1)],
+            regs[usize::from(P2)],
+            regs[usize::from(P3)],
+        )
+    }
+
+    /// Stores the pinned registers to their own slots: those of the full context.
+    #[inline(always)]
+    pub(crate) fn store_home(&self) {
+        // SAFETY: `cpu` is this thread's.
+        let cpu = unsafe { &mut *self.cpu };
+        let [a, b, c, d] = cpu.pins;
+        cpu.regs[usize::from(a & 31)] = self.p0;
+        cpu.regs[usize::from(b & 31)] = self.p1;
+        cpu.regs[usize::from(c & 31)] = self.p2;
+        cpu.regs[usize::from(d & 31)] = self.p3;
+    }
+
+    /// Loads the pinned registers from their own slots.
+    ///
+    /// # Safety
+    /// `cpu` must be this thread's.
+    #[inline(always)]
+    pub(crate) unsafe fn load_home(cpu: *mut Cpu) -> Self {
+        // SAFETY: the caller's promise.
+        let state = unsafe { &*cpu };
+        let [a, b, c, d] = state.pins.map(|r| state.regs[usize::from(r & 31)]);
+        Fast::new(core::ptr::null(), cpu, a, b, c, d)
     }
 
     /// The lazy flags.

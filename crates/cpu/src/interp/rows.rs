@@ -47,8 +47,7 @@ unsafe extern "C-unwind" fn handler<R: Sem>(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
-    c.spill();
+    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
     // SAFETY: `ip` is the running op and `cpu` this thread's.
     unsafe {
         (*cpu).ip = ip;
@@ -113,7 +112,8 @@ pub(crate) unsafe extern "C-unwind" fn fixed_handler<
     // SAFETY: `ip` is the running op and `cpu` this thread's, to which no other reference exists.
     unsafe {
         fixed_body::<R, FIXED, FIELDS>(cpu, (*ip).imm as u32);
-        go(cpu, ip.add(1))
+        let c = Pinned::reload(cpu);
+        next!(ip.add(1), c)
     }
 }
 

@@ -1,14 +1,14 @@
 //! From guest instructions to ops.
 
 use tuxlet_a64::{self as a64, OpId};
-use tuxlet_mem::{PAGE_MASK, PageRef};
+use tuxlet_mem::{PAGE_MASK, PAGE_SIZE, PageRef};
 
 use super::cache::{Side, Stub};
 use super::control;
 use super::hot::pair;
 use super::hot::select::KIND_UNKNOWN;
 use super::lower::lower;
-use super::op::{Data, Handler, Op};
+use super::op::{DEFAULT_PINS, Data, Handler, Op, Pins, SLOT_PINNED};
 use super::rows::row;
 
 /// What the interpreter may do.
@@ -17,11 +17,17 @@ pub struct Options {
     /// Use specialised handlers, fusion and linked blocks. Without, every instruction runs alone
     /// through the full context: the reference that tests compare with.
     pub optimise: bool,
+    /// The registers, of X0 to X28, that travel in host registers outside of hot loops: X0 to X3, unless a test wants
+    /// others.
+    pub pins: [u8; 4],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { optimise: true }
+        Options {
+            optimise: true,
+            pins: DEFAULT_PINS,
+        }
     }
 }
 
@@ -48,6 +54,39 @@ pub(crate) struct Block {
     /// The instruction being translated.
     pub(crate) pc: u64,
     pub(crate) word: u32,
+    /// The registers in handler arguments.
+    pub(crate) pins: Pins,
+    /// Whether those are the ones that indirect branches and entries from outside find there.
+    pub(crate) default_pins: bool,
+    /// The registers in handler arguments outside of hot loops.
+    outside: Pins,
+    /// The same by slot: where a register is.
+    slots: Slots,
+    /// The hot loop that the block is in.
+    region: Option<Region>,
+}
+
+/// The slot of a handler argument for each pinned register's slot, others as they are.
+struct Slots([u8; SLOT_PINNED as usize]);
+
+impl Default for Slots {
+    fn default() -> Self {
+        Slots(core::array::from_fn(|slot| slot as u8))
+    }
+}
+
+/// A hot loop: guest code that keeps registers of its own choice in handler arguments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) pins: Pins,
+}
+
+impl Region {
+    pub(crate) fn contains(&self, pc: u64) -> bool {
+        (self.start..self.end).contains(&pc)
+    }
 }
 
 // SAFETY: an op only holds a function pointer and numbers.
@@ -123,6 +162,34 @@ impl Block {
         }
     }
 
+    /// Where the register of a slot is.
+    #[inline(always)]
+    pub(crate) fn slot(&self, slot: u8) -> u8 {
+        self.slots.0.get(usize::from(slot)).copied().unwrap_or(slot)
+    }
+
+    /// As [`Block::slot`] for the first `N` operands of an op. What has been placed stays as it is.
+    #[inline(always)]
+    pub(crate) fn place<const N: usize>(&self, r: [u8; 4]) -> [u8; 4] {
+        core::array::from_fn(|i| if i < N { self.slot(r[i]) } else { r[i] })
+    }
+
+    fn pin(&mut self, pins: Pins) {
+        if self.pins == pins && self.slots.0[usize::from(pins[0])] == SLOT_PINNED {
+            return;
+        }
+        self.pins = pins;
+        self.slots = Slots::default();
+        for (i, r) in pins.into_iter().enumerate() {
+            self.slots.0[usize::from(r)] = SLOT_PINNED + i as u8;
+        }
+    }
+
+    /// Number of ops before the one where the block is entered with its registers in handler arguments.
+    pub(crate) fn entry(&self) -> usize {
+        usize::from(self.region.is_some())
+    }
+
     fn begin(&mut self, pc: u64) {
         self.ops.clear();
         self.side.clear();
@@ -139,7 +206,15 @@ impl Block {
         self.pair();
         self.word = 0;
         for i in 0..self.exits.len() {
-            let (branch, target) = self.exits[i];
+            let (mut branch, target) = self.exits[i];
+            if self.region.is_some_and(|region| !region.contains(target)) {
+                // Out of the loop: the default registers go back to handler arguments first.
+                let distance = self.ops.len() - branch;
+                self.ops[branch].imm = (distance * size_of::<Op>()) as i32;
+                branch = self.ops.len();
+                self.pc = target;
+                self.op(control::remap, self.outside, 0);
+            }
             let distance = self.ops.len() - branch;
             self.ops[branch].imm = (distance * size_of::<Op>()) as i32;
             self.pc = target;
@@ -171,6 +246,8 @@ pub(crate) enum Then {
 pub(crate) struct Source<'a> {
     page: &'a PageRef,
     base: u64,
+    /// Where the block must end.
+    end: u64,
 }
 
 impl Source<'_> {
@@ -184,7 +261,7 @@ impl Source<'_> {
     /// Row and word of the instruction behind the block's current one, if it is in the page.
     pub(crate) fn next(&self, block: &Block) -> Option<(OpId, u32)> {
         let pc = block.pc.wrapping_add(4);
-        if pc & PAGE_MASK == 0 {
+        if pc == self.end {
             return None;
         }
         let word = self.word(pc);
@@ -194,7 +271,7 @@ impl Source<'_> {
     /// Whether a block should go on with the code at `target` where it branches there: forward in
     /// the page, while the block is short. Needs no kick check, because it goes forward.
     pub(crate) fn follows(&self, block: &Block, target: u64) -> bool {
-        target > block.pc && target & !PAGE_MASK == self.base && block.ops.len() < FOLLOW_OPS
+        target > block.pc && target < self.end && block.ops.len() < FOLLOW_OPS
     }
 
     /// Whether the code at `pc` surely sets all flags before it looks at any.
@@ -292,13 +369,33 @@ fn flags_use(word: u32) -> FlagsUse {
 }
 
 /// Translates the code at `pc`, which is in `page`, to `block`. A block is entered at its start
-/// only, may have several exits, and does not leave its page.
-pub(crate) fn translate(block: &mut Block, page: &PageRef, pc: u64, options: &Options) {
+/// only, may have several exits, and does not leave its page, nor the hot loop it is in if there is one. A block of a
+/// hot loop begins with an op that puts the loop's registers into handler arguments.
+pub(crate) fn translate(
+    block: &mut Block,
+    page: &PageRef,
+    pc: u64,
+    region: Option<Region>,
+    options: &Options,
+) {
     block.begin(pc);
+    let base = pc & !PAGE_MASK;
     let source = Source {
         page,
-        base: pc & !PAGE_MASK,
+        base,
+        end: region.map_or(base.wrapping_add(PAGE_SIZE), |region| region.end),
     };
+    block.region = region;
+    block.outside = options.pins;
+    block.default_pins = region.is_none();
+    match region {
+        Some(region) => {
+            block.pin(region.pins);
+            block.word = 0;
+            block.op(control::remap, region.pins, size_of::<Op>() as i32);
+        }
+        None => block.pin(options.pins),
+    }
     let last = if options.optimise { BLOCK_LIMIT } else { 1 };
     for _ in 0..last {
         block.word = source.word(block.pc);
@@ -318,7 +415,7 @@ pub(crate) fn translate(block: &mut Block, page: &PageRef, pc: u64, options: &Op
         if then == Then::End {
             return block.finish();
         }
-        if block.pc & PAGE_MASK == 0 {
+        if block.pc == source.end {
             break;
         }
     }

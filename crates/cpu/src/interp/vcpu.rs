@@ -82,6 +82,7 @@ impl Cpu {
         unsafe {
             (&raw mut (*p).regs).write_bytes(0, 1);
             (&raw mut (*p).flags).write(Flags::from_nzcv(0));
+            (&raw mut (*p).pins).write(code.pins());
             (&raw mut (*p).mask).write(0);
             (&raw mut (*p).kick).write(kick);
             (&raw mut (*p).fpcr).write(0);
@@ -99,6 +100,7 @@ impl Cpu {
             (&raw mut (*p).pc).write(0);
             (&raw mut (*p).resume).write(core::ptr::null());
             (&raw mut (*p).resume_pc).write(NO_ADDR);
+            (&raw mut (*p).resume_pins).write(code.pins());
             (&raw mut (*p).generation).write(0);
             (&raw mut (*p).gate).write(gate);
             (&raw mut (*p).mm).write(mm);
@@ -124,6 +126,8 @@ impl Cpu {
         // A bug of ours must not leave the mode in which other threads wait for this one.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let first = f(self);
+            // SAFETY: this thread's.
+            unsafe { Pinned::load_home(self) }.spill();
             drive(self, first);
         }));
         self.fpsr |= hostfp::raised();
@@ -158,6 +162,7 @@ impl Vcpu for Interp {
     fn run(&mut self, state: &mut CpuState) -> Exit {
         let exit = self.cpu.guest(state, |cpu| {
             if cpu.resume_pc == cpu.pc && cpu.code.generation() == cpu.generation {
+                cpu.pins = cpu.resume_pins;
                 cpu.resume
             } else {
                 enter(cpu, cpu.pc)

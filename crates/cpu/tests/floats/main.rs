@@ -205,7 +205,11 @@ impl Guest {
             ..CpuState::new()
         };
         state.x[..3].copy_from_slice(&[INPUT, OUTPUT, cases.len() as u64]);
-        let mut vcpu = Interpreter::new(Options { optimise }).vcpu(self.mm.clone());
+        let mut vcpu = Interpreter::new(Options {
+            optimise,
+            ..Options::default()
+        })
+        .vcpu(self.mm.clone());
         loop {
             match vcpu.run(&mut state) {
                 Exit::Kicked => {}

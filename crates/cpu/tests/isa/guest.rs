@@ -42,7 +42,10 @@ impl Guest {
         mm.poke(CODE, &bytes).expect("code fits");
         Guest {
             mm,
-            engine: Interpreter::new(Options { optimise }),
+            engine: Interpreter::new(Options {
+                optimise,
+                ..Options::default()
+            }),
         }
     }
 

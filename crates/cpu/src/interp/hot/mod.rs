@@ -1,4 +1,4 @@
-//! Fast handlers: predecoded operands, X0 to X3 in handler arguments.
+//! Fast handlers: predecoded operands, four registers in handler arguments.
 //!
 //! A type that implements one of the `Hot` traits is an instruction form; its handlers are
 //! instantiated for every *placement* of its operands: pinned in argument 0 to 3, or in memory.
@@ -14,7 +14,7 @@ pub(crate) mod vector;
 
 use super::control::{slow_entry, slow_settled};
 use super::cpu::Cpu;
-use super::op::{Handler, Op, PINNED, PLACE_SP, SLOT_SP, next};
+use super::op::{Handler, Op, PINNED, PLACE_SP, SLOT_PINNED, SLOT_SP, next};
 use super::pinned::{Fast, Late, Pinned, slot};
 use crate::cx::{Cx, Step, Trap};
 
@@ -373,7 +373,7 @@ pub(crate) fn place_base(slot: u8) -> usize {
 /// Placement of a slot.
 #[inline(always)]
 pub(crate) fn place(slot: u8) -> usize {
-    usize::from(slot.min(PINNED))
+    usize::from(slot.wrapping_sub(SLOT_PINNED).min(PINNED))
 }
 
 /// Defines forms: `Name<const params> = |c, op, slots...| body`.

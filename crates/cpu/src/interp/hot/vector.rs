@@ -8,9 +8,9 @@ use tuxlet_a64::{self as a64, OpId};
 
 use super::finish;
 use crate::cx::{Cx, Trap};
-use crate::interp::control::{slow_entry, slow_settled};
+use crate::interp::control::slow_entry;
 use crate::interp::cpu::Cpu;
-use crate::interp::op::{Handler, Op, next};
+use crate::interp::op::{DEFAULT_PINS, Handler, Op, Pins, next};
 use crate::interp::pinned::{Fast, Late, Pinned};
 use crate::interp::rows::{Sem, fixed_handler};
 
@@ -53,8 +53,8 @@ pub(crate) fn sets_flags(id: OpId) -> bool {
     )
 }
 
-/// [`run`] for a row with an X register: X0 to X3 go by way of their slots, which is cheaper
-/// than to look at which of them it is.
+/// [`run`] for a row with an X register, where X0 to X3 are pinned: they go by way of their slots, which is cheaper than
+/// to look at which of them it is.
 unsafe extern "C-unwind" fn run_general<R: Sem, const FIXED: u32, const FIELDS: u32>(
     ip: *const Op,
     cpu: *mut Cpu,
@@ -63,17 +63,18 @@ unsafe extern "C-unwind" fn run_general<R: Sem, const FIXED: u32, const FIELDS: 
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op and `cpu` this thread's.
     unsafe {
         let word = (*ip).imm as u32 & FIELDS | FIXED;
-        c.spill();
+        let regs = &mut (*cpu).regs;
+        (regs[0], regs[1], regs[2], regs[3]) = (p0, p1, p2, p3);
         match R::from_word(word).run(&mut Fast::<false>::new(ip, cpu, 0, 0, 0, 0)) {
             Ok(()) => {
-                let c = Pinned::reload(cpu);
+                let [p0, p1, p2, p3, ..] = (*cpu).regs;
+                let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
                 next!(ip.add(1), c)
             }
-            Err(Trap) => slow_settled(ip, cpu, 0, 0, 0, 0),
+            Err(Trap) => slow_entry(ip, cpu, p0, p1, p2, p3),
         }
     }
 }
@@ -104,11 +105,11 @@ macro_rules! handlers {
         shift { $($srow:ident)* }
         narrow { $($nrow:ident)* }
     ) => {
-        /// The handler of an instruction, if it has one.
-        pub(crate) fn handler(id: OpId, word: u32) -> Option<Handler> {
+        /// The handler of an instruction, if it has one where these registers are pinned.
+        pub(crate) fn handler(id: OpId, word: u32, pins: Pins) -> Option<Handler> {
             match id {
                 // The slot of register 31 as a destination is another one.
-                $(OpId::$grow)|* if word & 31 == 31 => None,
+                $(OpId::$grow)|* if word & 31 == 31 || pins != DEFAULT_PINS => None,
                 $(OpId::$row => {
                     $(handlers!(@try run, word, $row, $fields, { $($field: $value,)* });)*
                     None
