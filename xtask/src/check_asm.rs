@@ -19,6 +19,7 @@ const ALSO_HOT: &[&str] = &[
     "tuxlet_cpu::interp::control::jump",
     "tuxlet_cpu::interp::control::call",
     "tuxlet_cpu::interp::control::indirect",
+    "tuxlet_cpu::interp::control::remap",
 ];
 
 #[derive(clap::Args)]
@@ -41,6 +42,7 @@ const CHAINED: &[&str] = &[
     "tuxlet_cpu::interp::control::stub",
     "tuxlet_cpu::interp::control::slow_settled",
     "tuxlet_cpu::interp::control::evaluate_flags",
+    "tuxlet_cpu::interp::control::remap",
     "tuxlet_cpu::interp::control::jump",
     "tuxlet_cpu::interp::control::call",
     "tuxlet_cpu::interp::control::indirect",

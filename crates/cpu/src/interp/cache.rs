@@ -327,7 +327,8 @@ impl CodeCache {
         };
         let heat = {
             let mut inner = self.inner.lock();
-            let heat = if back && pins == self.options.pins && inner.region(target).is_none() {
+            let closed = |inner: &Inner| inner.region(target).is_some_and(|r| r.contains(from));
+            let heat = if back && pins == self.options.pins && !closed(&inner) {
                 inner.warm(branch)
             } else {
                 u8::MAX
@@ -434,24 +435,23 @@ impl Inner {
         };
         let end = from + 4 * (length as u64 + 1);
         let regions = self.regions.entry(base).or_default();
+        // One more branch back to a known loop, or a loop around others, whose choice is kept, so that entering them costs
+        // nothing.
+        let known = regions.iter().find(|region| region.contains(start));
+        let start = known.map_or(start, |region| region.start);
         let inside = |region: &Region| region.start < end && start < region.end;
-        // An inner loop's choice, so that entering it costs nothing.
-        let (pins, end) = match regions.iter().find(|region| inside(region)) {
-            Some(inner) => {
-                let end = regions
-                    .iter()
-                    .filter(|r| inside(r))
-                    .map(|r| r.end)
-                    .fold(end, u64::max);
-                if words(page, start, end).any(region::leaves) {
-                    return;
-                }
-                (inner.pins, end)
-            }
-            None => match region::choose(words(page, start, end), pins) {
-                Some(pins) => (pins, end),
-                None => return,
-            },
+        let end = (regions.iter().filter(|r| inside(r)).map(|r| r.end)).fold(end, u64::max);
+        if end - start > region::LIMIT || words(page, start, end).any(region::leaves) {
+            return;
+        }
+        let inner = regions.iter().find(|r| inside(r) && r.start > start);
+        let choice = match (inner, known) {
+            (Some(inner), _) => Some(inner.pins),
+            (None, known) => region::choose(words(page, start, end), pins)
+                .or_else(|| known.map(|region| region.pins)),
+        };
+        let Some(pins) = choice else {
+            return;
         };
         regions.retain(|region| region.start >= end || region.end <= start);
         regions.push(Region { start, end, pins });

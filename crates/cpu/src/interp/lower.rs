@@ -12,7 +12,7 @@ use super::hot::frame;
 use super::hot::memory::*;
 use super::hot::pair;
 use super::hot::select::{
-    CompareImm, CompareReg, EVALUATE, KIND_UNKNOWN, SELECT_SUB, SET_SUB, Select, Set,
+    CompareImm, CompareReg, EVALUATE, INCREMENT_SUB, KIND_UNKNOWN, SELECT_SUB, SET_SUB, Select, Set,
 };
 use super::hot::{
     Hot2, Hot3, Placed1, Placed2, Placed3, Stored3, place, place_base, spilled2, spilled3,
@@ -767,11 +767,11 @@ fn subs_shifted(b: &mut Block, source: &Source<'_>) -> Then {
     let i = a64::SubsShifted::from_word(b.word);
     let r = b.place::<3>([dst(i.rd), src(i.rn), src(i.rm), i.imm6]);
     if i.imm6 == 0 && i.rd == 31 {
-        if let Some((cond, target, 0)) = fusible(b, source)
+        if let Some((cond, target, live)) = fusible(b, source)
             && let Some(handlers) = &CMP_REG[cond]
         {
-            let handler = handlers[usize::from(i.sf)][place(r[1])][place(r[2])];
-            fuse(b, handler, [r[1], r[2], 0, 0], target, Kind::Sub, 0);
+            let handler = handlers[usize::from(i.sf)][live][place(r[1])][place(r[2])];
+            fuse(b, handler, [r[1], r[2], 0, 0], target, Kind::Sub, live);
             return Then::Continue;
         }
         sized!(i.sf, h2::<Cmp>(b, [r[1], r[2], 0, 0], 0));
@@ -932,6 +932,11 @@ fn select(b: &mut Block, id: OpId) {
             r,
             0,
         );
+        return;
+    }
+    if b.flags == Kind::Sub as u8 && i.cond < 14 && id == OpId::Csinc && r[1] == r[2] {
+        let handlers = &INCREMENT_SUB[usize::from(i.cond)][usize::from(i.sf)];
+        b.op(handlers[place(r[0])][place(r[1])], r, 0);
         return;
     }
     evaluate(b, i.cond);

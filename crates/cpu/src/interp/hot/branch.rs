@@ -121,10 +121,11 @@ pub(crate) unsafe extern "C-unwind" fn cmp_imm<
     }
 }
 
-/// `CMP` with a register, then `B.cond`, where the flags are dead after it.
+/// `CMP` with a register, then `B.cond`.
 pub(crate) unsafe extern "C-unwind" fn cmp_reg<
     const COND: u8,
     const SF: bool,
+    const LIVE: bool,
     const N: u8,
     const M: u8,
 >(
@@ -135,12 +136,21 @@ pub(crate) unsafe extern "C-unwind" fn cmp_reg<
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    let c = Pinned::new(ip, cpu, p0, p1, p2, p3);
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
     // SAFETY: `ip` is the running op, emitted for this placement.
     unsafe {
         let v = c.get(slot::<N>((*ip).r[0]));
         let taken = compare::<COND, SF>(v, c.get(slot::<M>((*ip).r[1])));
-        branch!(taken, ip, c)
+        branch!(
+            taken,
+            ip,
+            c,
+            if LIVE {
+                let v = c.get(slot::<N>((*ip).r[0]));
+                let w = c.get(slot::<M>((*ip).r[1]));
+                commit::<SF>(&mut c, v, w);
+            }
+        )
     }
 }
 
@@ -361,14 +371,24 @@ pub(crate) static SUBS_IMM: [[[[Handler; 5]; 2]; 2]; 14] = by_cond!(|C| [
     ],
 ]);
 
-/// [`cmp_reg`] by condition, size and placements; conditions that compilers do not use after a comparison have none.
-pub(crate) static CMP_REG: [Option<[[[Handler; 5]; 5]; 2]>; 14] = {
+/// Handlers by the placements of two operands.
+type ByPlaces = [[Handler; 5]; 5];
+
+/// [`cmp_reg`] by condition, size, liveness of the flags and placements; conditions that compilers do not use after a
+/// comparison have none.
+pub(crate) static CMP_REG: [Option<[[ByPlaces; 2]; 2]>; 14] = {
     let mut handlers = [None; 14];
     macro_rules! set {
         ($($cond:literal)*) => {$(
             handlers[$cond] = Some([
-                by_places!(cmp_reg $cond, false;),
-                by_places!(cmp_reg $cond, true;),
+                [
+                    by_places!(cmp_reg $cond, false, false;),
+                    by_places!(cmp_reg $cond, false, true;),
+                ],
+                [
+                    by_places!(cmp_reg $cond, true, false;),
+                    by_places!(cmp_reg $cond, true, true;),
+                ],
             ]);
         )*};
     }

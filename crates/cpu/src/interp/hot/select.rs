@@ -147,6 +147,59 @@ macro_rules! selects {
 /// condition, size and form.
 pub(crate) static SELECT_SUB: [[[Handler; 2]; 2]; 14] = selects!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 
+/// CINC after a comparison: CSINC of the same register, which is the result where `COND` holds.
+unsafe extern "C-unwind" fn increment_sub<
+    const COND: u8,
+    const SF: bool,
+    const D: u8,
+    const N: u8,
+>(
+    ip: *const Op,
+    cpu: *mut Cpu,
+    p0: u64,
+    p1: u64,
+    p2: u64,
+    p3: u64,
+) -> *const Op {
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
+    // SAFETY: `ip` is the running op, emitted for this placement.
+    unsafe {
+        let f = c.flags();
+        let more = u64::from(!holds(Kind::Sub, COND, f.a, f.b));
+        let v = c.get(slot::<N>((*ip).r[1])).wrapping_add(more);
+        c.set_xw(SF, slot::<D>((*ip).r[0]), v);
+        next!(ip.add(1), c)
+    }
+}
+
+macro_rules! increments {
+    ($($cond:literal)*) => {
+        [$([increments!(@ $cond, false), increments!(@ $cond, true)]),*]
+    };
+    (@ $cond:literal, $sf:literal) => {
+        [
+            increments!(@ $cond, $sf, 0),
+            increments!(@ $cond, $sf, 1),
+            increments!(@ $cond, $sf, 2),
+            increments!(@ $cond, $sf, 3),
+            increments!(@ $cond, $sf, 4),
+        ]
+    };
+    (@ $cond:literal, $sf:literal, $d:literal) => {
+        [
+            increment_sub::<$cond, $sf, $d, 0>,
+            increment_sub::<$cond, $sf, $d, 1>,
+            increment_sub::<$cond, $sf, $d, 2>,
+            increment_sub::<$cond, $sf, $d, 3>,
+            increment_sub::<$cond, $sf, $d, 4>,
+        ]
+    };
+}
+
+/// Handlers of CINC where the flags are those of a subtraction, by condition, size and placements.
+pub(crate) static INCREMENT_SUB: [[[[Handler; 5]; 5]; 2]; 14] =
+    increments!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+
 /// CSET after a comparison.
 unsafe extern "C-unwind" fn set_sub<const COND: u8, const D: u8>(
     ip: *const Op,
