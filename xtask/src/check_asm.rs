@@ -19,7 +19,6 @@ const ALSO_HOT: &[&str] = &[
     "tuxlet_cpu::interp::control::jump",
     "tuxlet_cpu::interp::control::call",
     "tuxlet_cpu::interp::control::indirect",
-    "tuxlet_cpu::interp::control::remap",
 ];
 
 #[derive(clap::Args)]

@@ -38,11 +38,13 @@ pub(crate) unsafe extern "C-unwind" fn remap(
     p2: u64,
     p3: u64,
 ) -> *const Op {
-    Pinned::new(ip, cpu, p0, p1, p2, p3).store_home();
+    let mut c = Pinned::new(ip, cpu, p0, p1, p2, p3);
+    c.store_home();
     // SAFETY: `cpu` is this thread's and `ip` its running op.
     unsafe {
-        (*cpu).pins = (*ip).r;
-        let c = Pinned::load_home(cpu);
+        let ip = c.settle(ip);
+        (*c.cpu).pins = (*ip).r;
+        let c = Pinned::load_home(c.cpu);
         next!(Op::target(ip), c)
     }
 }
