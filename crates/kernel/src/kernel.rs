@@ -8,8 +8,8 @@ use crate::{
     freezer::Freezer,
     futex::FutexTable,
     hooks::Hooks,
-    ipc::Ipc,
     memfd::MemFdMount,
+    ns::NsProxy,
     signal::TaskSignals,
     special::DeviceTable,
     task::{CurrentTask, Mm, MmLayout, Node, Resources, Task, ThreadGroup, Tree, comm_bytes},
@@ -32,8 +32,8 @@ use tuxlet_uapi::{
     signal::Signal,
 };
 use tuxlet_vfs::{
-    At, Cred, Cx, File, FileSystem, FsContext, LookupFlags, MountNamespace, locks::LockGraph,
-    resolver,
+    At, Cred, Cx, File, FileSystem, FsContext, LookupFlags, MountNamespace, cx::cap,
+    locks::LockGraph, resolver,
 };
 
 /// Names that uname(2) gives and sethostname(2) sets.
@@ -83,10 +83,11 @@ impl Drop for HostThread {
 
 /// Makes file systems for mount(2); the embedder's, since the kernel knows none.
 pub trait FileSystemFactory: Send + Sync {
-    /// A file system of a type, from its source and its own options. `ENODEV` for an unknown type.
+    /// A file system of a type, from its source and its own options, for a caller. `ENODEV` for an unknown type.
     fn make(
         &self,
         kernel: &Arc<Kernel>,
+        cx: &Cx,
         kind: &[u8],
         source: &[u8],
         options: &[u8],
@@ -95,6 +96,9 @@ pub trait FileSystemFactory: Send + Sync {
     /// Whether there is such a type: fsopen(2).
     fn knows(&self, kind: &[u8]) -> bool;
 }
+
+/// Types of file systems that can be mounted in every user namespace.
+const FOR_ALL: [&[u8]; 6] = [b"proc", b"sysfs", b"tmpfs", b"ramfs", b"devpts", b"mqueue"];
 
 /// The kernel of one machine.
 pub struct Kernel {
@@ -110,14 +114,14 @@ pub struct Kernel {
     pub budget: Arc<MemoryBudget>,
     /// The instruction engine.
     pub engine: Arc<dyn Engine>,
-    /// Mounts; one namespace for all processes.
+    /// The mounts of the first processes.
     pub mounts: Arc<MountNamespace>,
     /// The vDSO's pages, shared by all processes.
     pub vdso: VdsoPages,
-    /// Names of uname(2).
-    pub uts: RwLock<UtsNames>,
     /// Sockets.
     pub net: Arc<Network>,
+    /// The namespaces of the first processes.
+    pub namespaces: Arc<NsProxy>,
     /// Terminals and who controls them.
     pub terminals: crate::tty::Terminals,
     /// Drivers of character devices.
@@ -137,8 +141,6 @@ pub struct Kernel {
     pub log: crate::log::KernelLog,
     /// Files that announce themselves by signals.
     pub async_files: AsyncFiles,
-    /// System V IPC.
-    pub ipc: Ipc,
     /// Deadlines.
     pub timers: TimerQueue,
     /// Who waits for whose file locks.
@@ -218,8 +220,9 @@ impl Kernel {
             futexes: FutexTable::default(),
             budget,
             engine,
+            net: Network::new(),
+            namespaces: NsProxy::initial(uts, Arc::clone(&mounts)),
             mounts,
-            uts: RwLock::new(uts),
             freezer: Freezer::default(),
             hooks: Hooks::default(),
             file_systems: OnceLock::new(),
@@ -228,11 +231,9 @@ impl Kernel {
             broadcasts: std::sync::atomic::AtomicU64::new(0),
             log: crate::log::KernelLog::default(),
             async_files: AsyncFiles::default(),
-            ipc: Ipc::default(),
             timers: TimerQueue::default(),
             lock_graph: LockGraph::default(),
             memfds: MemFdMount::default(),
-            net: Network::new(),
             terminals: crate::tty::Terminals::default(),
             devices: DeviceTable::default(),
             events,
@@ -277,8 +278,9 @@ impl Kernel {
             mm: Mm::new(space, MmLayout::default(), None),
             fds,
             fs,
+            ns: Arc::clone(&self.namespaces),
         };
-        let group = ThreadGroup::first(tgid);
+        let group = ThreadGroup::first(tgid, Arc::clone(&self.namespaces.pid_for_children));
         group.owner_uid.store(spawn.cred.uid, Ordering::Relaxed);
         group.context.store(spawn.context, Ordering::Relaxed);
         let signals = TaskSignals {
@@ -386,12 +388,17 @@ impl Kernel {
     /// A file system for mount(2). `ENODEV` for an unknown type.
     pub(crate) fn make_file_system(
         self: &Arc<Self>,
+        cx: &Cx,
         kind: &[u8],
         source: &[u8],
         options: &[u8],
     ) -> Result<Arc<dyn FileSystem>> {
         let factory = self.file_systems.get().ok_or(Errno::ENODEV)?;
-        factory.make(self, kind, source, options)
+        // Only some types are safe in the hands of who is privileged in another user namespace.
+        if factory.knows(kind) && !cx.cred.has_cap(cap::SYS_ADMIN) && !FOR_ALL.contains(&kind) {
+            return Err(Errno::EPERM);
+        }
+        factory.make(self, cx, kind, source, options)
     }
 
     pub(crate) fn knows_file_system(&self, kind: &[u8]) -> bool {

@@ -29,6 +29,7 @@ pub mod ipc;
 pub mod kernel;
 pub mod log;
 pub mod memfd;
+pub mod ns;
 pub mod pidfd;
 pub mod pipe;
 pub mod procfs;

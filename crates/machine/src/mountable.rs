@@ -1,15 +1,18 @@
 //! What the guest can mount: mount(2).
 
 use std::sync::Arc;
-use tuxlet_kernel::{Kernel, kernel::FileSystemFactory};
+use tuxlet_kernel::{Kernel, kernel::FileSystemFactory, procfs};
 use tuxlet_tmpfs::Tmpfs;
 use tuxlet_uapi::errno::{Errno, Result};
-use tuxlet_vfs::FileSystem;
+use tuxlet_vfs::{Cx, FileSystem};
 
 /// Types of which every mount is a new one.
 const MADE: &[&[u8]] = &[b"tmpfs", b"ramfs"];
 /// Types that exist once per machine: another mount shows the one that is there already.
 const SINGLE: &[&[u8]] = &[b"proc", b"sysfs", b"devpts", b"devtmpfs"];
+
+/// An id that nobody has.
+const NOT_GIVEN: u32 = u32::MAX;
 
 /// Makes the file systems that need nothing from the host.
 pub(crate) struct Mountable;
@@ -22,16 +25,33 @@ impl FileSystemFactory for Mountable {
     fn make(
         &self,
         kernel: &Arc<Kernel>,
+        cx: &Cx,
         kind: &[u8],
         _source: &[u8],
         options: &[u8],
     ) -> Result<Arc<dyn FileSystem>> {
         match kind {
             kind if MADE.contains(&kind) => {
-                let options = std::str::from_utf8(options).map_err(|_| Errno::EINVAL)?;
+                let text = std::str::from_utf8(options).map_err(|_| Errno::EINVAL)?;
                 let pages = kernel.budget.limit_pages() as u64;
-                let options = tuxlet_tmpfs::Options::default().parse(options, pages)?;
-                Ok(Tmpfs::new(&kernel.host_cx(), &kernel.budget, options))
+                let mut options = tuxlet_tmpfs::Options {
+                    uid: NOT_GIVEN,
+                    gid: NOT_GIVEN,
+                    ..tuxlet_tmpfs::Options::default()
+                };
+                options = options.parse(text, pages)?;
+                options.uid = match options.uid {
+                    NOT_GIVEN => cx.cred.fsuid,
+                    id => cx.cred.user_ns.global_uid(id).ok_or(Errno::EINVAL)?,
+                };
+                options.gid = match options.gid {
+                    NOT_GIVEN => cx.cred.fsgid,
+                    id => cx.cred.user_ns.global_gid(id).ok_or(Errno::EINVAL)?,
+                };
+                Ok(Tmpfs::new(cx, &kernel.budget, options))
+            }
+            b"proc" if kernel.pid_ns_of(cx).level() > 0 => {
+                Ok(procfs::new(kernel, &kernel.pid_ns_of(cx)))
             }
             b"devtmpfs" => mounted(kernel, |_, place| place == b"/dev"),
             kind if SINGLE.contains(&kind) => mounted(kernel, |fs, _| fs.name().as_bytes() == kind),

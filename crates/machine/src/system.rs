@@ -19,7 +19,7 @@ pub(crate) fn mounts(
     vec![
         (
             "/proc",
-            tuxlet_kernel::procfs::new(kernel),
+            tuxlet_kernel::procfs::new(kernel, &kernel.namespaces.pid_for_children),
             plain | MountFlags::NOEXEC,
         ),
         (

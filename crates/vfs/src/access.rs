@@ -48,10 +48,14 @@ pub fn permission(cx: &Cx, inode: &InodeRef, mask: u32) -> Result<()> {
     if listed.unwrap_or_else(|| mode_allows(&cx.cred, &attr, mask)) {
         return Ok(());
     }
-    if !dir
-        && ((cx.cred.has_cap(cap::DAC_OVERRIDE) && attr.mode & 0o111 != 0)
-            || (mask == READ && cx.cred.has_cap(cap::DAC_READ_SEARCH)))
-    {
+    let privileged = |cap| cx.cred.has_cap_for(&attr, cap);
+    let overridden = if dir {
+        privileged(cap::DAC_OVERRIDE) || (mask & WRITE == 0 && privileged(cap::DAC_READ_SEARCH))
+    } else {
+        (privileged(cap::DAC_OVERRIDE) && (mask & EXEC == 0 || attr.mode & 0o111 != 0))
+            || (mask == READ && privileged(cap::DAC_READ_SEARCH))
+    };
+    if overridden {
         return Ok(());
     }
     Err(Errno::EACCES)
@@ -74,7 +78,10 @@ pub(crate) fn check_sticky(cx: &Cx, dir: &InodeRef, victim: &InodeRef) -> Result
         return Ok(());
     }
     let dir = dir.attr(cx)?;
-    if dir.mode & 0o1000 == 0 || dir.uid == cx.cred.fsuid || victim.attr(cx)?.uid == cx.cred.fsuid {
+    if dir.mode & 0o1000 == 0 || dir.uid == cx.cred.fsuid {
+        return Ok(());
+    }
+    if cx.cred.owner_or_capable(&victim.attr(cx)?) {
         return Ok(());
     }
     Err(Errno::EPERM)
@@ -160,7 +167,7 @@ pub fn may_chdir(cx: &Cx, path: &Path) -> Result<()> {
 /// Whether the caller may make `path` its root: chroot(2).
 pub fn may_chroot(cx: &Cx, path: &Path) -> Result<()> {
     may_chdir(cx, path)?;
-    if cx.cred.has_cap(cap::SYS_CHROOT) {
+    if cx.cred.has_own_cap(cap::SYS_CHROOT) {
         Ok(())
     } else {
         Err(Errno::EPERM)

@@ -309,7 +309,7 @@ pub(crate) fn set(cx: &Cx, path: &Path, name: &[u8], value: Option<&[u8]>) -> Re
         && let Some(acl) = &kept
     {
         let mut mode = (attr.mode & !0o777) | acl.mode();
-        if !cx.cred.in_group(attr.gid) && !cx.cred.has_cap(cap::FSETID) {
+        if !cx.cred.in_group(attr.gid) && !cx.cred.has_cap_for(&attr, cap::FSETID) {
             mode &= !0o2000;
         }
         inode.set_attr(

@@ -78,7 +78,9 @@ pub(crate) fn new_inode<'a>(
         gid = dir.gid;
         if is_dir {
             mode |= 0o2000;
-        } else if mode & 0o2010 == 0o2010 && !cx.cred.in_group(gid) && !cx.cred.has_cap(cap::FSETID)
+        } else if mode & 0o2010 == 0o2010
+            && !cx.cred.in_group(gid)
+            && !cx.cred.has_cap_for(&dir, cap::FSETID)
         {
             mode &= !0o2000;
         }

@@ -1,6 +1,9 @@
 //! The caller's context: credentials(7) and the clock, passed explicitly.
 
-use crate::attr::{Attr, Time};
+use crate::{
+    attr::{Attr, Time},
+    user_ns::UserNs,
+};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -39,6 +42,8 @@ pub struct Cred {
     pub securebits: u32,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
+    /// The namespace that the capabilities are for. All ids here are those of the initial one.
+    pub user_ns: Arc<UserNs>,
 }
 
 /// All capabilities of Linux 6.12 (0..=40).
@@ -96,6 +101,7 @@ impl Cred {
             cap_ambient: 0,
             securebits: 0,
             no_new_privs: false,
+            user_ns: Arc::clone(UserNs::initial()),
         }
     }
 
@@ -112,10 +118,43 @@ impl Cred {
         c
     }
 
-    /// Whether the effective set holds a capability (`cap::*`).
+    /// Whether the effective set holds a capability (`cap::*`) for everything: one of the initial user namespace.
     #[must_use]
-    pub const fn has_cap(&self, cap: u32) -> bool {
+    pub fn has_cap(&self, cap: u32) -> bool {
+        self.has_own_cap(cap) && self.user_ns.is_initial()
+    }
+
+    /// Whether the effective set holds a capability for what belongs to the caller's user namespace.
+    #[must_use]
+    pub const fn has_own_cap(&self, cap: u32) -> bool {
         self.cap_effective >> cap & 1 != 0
+    }
+
+    /// Whether the caller has a capability for what belongs to a user namespace: user_namespaces(7), "Capabilities".
+    #[must_use]
+    pub fn has_cap_in(&self, ns: &UserNs, cap: u32) -> bool {
+        let mut at = ns;
+        loop {
+            if *at == *self.user_ns {
+                return self.has_own_cap(cap);
+            }
+            let Some(parent) = at.parent() else {
+                return false;
+            };
+            if at.level() <= self.user_ns.level() {
+                return false;
+            }
+            if **parent == *self.user_ns && at.owner().0 == self.euid {
+                return true;
+            }
+            at = parent;
+        }
+    }
+
+    /// Whether the caller has a capability for an inode: one whose owner and group have ids in the caller's namespace.
+    #[must_use]
+    pub fn has_cap_for(&self, attr: &Attr, cap: u32) -> bool {
+        self.has_own_cap(cap) && self.user_ns.maps_uid(attr.uid) && self.user_ns.maps_gid(attr.gid)
     }
 
     /// Whether `gid` is the file system group or a supplementary group.
@@ -127,7 +166,7 @@ impl Cred {
     /// Whether the caller owns the inode or has `CAP_FOWNER`.
     #[must_use]
     pub fn owner_or_capable(&self, attr: &Attr) -> bool {
-        self.fsuid == attr.uid || self.has_cap(cap::FOWNER)
+        self.fsuid == attr.uid || self.has_cap_for(attr, cap::FOWNER)
     }
 }
 

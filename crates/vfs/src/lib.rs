@@ -38,6 +38,7 @@ pub mod socket;
 pub mod text_busy;
 pub mod track;
 pub mod unlink;
+pub mod user_ns;
 pub mod xattr;
 
 pub use attr::{Attr, DeviceId, FileType, SetAttr, SetTime, StatFs, Time};
@@ -58,3 +59,4 @@ pub use resolver::LookupFlags;
 pub use seals::Seals;
 pub use socket::SocketOps;
 pub use tuxlet_uapi::errno::{Errno, Result};
+pub use user_ns::UserNs;

@@ -5,7 +5,7 @@ use crate::{
     attr::FileType,
     context::At,
     create::{may_create, must_be_free},
-    cx::{Cx, cap},
+    cx::Cx,
     inode::Link,
     notify,
     path::Path,
@@ -49,7 +49,7 @@ pub fn link(cx: &Cx, target: &Path, at: &At, path: &[u8]) -> Result<()> {
 /// `protected_hardlinks`, which distributions switch on: only safe files of others may be linked.
 fn may_link(cx: &Cx, target: &Path) -> Result<()> {
     let attr = target.attr(cx)?;
-    if cx.cred.fsuid == attr.uid || cx.cred.has_cap(cap::FOWNER) {
+    if cx.cred.owner_or_capable(&attr) {
         return Ok(());
     }
     let privileged = attr.mode & 0o4000 != 0 || attr.mode & 0o2010 == 0o2010;

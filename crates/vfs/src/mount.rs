@@ -95,6 +95,8 @@ pub struct Mount {
     attached: Mutex<Option<(Weak<Mount>, Arc<Dentry>)>>,
     /// Made by fsmount(2) or open_tree(2) and not attached yet.
     anonymous: AtomicBool,
+    /// Came with a copy for a less privileged user namespace, which must not see what is below it.
+    locked: AtomicBool,
     /// Who hears of mounts below.
     pub(crate) links: Mutex<Links>,
     /// What is mounted in this mount, by the address of the dentry (which the child keeps alive).
@@ -139,6 +141,7 @@ impl Mount {
             writers: AtomicU32::new(0),
             attached: Mutex::default(),
             anonymous: AtomicBool::new(false),
+            locked: AtomicBool::new(false),
             links: Mutex::default(),
             children: RwLock::default(),
         })
@@ -148,6 +151,7 @@ impl Mount {
     pub(crate) fn clone_at(&self, root: &Arc<Dentry>, relation: Relation) -> Arc<Self> {
         let copy = Self::of(&self.sb, Arc::clone(root), self.flags(), &self.source);
         copy.relate(self, relation);
+        copy.set_locked(self.is_locked());
         copy
     }
 
@@ -186,6 +190,15 @@ impl Mount {
     /// Says that it is to be attached later: fsmount(2), open_tree(2).
     pub(crate) fn set_anonymous(&self) {
         self.anonymous.store(true, Ordering::Release);
+    }
+
+    /// Whether it cannot be taken off what it covers: mount_namespaces(7), "Restrictions on mount namespaces".
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_locked(&self, locked: bool) {
+        self.locked.store(locked, Ordering::Release);
     }
 
     /// The id in `/proc/self/mountinfo` and statx(2).

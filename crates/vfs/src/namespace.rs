@@ -7,17 +7,15 @@ use crate::{
     path::{Path, Reach},
     propagation::{self, Propagation, Relation},
     track::Trackers,
+    user_ns::{UserNs, next_number},
 };
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 use tuxlet_uapi::errno::{Errno, Result};
 
-/// Namespace ids, for `/proc/PID/ns/mnt`; the first one has Linux' usual number.
-static NEXT_ID: AtomicU64 = AtomicU64::new(4_026_531_841);
+/// The number of a machine's first namespace, Linux' usual one.
+const FIRST: u64 = 4_026_531_841;
 
 /// Mounts by the id of the mount that they are copies of.
 pub type MountMap = FxHashMap<u64, Arc<Mount>>;
@@ -26,6 +24,8 @@ pub type MountMap = FxHashMap<u64, Arc<Mount>>;
 #[derive(Debug)]
 pub struct MountNamespace {
     id: u64,
+    /// Whose capabilities count.
+    owner: Arc<UserNs>,
     /// The root mount; the lock also serialises every change of the tree.
     root: Mutex<Arc<Mount>>,
 }
@@ -54,8 +54,8 @@ pub struct Pivoted {
     pub new_root: Path,
 }
 
-fn admin(cx: &Cx) -> Result<()> {
-    if cx.cred.has_cap(cap::SYS_ADMIN) {
+fn admin(cx: &Cx, owner: &UserNs) -> Result<()> {
+    if cx.cred.has_cap_in(owner, cap::SYS_ADMIN) {
         Ok(())
     } else {
         Err(Errno::EPERM)
@@ -66,15 +66,23 @@ impl MountNamespace {
     /// A namespace with `fs` at its root.
     #[must_use]
     pub fn new(fs: &Arc<dyn FileSystem>, flags: MountFlags, source: &[u8]) -> Arc<Self> {
-        Self::of(Mount::new(fs, flags, source))
+        let root = Mount::new(fs, flags, source);
+        root.super_block().set_trackers(&Arc::default());
+        Self::of(FIRST, UserNs::initial(), root)
     }
 
-    fn of(root: Arc<Mount>) -> Arc<Self> {
-        root.super_block().set_trackers(&Arc::default());
+    fn of(id: u64, owner: &Arc<UserNs>, root: Arc<Mount>) -> Arc<Self> {
         Arc::new(Self {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id,
+            owner: Arc::clone(owner),
             root: Mutex::new(root),
         })
+    }
+
+    /// The user namespace that this one belongs to.
+    #[must_use]
+    pub fn owner(&self) -> &Arc<UserNs> {
+        &self.owner
     }
 
     /// The namespace's inode number.
@@ -163,7 +171,7 @@ impl MountNamespace {
         flags: MountFlags,
         source: &[u8],
     ) -> Result<Arc<Mount>> {
-        admin(cx)?;
+        admin(cx, &self.owner)?;
         let root = self.root.lock();
         if at.is_mount_root() && Arc::ptr_eq(at.mount.fs(), fs) {
             return Err(Errno::EBUSY);
@@ -202,7 +210,7 @@ impl MountNamespace {
 
     /// Makes `from` visible at `at`: `MS_BIND`, with `MS_REC` for everything mounted below it too.
     pub fn bind(&self, cx: &Cx, from: &Path, at: &Path, recursive: bool) -> Result<Arc<Mount>> {
-        admin(cx)?;
+        admin(cx, &self.owner)?;
         let root = self.root.lock();
         if !Self::owns(&root, &at.mount) {
             return Err(Errno::EINVAL);
@@ -216,13 +224,22 @@ impl MountNamespace {
         if !Self::owns(root, &from.mount) || from.mount.is_unbindable() {
             return Err(Errno::EINVAL);
         }
+        let uncovers = |child: &Arc<Mount>| {
+            let place = child.attached();
+            child.is_locked() && place.is_some_and(|p| from.dentry.is_ancestor_of(&p.dentry))
+        };
+        if !recursive && from.mount.children().iter().any(uncovers) {
+            return Err(Errno::EINVAL);
+        }
         let mut made = MountMap::default();
-        Ok(Self::copy_tree(from, recursive, false, &mut made))
+        let copy = Self::copy_tree(from, recursive, false, &mut made);
+        copy.set_locked(false);
+        Ok(copy)
     }
 
     /// A copy of what is mounted at `from`, attached nowhere yet: open_tree(2) with `OPEN_TREE_CLONE`.
     pub fn clone_tree(&self, cx: &Cx, from: &Path, recursive: bool) -> Result<Path> {
-        admin(cx)?;
+        admin(cx, &self.owner)?;
         let root = self.root.lock();
         let mount = Self::copy_for_bind(&root, from, recursive)?;
         mount.set_anonymous();
@@ -242,12 +259,15 @@ impl MountNamespace {
     /// Unmounts what is mounted at `at`. With `lazy` (`MNT_DETACH`) the tree disappears at once and ends with its
     /// last user; otherwise `EBUSY` while it is used.
     pub fn umount(&self, cx: &Cx, at: Path, lazy: bool) -> Result<()> {
-        admin(cx)?;
+        admin(cx, &self.owner)?;
         let root = self.root.lock();
         if !at.is_mount_root() || !Self::owns(&root, &at.mount) {
             return Err(Errno::EINVAL);
         }
         let mount = at.mount;
+        if mount.is_locked() {
+            return Err(Errno::EINVAL);
+        }
         if Arc::ptr_eq(&mount, &root) {
             return Err(if lazy { Errno::EINVAL } else { Errno::EBUSY });
         }
@@ -282,7 +302,7 @@ impl MountNamespace {
     /// Changes flags: `MS_REMOUNT`. With `bind` only those of this mount, otherwise also whether the file system
     /// as a whole is read-only.
     pub fn remount(&self, cx: &Cx, at: &Path, flags: MountFlags, bind: bool) -> Result<()> {
-        admin(cx)?;
+        admin(cx, &self.owner)?;
         let root = self.root.lock();
         if !at.is_mount_root() || !Self::owns(&root, &at.mount) {
             return Err(Errno::EINVAL);
@@ -321,7 +341,7 @@ impl MountNamespace {
         change: impl Fn(MountFlags) -> MountFlags,
         propagation: Option<Propagation>,
     ) -> Result<()> {
-        admin(cx)?;
+        admin(cx, &self.owner)?;
         let root = self.root.lock();
         let known = Self::owns(&root, &at.mount) || at.mount.top().is_anonymous();
         if !at.is_mount_root() || !known {
@@ -353,14 +373,18 @@ impl MountNamespace {
 
     /// Moves a mount: `MS_MOVE`, move_mount(2). One that is attached nowhere yet is attached.
     pub fn move_mount(&self, cx: &Cx, from: &Path, to: &Path) -> Result<()> {
-        admin(cx)?;
+        admin(cx, &self.owner)?;
         let root = self.root.lock();
         let place = from.mount.attached();
         let known = match &place {
             Some(_) => Self::owns(&root, &from.mount),
             None => from.mount.is_anonymous(),
         };
-        if !from.is_mount_root() || !known || !Self::owns(&root, &to.mount) {
+        if !from.is_mount_root()
+            || !known
+            || from.mount.is_locked()
+            || !Self::owns(&root, &to.mount)
+        {
             return Err(Errno::EINVAL);
         }
         if place.is_some_and(|place| place.mount.is_shared()) {
@@ -410,7 +434,7 @@ impl MountNamespace {
         put_old: &Path,
         current: &Path,
     ) -> Result<Pivoted> {
-        admin(cx)?;
+        admin(cx, &self.owner)?;
         let mut root = self.root.lock();
         if !Self::owns(&root, &new_root.mount)
             || !Self::owns(&root, &put_old.mount)
@@ -438,6 +462,7 @@ impl MountNamespace {
         }
         if !current.is_mount_root()
             || !new_root.is_mount_root()
+            || new_root.mount.is_locked()
             || Arc::ptr_eq(&new_root.mount, &root)
         {
             return Err(Errno::EINVAL);
@@ -446,6 +471,8 @@ impl MountNamespace {
             return Err(Errno::EINVAL);
         }
         let place_of_root = current.mount.attached();
+        new_root.mount.set_locked(current.mount.is_locked());
+        current.mount.set_locked(false);
         new_root.mount.detach();
         current.mount.detach();
         match &place_of_root {
@@ -459,10 +486,11 @@ impl MountNamespace {
         })
     }
 
-    /// A copy for a task with a namespace of its own (`CLONE_NEWNS`), and for each old mount's id its copy, by
-    /// which the kernel translates the task's root and working directory.
-    pub fn copy(&self, cx: &Cx) -> Result<(Arc<Self>, MountMap)> {
-        admin(cx)?;
+    /// A copy for a task with a namespace of its own (`CLONE_NEWNS`) that belongs to `owner`, and for each old mount's id
+    /// its copy, by which the kernel translates the task's root and working directory. In another user namespace it only
+    /// hears of mounts, and does not tell: mount_namespaces(7).
+    #[must_use]
+    pub fn copy(&self, owner: &Arc<UserNs>) -> (Arc<Self>, MountMap) {
         let root = self.root.lock();
         let mut made = MountMap::default();
         let whole = Path {
@@ -470,7 +498,15 @@ impl MountNamespace {
             dentry: Arc::clone(root.root()),
         };
         let copy = Self::copy_tree(&whole, true, true, &mut made);
-        Ok((Self::of(copy), made))
+        if *owner != self.owner {
+            for mount in copy.tree() {
+                mount.set_locked(mount.attached().is_some());
+                if mount.is_shared() {
+                    mount.set_propagation(Propagation::Slave);
+                }
+            }
+        }
+        (Self::of(next_number(), owner, copy), made)
     }
 
     /// All mounts that a task with this root can reach, in the order of their making.

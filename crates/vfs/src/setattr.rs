@@ -24,7 +24,8 @@ const IXGRP: u32 = 0o010;
 /// neither in the group nor privileged.
 fn drops_sgid(cx: &Cx, attr: &Attr) -> bool {
     attr.mode & ISGID != 0
-        && (attr.mode & IXGRP != 0 || !(cx.cred.in_group(attr.gid) || cx.cred.has_cap(cap::FSETID)))
+        && (attr.mode & IXGRP != 0
+            || !(cx.cred.in_group(attr.gid) || cx.cred.has_cap_for(attr, cap::FSETID)))
 }
 
 /// The mode without the bits that a change of the file takes away, if that differs.
@@ -61,7 +62,7 @@ pub fn chmod(cx: &Cx, path: &Path, mode: u32) -> Result<()> {
         return Err(Errno::EPERM);
     }
     let mut mode = mode & 0o7777;
-    if !cx.cred.in_group(attr.gid) && !cx.cred.has_cap(cap::FSETID) {
+    if !cx.cred.in_group(attr.gid) && !cx.cred.has_cap_for(&attr, cap::FSETID) {
         mode &= !ISGID;
     }
     let set = SetAttr {
@@ -77,7 +78,7 @@ pub fn chmod(cx: &Cx, path: &Path, mode: u32) -> Result<()> {
 pub fn chown(cx: &Cx, path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     path.mount.want_write()?;
     let attr = path.attr(cx)?;
-    if !cx.cred.has_cap(cap::CHOWN) {
+    if !cx.cred.has_cap_for(&attr, cap::CHOWN) {
         let owner = cx.cred.fsuid == attr.uid;
         if uid.is_some_and(|uid| !owner || uid != attr.uid)
             || gid.is_some_and(|gid| !owner || (gid != attr.gid && !cx.cred.in_group(gid)))

@@ -22,8 +22,10 @@ const SECBIT_NOROOT: u32 = 1;
 fn apply_capabilities(new: &mut Cred, file: Option<FileCaps>, changes_id: bool) -> Result<bool> {
     let noroot = new.securebits & SECBIT_NOROOT != 0;
     // A set-user-id-root program with capabilities of its own gets only these.
-    let own = file.is_some() && new.uid != 0 && new.euid == 0;
-    let root = !noroot && !own && (new.euid == 0 || new.uid == 0);
+    let superuser = new.user_ns.global_uid(0);
+    let is_root = |id: u32| Some(id) == superuser;
+    let own = file.is_some() && !is_root(new.uid) && is_root(new.euid);
+    let root = !noroot && !own && (is_root(new.euid) || is_root(new.uid));
     if file.is_some() || changes_id {
         new.cap_ambient = 0;
     }
@@ -47,12 +49,12 @@ fn apply_capabilities(new: &mut Cred, file: Option<FileCaps>, changes_id: bool) 
         0
     };
     new.cap_permitted = from_root | (from_file & CAP_FULL) | new.cap_ambient;
-    new.cap_effective = if effective || (root && new.euid == 0) {
+    new.cap_effective = if effective || (root && is_root(new.euid)) {
         new.cap_permitted
     } else {
         new.cap_ambient
     };
-    Ok(new.uid != 0 && !root && (effective || new.cap_permitted & !new.cap_ambient != 0))
+    Ok(!is_root(new.uid) && !root && (effective || new.cap_permitted & !new.cap_ambient != 0))
 }
 
 impl CurrentTask {
@@ -61,13 +63,15 @@ impl CurrentTask {
     pub(super) fn exec_cred(&self, attr: &Attr, path: &Path) -> Result<(Cred, bool)> {
         let old = self.task.cred();
         let mut new = (*old).clone();
+        // Ids without meaning in the caller's namespace give nobody anything.
+        let mapped = old.user_ns.maps_uid(attr.uid) && old.user_ns.maps_gid(attr.gid);
         let honours_set_id = !old.no_new_privs
             && self.tracer_allows_privileges()
             && u64::from(path.mount.flags().bits()) & MS_NOSUID == 0;
-        if honours_set_id && attr.mode & S_ISUID != 0 {
+        if honours_set_id && mapped && attr.mode & S_ISUID != 0 {
             new.euid = attr.uid;
         }
-        if honours_set_id && attr.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
+        if honours_set_id && mapped && attr.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
             new.egid = attr.gid;
         }
         (new.suid, new.fsuid) = (new.euid, new.euid);

@@ -458,7 +458,7 @@ fn owner_died(task: &CurrentTask, addr: u64, pi: bool, pending: bool) {
             wake_addr(task, addr, 1);
             return;
         }
-        if owner != task.task.tid() {
+        if owner != task.task.own_tid() {
             return;
         }
         let new = (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED;

@@ -38,6 +38,11 @@ impl PiWaiter {
         self.task.tid()
     }
 
+    /// The id that stands in the word: that of the process's own namespace, which all who share a lock are in.
+    fn word_tid(&self) -> u32 {
+        self.task.own_tid()
+    }
+
     fn is_granted(&self) -> bool {
         self.granted.load(Ordering::SeqCst)
     }
@@ -109,7 +114,7 @@ impl FutexTable {
         waiter: &PiWaiter,
         will_wait: bool,
     ) -> Result<Attempt> {
-        let tid = waiter.tid();
+        let tid = waiter.word_tid();
         let lock = shard.pi.get(&waiter.key);
         loop {
             let word = waiter.space.load_u32(waiter.addr)?;
@@ -124,6 +129,7 @@ impl FutexTable {
                 }
                 continue;
             }
+            let owner = task.given_pid(owner).unwrap_or(0);
             match lock {
                 // User space wrote into a word that the kernel manages.
                 Some(lock) if lock.owner != owner => return Err(Errno::EINVAL),
@@ -166,7 +172,7 @@ impl FutexTable {
         let died = if owner_died { FUTEX_OWNER_DIED } else { 0 };
         let stored = next
             .space
-            .store_u32(next.addr, next.tid() | FUTEX_WAITERS | died);
+            .store_u32(next.addr, next.word_tid() | FUTEX_WAITERS | died);
         lock.owner = next.tid();
         self.graph.remove(next.tid());
         self.graph.change_owner(&lock.waiters, lock.owner);
@@ -271,7 +277,7 @@ impl CurrentTask {
 
     /// Releases a lock or passes it on: `FUTEX_UNLOCK_PI`. `EPERM` for one that is not the caller's.
     pub fn futex_unlock_pi(&self, addr: u64, shared: bool) -> Result<()> {
-        let tid = self.task.tid();
+        let tid = self.task.own_tid();
         if self.mm.space.load_u32(addr)? & FUTEX_TID_MASK != tid {
             return Err(Errno::EPERM);
         }
@@ -284,7 +290,7 @@ impl CurrentTask {
                 return Err(Errno::EPERM);
             }
             match shard.pi.get(&key) {
-                Some(lock) if lock.owner != tid => return Err(Errno::EINVAL),
+                Some(lock) if lock.owner != self.task.tid() => return Err(Errno::EINVAL),
                 Some(_) => return table.hand_over(&mut shard, &key, false),
                 None if self.mm.space.cmpxchg_u32(addr, word, 0)? == word => return Ok(()),
                 None => {}

@@ -19,6 +19,7 @@ pub(crate) use pid::process_of;
 
 use crate::{
     kernel::Kernel,
+    ns::pid::PidNs,
     ptrace::{AccessMode, may_access},
     task::{Task, ThreadGroup, WaitStatus, tree},
 };
@@ -36,6 +37,8 @@ use tuxlet_vfs::{Cx, FileSystem, FileType, InodeRef, Link, Path, pseudo::PseudoF
 pub(crate) struct Shared {
     kernel: Weak<Kernel>,
     fs: Weak<PseudoFs>,
+    /// Whose processes it shows.
+    pid_ns: Arc<PidNs>,
     boot_id: String,
     load: Mutex<system::Load>,
 }
@@ -51,14 +54,15 @@ impl Shared {
     }
 }
 
-/// A new procfs for a kernel.
+/// A new procfs that shows the processes of a namespace.
 #[must_use]
-pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
+pub fn new(kernel: &Arc<Kernel>, pid_ns: &Arc<PidNs>) -> Arc<dyn FileSystem> {
     let now = kernel.clock.realtime_vfs();
     PseudoFs::new("proc", PROC_SUPER_MAGIC, now, false, |fs| {
         let shared = Arc::new(Shared {
             kernel: Arc::downgrade(kernel),
             fs: Arc::downgrade(fs),
+            pid_ns: Arc::clone(pid_ns),
             boot_id: sysctl::uuid(),
             load: Mutex::default(),
         });
@@ -66,16 +70,22 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
         entries.push(("sys", sysctl::root(fs, &shared)));
         entries.push((
             "self",
-            fs.symlink(|cx| match cx.tgid {
-                0 => Err(Errno::ENOENT),
-                id => Ok(Link::Path(id.to_string().into_bytes())),
+            fs.symlink({
+                let pid_ns = Arc::clone(pid_ns);
+                move |cx| match pid_ns.shown(cx.tgid) {
+                    0 => Err(Errno::ENOENT),
+                    id => Ok(Link::Path(id.to_string().into_bytes())),
+                }
             }),
         ));
         entries.push((
             "thread-self",
-            fs.symlink(|cx| match cx.tid {
-                0 => Err(Errno::ENOENT),
-                tid => Ok(Link::Path(format!("{}/task/{tid}", cx.tgid).into_bytes())),
+            fs.symlink({
+                let pid_ns = Arc::clone(pid_ns);
+                move |cx| match (pid_ns.shown(cx.tgid), pid_ns.shown(cx.tid)) {
+                    (_, 0) => Err(Errno::ENOENT),
+                    (id, tid) => Ok(Link::Path(format!("{id}/task/{tid}").into_bytes())),
+                }
             }),
         ));
         let node = fs.node(FileType::Directory, 0o555);
@@ -95,7 +105,9 @@ impl Listing for Root {
         if let Some((_, inode)) = self.entries.iter().find(|(n, _)| n.as_bytes() == name) {
             return Ok(Arc::clone(inode));
         }
-        let id = number(name).ok_or(Errno::ENOENT)?;
+        let id = number(name)
+            .and_then(|id| self.shared.pid_ns.global(id))
+            .ok_or(Errno::ENOENT)?;
         Target::process(&self.shared, id).directory()
     }
 
@@ -112,7 +124,10 @@ impl Listing for Root {
         };
         for id in ids {
             let ino = Target::process(&self.shared, id).ino(pid::TAG_ENTRY, 0);
-            all.push((id.to_string().into_bytes(), ino, FileType::Directory));
+            let shown = self.shared.pid_ns.shown(id);
+            if shown != 0 {
+                all.push((shown.to_string().into_bytes(), ino, FileType::Directory));
+            }
         }
         Ok(all)
     }
@@ -137,6 +152,7 @@ struct Target {
 #[derive(Debug)]
 struct Snapshot {
     kernel: Arc<Kernel>,
+    pid_ns: Arc<PidNs>,
     task: Arc<Task>,
     group: Arc<ThreadGroup>,
     parent: u32,
@@ -179,6 +195,7 @@ impl Target {
         };
         let snapshot = Snapshot {
             kernel: Arc::clone(&kernel),
+            pid_ns: Arc::clone(&self.shared.pid_ns),
             group: Arc::clone(&node.group),
             thread: self.thread,
             parent: node.parent,
@@ -197,6 +214,11 @@ impl Target {
 }
 
 impl Snapshot {
+    /// A process id as the file system shows it.
+    fn shown(&self, id: u32) -> u32 {
+        self.pid_ns.shown(id)
+    }
+
     /// Memory, descriptors and directories; `None` of a dead process.
     fn resources(&self) -> Option<crate::task::Resources> {
         self.task

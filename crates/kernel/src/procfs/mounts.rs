@@ -5,8 +5,8 @@ use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{Cx, MountFlags, namespace::MountInfo};
 
 fn list(s: &Snapshot) -> Result<Vec<MountInfo>> {
-    let root = s.resources().ok_or(Errno::EINVAL)?.fs.root();
-    Ok(s.kernel.mounts.list(&root))
+    let resources = s.resources().ok_or(Errno::EINVAL)?;
+    Ok(resources.ns.mnt.list(&resources.fs.root()))
 }
 
 /// Blanks, backslashes and line ends become octal escapes.

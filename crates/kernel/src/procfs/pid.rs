@@ -1,10 +1,25 @@
 //! `/proc/PID` and `/proc/PID/task/TID`: the table of entries.
 
 use super::{DynDir, Entries, Listing, Shared, Snapshot, Target, fd, memory, mounts, net, status};
-use crate::task::RunState;
+use crate::{
+    ns::{
+        NsProxy,
+        file::{Namespace, NsFile},
+        idmap::{self, Which},
+    },
+    task::RunState,
+};
 use std::sync::{Arc, atomic::Ordering};
-use tuxlet_uapi::errno::{Errno, Result};
-use tuxlet_vfs::{Cx, FileType, Inode, InodeRef, Link, cx::cap, pseudo::GeneratedFile};
+use tuxlet_uapi::{
+    errno::{Errno, Result},
+    sched::{CLONE_NEWNET, CLONE_NEWTIME},
+};
+use tuxlet_vfs::{
+    Attr, Cx, FileOps, FileType, Inode, InodeRef, Link, Path,
+    cx::cap,
+    node_inode,
+    pseudo::{GeneratedFile, Node},
+};
 
 /// Inode numbers of a process are told apart by these.
 pub(super) const TAG_ENTRY: u64 = 0;
@@ -43,7 +58,7 @@ const ENTRIES: &[(&str, u32, Kind, bool)] = &[
     ("exe", 0o777, Kind::Link(exe), true),
     ("fd", 0o500, Kind::Dir(fd::directory), true),
     ("fdinfo", 0o555, Kind::Dir(fd::info_directory), true),
-    ("gid_map", 0o444, Kind::File(id_map), true),
+    ("gid_map", 0o644, Kind::Writable(gid_map, set_gid_map), true),
     ("io", 0o400, Kind::File(io), true),
     ("limits", 0o444, Kind::File(status::limits), true),
     ("loginuid", 0o444, Kind::File(no_audit_id), true),
@@ -68,11 +83,16 @@ const ENTRIES: &[(&str, u32, Kind, bool)] = &[
         true,
     ),
     ("personality", 0o400, Kind::File(personality), true),
-    ("projid_map", 0o444, Kind::File(id_map), true),
+    ("projid_map", 0o444, Kind::File(projid_map), true),
     ("root", 0o777, Kind::Link(root), true),
     ("schedstat", 0o444, Kind::File(schedstat), true),
     ("sessionid", 0o444, Kind::File(no_audit_id), true),
-    ("setgroups", 0o444, Kind::File(setgroups), false),
+    (
+        "setgroups",
+        0o644,
+        Kind::Writable(setgroups, set_setgroups),
+        false,
+    ),
     ("smaps", 0o444, Kind::File(memory::smaps), true),
     (
         "smaps_rollup",
@@ -92,7 +112,7 @@ const ENTRIES: &[(&str, u32, Kind, bool)] = &[
         Kind::Writable(timer_slack, set_timer_slack),
         false,
     ),
-    ("uid_map", 0o444, Kind::File(id_map), true),
+    ("uid_map", 0o644, Kind::Writable(uid_map, set_uid_map), true),
     ("wchan", 0o444, Kind::File(wchan), true),
 ];
 
@@ -213,7 +233,9 @@ fn thread(shared: &Arc<Shared>, tid: u32) -> Target {
 
 impl Listing for TaskDir {
     fn lookup(&self, _cx: &Cx, name: &[u8]) -> Result<InodeRef> {
-        let tid = super::number(name).ok_or(Errno::ENOENT)?;
+        let tid = super::number(name)
+            .and_then(|id| self.0.shared.pid_ns.global(id))
+            .ok_or(Errno::ENOENT)?;
         let process = self.0.snapshot().map_err(|_| Errno::ENOENT)?;
         let thread = thread(&self.0.shared, tid);
         let found = thread.snapshot().map_err(|_| Errno::ENOENT)?;
@@ -234,24 +256,38 @@ impl Listing for TaskDir {
             .into_iter()
             .map(|tid| {
                 let ino = thread(&self.0.shared, tid).ino(TAG_ENTRY, 0);
-                (tid.to_string().into_bytes(), ino, FileType::Directory)
+                let shown = self.0.shared.pid_ns.shown(tid);
+                (shown.to_string().into_bytes(), ino, FileType::Directory)
             })
             .collect())
     }
 }
 
-/// Namespaces, with the numbers of Linux' first ones: every process is in those.
-const NAMESPACES: &[(&str, &str, u32)] = &[
-    ("cgroup", "cgroup", 4_026_531_835),
-    ("ipc", "ipc", 4_026_531_839),
-    ("mnt", "mnt", 4_026_531_841),
-    ("net", "net", 4_026_531_840),
-    ("pid", "pid", 4_026_531_836),
-    ("pid_for_children", "pid", 4_026_531_836),
-    ("time", "time", 4_026_531_834),
-    ("time_for_children", "time", 4_026_531_834),
-    ("user", "user", 4_026_531_837),
-    ("uts", "uts", 4_026_531_838),
+/// Computes a namespace.
+type Find = fn(&Snapshot, &NsProxy) -> Namespace;
+
+/// The namespaces of a process.
+const NAMESPACES: &[(&str, Find)] = &[
+    ("cgroup", |_, ns| Namespace::Cgroup(Arc::clone(&ns.cgroup))),
+    ("ipc", |_, ns| Namespace::Ipc(Arc::clone(&ns.ipc))),
+    ("mnt", |_, ns| Namespace::Mnt(Arc::clone(&ns.mnt))),
+    ("net", |_, _| {
+        Namespace::Only("net", CLONE_NEWNET, 4_026_531_840)
+    }),
+    ("pid", |s, _| Namespace::Pid(Arc::clone(&s.group.pid_ns))),
+    ("pid_for_children", |_, ns| {
+        Namespace::Pid(Arc::clone(&ns.pid_for_children))
+    }),
+    ("time", |_, _| {
+        Namespace::Only("time", CLONE_NEWTIME, 4_026_531_834)
+    }),
+    ("time_for_children", |_, _| {
+        Namespace::Only("time", CLONE_NEWTIME, 4_026_531_834)
+    }),
+    ("user", |s, _| {
+        Namespace::User(Arc::clone(&s.task.cred().user_ns))
+    }),
+    ("uts", |_, ns| Namespace::Uts(Arc::clone(&ns.uts))),
 ];
 
 #[derive(Debug)]
@@ -265,29 +301,63 @@ fn namespaces(target: &Target, ino: u64, mode: u32, owner: (u32, u32)) -> Result
     Ok(DynDir::inode(node, NsDir(target.clone())))
 }
 
+/// A namespace as something that can be opened.
+#[derive(Debug)]
+struct NsInode {
+    node: Node,
+    namespace: Namespace,
+}
+
+impl Inode for NsInode {
+    node_inode!();
+
+    fn attr(&self, cx: &Cx) -> Result<Attr> {
+        Ok(self.namespace.attr(cx))
+    }
+
+    fn open(&self, _cx: &Cx, _flags: u32) -> Result<Arc<dyn FileOps>> {
+        Ok(Arc::new(NsFile(self.namespace.clone())))
+    }
+}
+
+fn enter_link(target: &Target, cx: &Cx, find: Find) -> Result<Link> {
+    let snapshot = target.snapshot().map_err(|_| Errno::ENOENT)?;
+    snapshot.may_inspect(cx)?;
+    let ns = snapshot.resources().ok_or(Errno::ENOENT)?.ns;
+    let namespace = find(&snapshot, &ns);
+    let shown = namespace.shown();
+    let node = target
+        .shared
+        .fs()?
+        .node_with_ino(namespace.number(), FileType::Regular, 0o444);
+    let inode = Arc::new(NsInode { node, namespace });
+    let mount = snapshot.kernel.mounts.root().mount;
+    Ok(Link::Jump(Path::nameless(&mount, inode, &shown), shown))
+}
+
 impl Listing for NsDir {
     fn lookup(&self, _cx: &Cx, name: &[u8]) -> Result<InodeRef> {
         let found = NAMESPACES
             .iter()
             .enumerate()
-            .find(|(_, (n, _, _))| n.as_bytes() == name);
-        let (index, (_, kind, number)) = found.ok_or(Errno::ENOENT)?;
+            .find(|(_, (n, _))| n.as_bytes() == name);
+        let (index, (_, find)) = found.ok_or(Errno::ENOENT)?;
         let ino = self.0.ino(TAG_NS, index as u64);
         let node = self
             .0
             .shared
             .fs()?
             .node_with_ino(ino, FileType::Symlink, 0o777);
-        // DEVIATION: there is one namespace of each kind, and no file to open for it.
-        Ok(fd::magic_link(node, move |_| {
-            Ok(Link::Path(format!("{kind}:[{number}]").into_bytes()))
+        let target = self.0.clone();
+        Ok(fd::magic_link(node, move |cx| {
+            enter_link(&target, cx, *find)
         }))
     }
 
     fn list(&self, _cx: &Cx) -> Result<Entries> {
         let names = NAMESPACES.iter().enumerate();
         Ok(names
-            .map(|(i, (name, _, _))| {
+            .map(|(i, (name, _))| {
                 let ino = self.0.ino(TAG_NS, i as u64);
                 (name.as_bytes().to_vec(), ino, FileType::Symlink)
             })
@@ -300,7 +370,7 @@ fn cgroup(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
 }
 
 fn children(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
-    let ids = s.children.iter().map(|id| format!("{id} "));
+    let ids = s.children.iter().map(|id| format!("{} ", s.shown(*id)));
     Ok(ids.collect::<String>().into_bytes())
 }
 
@@ -339,12 +409,37 @@ fn exe(s: &Snapshot, cx: &Cx) -> Result<Link> {
     Ok(Link::Jump(path, shown))
 }
 
-fn id_map(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
-    Ok(b"         0          0 4294967295\n".to_vec())
+fn uid_map(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    let text = idmap::show(&s.task.cred().user_ns, Which::User, &cx.cred.user_ns);
+    Ok(text.into_bytes())
 }
 
-fn setgroups(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
-    Ok(b"allow\n".to_vec())
+fn gid_map(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    let text = idmap::show(&s.task.cred().user_ns, Which::Group, &cx.cred.user_ns);
+    Ok(text.into_bytes())
+}
+
+fn set_uid_map(s: &Snapshot, cx: &Cx, data: &[u8]) -> Result<()> {
+    idmap::store(&s.task.cred().user_ns, Which::User, &cx.cred, data)
+}
+
+fn set_gid_map(s: &Snapshot, cx: &Cx, data: &[u8]) -> Result<()> {
+    idmap::store(&s.task.cred().user_ns, Which::Group, &cx.cred, data)
+}
+
+/// No file system has project ids.
+fn projid_map(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    let initial = s.task.cred().user_ns.is_initial();
+    let all = b"         0          0 4294967295\n";
+    Ok(if initial { all.to_vec() } else { Vec::new() })
+}
+
+fn setgroups(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    Ok(idmap::show_setgroups(&s.task.cred().user_ns).to_vec())
+}
+
+fn set_setgroups(s: &Snapshot, cx: &Cx, data: &[u8]) -> Result<()> {
+    idmap::store_setgroups(&s.task.cred().user_ns, &cx.cred, data)
 }
 
 fn personality(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {

@@ -53,7 +53,7 @@ pub(super) fn stat(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
         .kernel
         .terminals
         .of_session(s.sid)
-        .map_or((0, -1), |(tty, pgid)| (tty, i64::from(pgid)));
+        .map_or((0, -1), |(tty, pgid)| (tty, i64::from(s.shown(pgid))));
     let (user, system) = s.times;
     let children = &s.group.child_times;
     let (shown, nice, rt_priority, policy) = priority(s);
@@ -69,14 +69,14 @@ pub(super) fn stat(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
         Some(status) if inspect => status.raw(),
         _ => 0,
     };
-    let head = format!("{} (", s.task.tid());
+    let head = format!("{} (", s.shown(s.task.tid()));
     let mut out = head.into_bytes();
     out.extend(s.task.comm());
     let fields = [
         format!(") {}", state(s) as u8 as char),
-        s.parent.to_string(),
-        s.pgid.to_string(),
-        s.sid.to_string(),
+        s.shown(s.parent).to_string(),
+        s.shown(s.pgid).to_string(),
+        s.shown(s.sid).to_string(),
         tty.to_string(),
         foreground.to_string(),
         // Flags: what matters is whether it is a kernel thread; none is.
@@ -192,7 +192,20 @@ pub(crate) fn cpu_set(mask: u64, processors: usize) -> (String, String) {
     (words, ranges.join(","))
 }
 
-pub(super) fn status(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+/// An id in the file system's namespace and in those within it, down to the process's own.
+fn nested(s: &Snapshot, id: u32) -> String {
+    let mut shown = Vec::new();
+    let mut ns = Some(&s.group.pid_ns);
+    while let Some(at) = ns.filter(|at| at.is_within(&s.pid_ns)) {
+        shown.push(at.shown(id));
+        ns = at.parent();
+    }
+    let words = shown.iter().rev().map(|id| format!("\t{id}"));
+    words.collect()
+}
+
+pub(super) fn status(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    let reader = &cx.cred.user_ns;
     let cred = s.task.cred();
     let resources = s.resources();
     let mut out = b"Name:\t".to_vec();
@@ -201,8 +214,8 @@ pub(super) fn status(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
     if let Some(r) = &resources {
         line(&mut text, format_args!("Umask:\t{:04o}", r.fs.umask()));
     }
-    let tid = s.task.tid();
-    let tgid = s.group.tgid();
+    let tid = s.shown(s.task.tid());
+    let tgid = s.shown(s.group.tgid());
     line(&mut text, format_args!("State:\t{}", state_name(state(s))));
     line(
         &mut text,
@@ -210,26 +223,40 @@ pub(super) fn status(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
     );
     line(
         &mut text,
-        format_args!("PPid:\t{}\nTracerPid:\t{}", s.parent, s.task.tracer_id()),
+        format_args!(
+            "PPid:\t{}\nTracerPid:\t{}",
+            s.shown(s.parent),
+            s.shown(s.task.tracer_id())
+        ),
     );
     line(
         &mut text,
         format_args!(
             "Uid:\t{}\t{}\t{}\t{}",
-            cred.uid, cred.euid, cred.suid, cred.fsuid
+            reader.shown_uid(cred.uid),
+            reader.shown_uid(cred.euid),
+            reader.shown_uid(cred.suid),
+            reader.shown_uid(cred.fsuid)
         ),
     );
     line(
         &mut text,
         format_args!(
             "Gid:\t{}\t{}\t{}\t{}",
-            cred.gid, cred.egid, cred.sgid, cred.fsgid
+            reader.shown_gid(cred.gid),
+            reader.shown_gid(cred.egid),
+            reader.shown_gid(cred.sgid),
+            reader.shown_gid(cred.fsgid)
         ),
     );
     let fd_size = resources
         .as_ref()
         .map_or(0, |r| r.fds.len().max(64).next_power_of_two());
-    let groups: String = cred.groups.iter().map(|g| format!("{g} ")).collect();
+    let groups: String = cred
+        .groups
+        .iter()
+        .map(|g| format!("{} ", reader.shown_gid(*g)))
+        .collect();
     line(
         &mut text,
         format_args!("FDSize:\t{fd_size}\nGroups:\t{groups}"),
@@ -237,8 +264,11 @@ pub(super) fn status(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
     line(
         &mut text,
         format_args!(
-            "NStgid:\t{tgid}\nNSpid:\t{tid}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t0",
-            s.pgid, s.sid
+            "NStgid:{}\nNSpid:{}\nNSpgid:{}\nNSsid:{}\nKthread:\t0",
+            nested(s, s.group.tgid()),
+            nested(s, s.task.tid()),
+            nested(s, s.pgid),
+            nested(s, s.sid)
         ),
     );
     if let Some(r) = &resources {

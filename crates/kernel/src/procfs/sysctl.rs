@@ -1,7 +1,7 @@
 //! `/proc/sys`: sysctl(8). What can be written takes effect; the rest is read-only.
 
 use super::{PID_MAX, Shared};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, UtsNames};
 use std::{collections::BTreeMap, sync::Arc};
 use tuxlet_uapi::{
     errno::{Errno, Result},
@@ -14,17 +14,16 @@ use tuxlet_vfs::{
 
 /// Computes a value.
 type Make = fn(&Shared, &Kernel) -> String;
-/// Takes a new value.
-type Store = fn(&Kernel, &[u8]) -> Result<()>;
 
 enum Value {
     /// Always the same.
     Fixed(&'static str),
     Computed(Make),
-    Settable(Make, Store),
+    /// One of the names of the caller's UTS namespace.
+    Name(fn(&mut UtsNames) -> &mut Vec<u8>),
 }
 
-use Value::{Computed, Fixed, Settable};
+use Value::{Computed, Fixed, Name};
 
 /// Names below `/proc/sys` and their values.
 const VALUES: &[(&str, Value)] = &[
@@ -53,26 +52,8 @@ const VALUES: &[(&str, Value)] = &[
     ("kernel/arch", Fixed("aarch64")),
     ("kernel/cap_last_cap", Fixed("40")),
     ("kernel/core_pattern", Fixed("core")),
-    (
-        "kernel/domainname",
-        Settable(
-            |_, k| String::from_utf8_lossy(&k.uts.read().domainname).into_owned(),
-            |k, data| {
-                k.uts.write().domainname = uts_name(data)?;
-                Ok(())
-            },
-        ),
-    ),
-    (
-        "kernel/hostname",
-        Settable(
-            |_, k| String::from_utf8_lossy(&k.uts.read().hostname).into_owned(),
-            |k, data| {
-                k.uts.write().hostname = uts_name(data)?;
-                Ok(())
-            },
-        ),
-    ),
+    ("kernel/domainname", Name(|names| &mut names.domainname)),
+    ("kernel/hostname", Name(|names| &mut names.hostname)),
     ("kernel/kptr_restrict", Fixed("0")),
     ("kernel/msgmax", Fixed("8192")),
     ("kernel/msgmnb", Fixed("16384")),
@@ -205,16 +186,26 @@ fn leaf(fs: &Arc<PseudoFs>, shared: &Arc<Shared>, value: &'static Value) -> Inod
     let shared = Arc::clone(shared);
     match value {
         Fixed(text) => fs.file(0o444, |_| Ok(line((*text).to_owned()))),
-        Computed(make) => fs.file(0o444, move |_| Ok(line(make(&shared, &*shared.kernel()?)))),
-        Settable(make, store) => {
+        Name(which) => {
             let writer = Arc::clone(&shared);
             let node = fs.node(FileType::Regular, 0o644);
             GeneratedFile::writable(
                 node,
-                move |_: &Cx| Ok(line(make(&shared, &*shared.kernel()?))),
-                move |_: &Cx, data: &[u8]| store(&*writer.kernel()?, data),
+                move |cx: &Cx| {
+                    let ns = shared.kernel()?.namespaces_of(cx);
+                    let mut names = ns.uts.names.read().clone();
+                    let mut name = std::mem::take(which(&mut names));
+                    name.push(b'\n');
+                    Ok(name)
+                },
+                move |cx: &Cx, data: &[u8]| {
+                    let ns = writer.kernel()?.namespaces_of(cx);
+                    *which(&mut ns.uts.names.write()) = uts_name(data)?;
+                    Ok(())
+                },
             )
         }
+        Computed(make) => fs.file(0o444, move |_| Ok(line(make(&shared, &*shared.kernel()?)))),
     }
 }
 

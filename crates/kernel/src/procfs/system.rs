@@ -1,7 +1,9 @@
 //! The files of `/proc` that are about the whole machine.
 
 use super::{Shared, fd::lock_lines, sysvipc};
-use crate::{arch::hwcap, clock::NSEC_PER_SEC, fd::FdTable, kernel::Kernel, task::RunState};
+use crate::{
+    arch::hwcap, clock::NSEC_PER_SEC, fd::FdTable, ipc::Ipc, kernel::Kernel, task::RunState,
+};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tuxlet_uapi::{
     auxv::{HWCAP, HWCAP2},
@@ -59,9 +61,13 @@ pub(super) fn entries(fs: &Arc<PseudoFs>, shared: &Arc<Shared>) -> Vec<(&'static
         let link = fs.symlink(move |_| Ok(Link::Path(target.as_bytes().to_vec())));
         all.push((name, link));
     }
-    let table = |make: fn(&Kernel) -> String| {
+    let table = |make: fn(&Kernel, &Ipc) -> String| {
         let shared = Arc::clone(shared);
-        fs.file(0o444, move |_| Ok(make(&*shared.kernel()?).into_bytes()))
+        fs.file(0o444, move |cx| {
+            let kernel = shared.kernel()?;
+            let ns = kernel.namespaces_of(cx);
+            Ok(make(&kernel, &ns.ipc.objects).into_bytes())
+        })
     };
     let tables = vec![
         ("msg", table(sysvipc::msg)),

@@ -1,6 +1,9 @@
 //! `/proc/sysvipc`: sysvipc(7).
 
-use crate::{ipc::Object, kernel::Kernel};
+use crate::{
+    ipc::{Ipc, Object},
+    kernel::Kernel,
+};
 use std::fmt::Write;
 use tuxlet_uapi::ipc::IpcPerm;
 
@@ -18,9 +21,9 @@ fn owners(perm: &IpcPerm) -> String {
     )
 }
 
-pub(super) fn msg(kernel: &Kernel) -> String {
+pub(super) fn msg(_: &Kernel, objects: &Ipc) -> String {
     let mut text = String::from(MSG);
-    for (id, queue) in kernel.ipc.msg.list() {
+    for (id, queue) in objects.msg.list() {
         let perm = *queue.perm().lock();
         let s = queue.stats();
         // Writing to a string cannot fail.
@@ -42,9 +45,9 @@ pub(super) fn msg(kernel: &Kernel) -> String {
     text
 }
 
-pub(super) fn sem(kernel: &Kernel) -> String {
+pub(super) fn sem(_: &Kernel, objects: &Ipc) -> String {
     let mut text = String::from(SEM);
-    for (id, set) in kernel.ipc.sem.list() {
+    for (id, set) in objects.sem.list() {
         let perm = *set.perm().lock();
         let (otime, ctime) = set.times();
         let _ = writeln!(
@@ -59,9 +62,9 @@ pub(super) fn sem(kernel: &Kernel) -> String {
     text
 }
 
-pub(super) fn shm(kernel: &Kernel) -> String {
+pub(super) fn shm(kernel: &Kernel, objects: &Ipc) -> String {
     let mut text = String::from(SHM);
-    for (id, segment) in kernel.ipc.shm.list() {
+    for (id, segment) in objects.shm.list() {
         let perm = *segment.perm().lock();
         let s = *segment.stamps.lock();
         let _ = writeln!(

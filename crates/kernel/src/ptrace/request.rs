@@ -95,6 +95,7 @@ pub(crate) fn ptrace(
 }
 
 fn find(task: &CurrentTask, tid: u32) -> Result<Arc<Task>> {
+    let tid = task.given_pid(tid)?;
     let tree = task.kernel.tree.lock();
     tree.task(tid).cloned().ok_or(Errno::ESRCH)
 }

@@ -137,7 +137,7 @@ pub(super) fn sys_open_tree(
     let follow = !flags.has(AT_SYMLINK_NOFOLLOW);
     let mut place = task.place(dirfd, path, follow, flags.has(AT_EMPTY_PATH))?;
     if flags.has(OPEN_TREE_CLONE) {
-        let mounts = &task.kernel.mounts;
+        let mounts = &task.ns.mnt;
         place = mounts.clone_tree(&task.cx(), &place, flags.has(AT_RECURSIVE))?;
     }
     task.install_place(place, flags.has(OPEN_TREE_CLOEXEC))
@@ -234,7 +234,7 @@ fn create(task: &CurrentTask, context: &FsConfig) -> Result<()> {
     let source = config.source.clone().unwrap_or_else(|| b"none".to_vec());
     let made = task
         .kernel
-        .make_file_system(&context.kind, &source, &config.options);
+        .make_file_system(&task.cx(), &context.kind, &source, &config.options);
     config.phase = match &made {
         Ok(fs) => Phase::Created(Arc::clone(fs)),
         Err(_) => Phase::Done,
@@ -317,7 +317,7 @@ pub(super) fn sys_move_mount(
         flags.has(MOVE_MOUNT_T_SYMLINKS),
         flags.has(MOVE_MOUNT_T_EMPTY_PATH),
     )?;
-    task.kernel.mounts.move_mount(&task.cx(), &from, &to)
+    task.ns.mnt.move_mount(&task.cx(), &from, &to)
 }
 
 /// The propagation type of an `MS_*` bit. `EINVAL` for anything but one of the four.
@@ -372,7 +372,7 @@ pub(super) fn sys_mount_setattr(
             None => kept,
         }
     };
-    task.kernel.mounts.set_attr(
+    task.ns.mnt.set_attr(
         &task.cx(),
         &place,
         flags.has(AT_RECURSIVE),

@@ -12,45 +12,45 @@ const NGROUPS_MAX: i32 = 65_536;
 const KEEP: u32 = u32::MAX;
 
 pub(super) fn sys_getpid(task: &mut CurrentTask) -> Result<u32> {
-    Ok(task.task.tgid())
+    Ok(task.task.group().own_tgid())
 }
 
 pub(super) fn sys_gettid(task: &mut CurrentTask) -> Result<u32> {
-    Ok(task.task.tid())
+    Ok(task.task.own_tid())
 }
 
 pub(super) fn sys_getppid(task: &mut CurrentTask) -> Result<u32> {
-    Ok(task
-        .kernel
-        .tree
-        .lock()
-        .node(task.task.tgid())
-        .map_or(0, |n| n.parent))
+    let tree = task.kernel.tree.lock();
+    let parent = tree.node(task.task.tgid()).map_or(0, |n| n.parent);
+    Ok(task.shown_pid(parent))
 }
 
 pub(super) fn sys_set_tid_address(task: &mut CurrentTask, addr: u64) -> Result<u32> {
     task.clear_child_tid = addr;
-    Ok(task.task.tid())
+    Ok(task.task.own_tid())
+}
+
+/// The process of an id, the caller's for 0. `ESRCH`.
+fn process_or_own(task: &CurrentTask, pid: u32) -> Result<u32> {
+    if pid == 0 {
+        Ok(task.task.tgid())
+    } else {
+        task.given_pid(pid)
+    }
 }
 
 pub(super) fn sys_getpgid(task: &mut CurrentTask, pid: u32) -> Result<u32> {
-    let pid = if pid == 0 { task.task.tgid() } else { pid };
-    task.kernel
-        .tree
-        .lock()
-        .node(pid)
-        .map(|n| n.pgid)
-        .ok_or(Errno::ESRCH)
+    let pid = process_or_own(task, pid)?;
+    let tree = task.kernel.tree.lock();
+    let node = tree.node(pid).ok_or(Errno::ESRCH)?;
+    Ok(task.shown_pid(node.pgid))
 }
 
 pub(super) fn sys_getsid(task: &mut CurrentTask, pid: u32) -> Result<u32> {
-    let pid = if pid == 0 { task.task.tgid() } else { pid };
-    task.kernel
-        .tree
-        .lock()
-        .node(pid)
-        .map(|n| n.sid)
-        .ok_or(Errno::ESRCH)
+    let pid = process_or_own(task, pid)?;
+    let tree = task.kernel.tree.lock();
+    let node = tree.node(pid).ok_or(Errno::ESRCH)?;
+    Ok(task.shown_pid(node.sid))
 }
 
 pub(super) fn sys_setpgid(task: &mut CurrentTask, pid: i32, pgid: i32) -> Result<()> {
@@ -58,8 +58,11 @@ pub(super) fn sys_setpgid(task: &mut CurrentTask, pid: i32, pgid: i32) -> Result
         return Err(Errno::EINVAL);
     }
     let own = task.task.tgid();
-    let pid = if pid == 0 { own } else { pid.cast_unsigned() };
-    let pgid = if pgid == 0 { pid } else { pgid.cast_unsigned() };
+    let pid = process_or_own(task, pid.cast_unsigned())?;
+    let pgid = match pgid.cast_unsigned() {
+        0 => pid,
+        pgid => task.given_pid(pgid).map_err(|_| Errno::EPERM)?,
+    };
     let mut tree = task.kernel.tree.lock();
     let own_sid = tree.node(own).map(|n| n.sid).ok_or(Errno::ESRCH)?;
     let target = tree
@@ -85,7 +88,8 @@ pub(super) fn sys_setpgid(task: &mut CurrentTask, pid: i32, pgid: i32) -> Result
         return Err(Errno::EPERM);
     }
     if let Some(node) = tree.node_mut(pid) {
-        node.pgid = pgid;
+        let old = std::mem::replace(&mut node.pgid, pgid);
+        tree.forget_id(&task.task.group().pid_ns, old);
     }
     Ok(())
 }
@@ -97,26 +101,34 @@ pub(super) fn sys_setsid(task: &mut CurrentTask) -> Result<u32> {
         return Err(Errno::EPERM);
     }
     let node = tree.node_mut(own).ok_or(Errno::ESRCH)?;
+    let old = [node.pgid, node.sid];
     node.pgid = own;
     node.sid = own;
     node.group.gave_up_tty.store(false, Ordering::Relaxed);
-    Ok(own)
+    for id in old {
+        tree.forget_id(&task.task.group().pid_ns, id);
+    }
+    Ok(task.task.group().own_tgid())
 }
 
 pub(super) fn sys_getuid(task: &mut CurrentTask) -> Result<u32> {
-    Ok(task.task.cred().uid)
+    let cred = task.task.cred();
+    Ok(cred.user_ns.shown_uid(cred.uid))
 }
 
 pub(super) fn sys_geteuid(task: &mut CurrentTask) -> Result<u32> {
-    Ok(task.task.cred().euid)
+    let cred = task.task.cred();
+    Ok(cred.user_ns.shown_uid(cred.euid))
 }
 
 pub(super) fn sys_getgid(task: &mut CurrentTask) -> Result<u32> {
-    Ok(task.task.cred().gid)
+    let cred = task.task.cred();
+    Ok(cred.user_ns.shown_gid(cred.gid))
 }
 
 pub(super) fn sys_getegid(task: &mut CurrentTask) -> Result<u32> {
-    Ok(task.task.cred().egid)
+    let cred = task.task.cred();
+    Ok(cred.user_ns.shown_gid(cred.egid))
 }
 
 pub(super) fn sys_getresuid(
@@ -126,9 +138,9 @@ pub(super) fn sys_getresuid(
     saved: UserPtr<u32>,
 ) -> Result<()> {
     let cred = task.task.cred();
-    real.write(task, &cred.uid)?;
-    effective.write(task, &cred.euid)?;
-    saved.write(task, &cred.suid)
+    real.write(task, &cred.user_ns.shown_uid(cred.uid))?;
+    effective.write(task, &cred.user_ns.shown_uid(cred.euid))?;
+    saved.write(task, &cred.user_ns.shown_uid(cred.suid))
 }
 
 pub(super) fn sys_getresgid(
@@ -138,9 +150,9 @@ pub(super) fn sys_getresgid(
     saved: UserPtr<u32>,
 ) -> Result<()> {
     let cred = task.task.cred();
-    real.write(task, &cred.gid)?;
-    effective.write(task, &cred.egid)?;
-    saved.write(task, &cred.sgid)
+    real.write(task, &cred.user_ns.shown_gid(cred.gid))?;
+    effective.write(task, &cred.user_ns.shown_gid(cred.egid))?;
+    saved.write(task, &cred.user_ns.shown_gid(cred.sgid))
 }
 
 impl CurrentTask {
@@ -148,7 +160,9 @@ impl CurrentTask {
     /// changes on capabilities".
     fn commit_uids(&mut self, mut new: Cred) {
         let old = self.task.cred();
-        let any_root = |c: &Cred| c.uid == 0 || c.euid == 0 || c.suid == 0;
+        let root = old.user_ns.global_uid(0);
+        let is_root = |id: u32| Some(id) == root;
+        let any_root = |c: &Cred| is_root(c.uid) || is_root(c.euid) || is_root(c.suid);
         const KEEP_CAPS: u32 = 1 << 4;
         const NO_SETUID_FIXUP: u32 = 1 << 2;
         if new.securebits & NO_SETUID_FIXUP == 0 {
@@ -157,10 +171,10 @@ impl CurrentTask {
                 new.cap_effective = 0;
                 new.cap_ambient = 0;
             }
-            if old.euid == 0 && new.euid != 0 {
+            if is_root(old.euid) && !is_root(new.euid) {
                 new.cap_effective = 0;
             }
-            if old.euid != 0 && new.euid == 0 {
+            if !is_root(old.euid) && is_root(new.euid) {
                 new.cap_effective = new.cap_permitted;
             }
         }
@@ -174,12 +188,33 @@ impl CurrentTask {
     }
 }
 
+/// User ids as the kernel has them; `KEEP` stays. `EINVAL` for one that the caller's namespace does not map.
+fn given_uids<const N: usize>(task: &CurrentTask, ids: [u32; N]) -> Result<[u32; N]> {
+    let ns = &task.task.cred().user_ns;
+    let mut all = ids;
+    for id in all.iter_mut().filter(|id| **id != KEEP) {
+        *id = ns.global_uid(*id).ok_or(Errno::EINVAL)?;
+    }
+    Ok(all)
+}
+
+/// The same for group ids.
+fn given_gids<const N: usize>(task: &CurrentTask, ids: [u32; N]) -> Result<[u32; N]> {
+    let ns = &task.task.cred().user_ns;
+    let mut all = ids;
+    for id in all.iter_mut().filter(|id| **id != KEEP) {
+        *id = ns.global_gid(*id).ok_or(Errno::EINVAL)?;
+    }
+    Ok(all)
+}
+
 pub(super) fn sys_setuid(task: &mut CurrentTask, uid: u32) -> Result<()> {
     let mut new = (*task.task.cred()).clone();
     if uid == KEEP {
         return Err(Errno::EINVAL);
     }
-    if new.has_cap(cap::SETUID) {
+    let [uid] = given_uids(task, [uid])?;
+    if new.has_own_cap(cap::SETUID) {
         (new.uid, new.suid) = (uid, uid);
     } else if uid != new.uid && uid != new.suid {
         return Err(Errno::EPERM);
@@ -194,7 +229,8 @@ pub(super) fn sys_setgid(task: &mut CurrentTask, gid: u32) -> Result<()> {
     if gid == KEEP {
         return Err(Errno::EINVAL);
     }
-    if new.has_cap(cap::SETGID) {
+    let [gid] = given_gids(task, [gid])?;
+    if new.has_own_cap(cap::SETGID) {
         (new.gid, new.sgid) = (gid, gid);
     } else if gid != new.gid && gid != new.sgid {
         return Err(Errno::EPERM);
@@ -205,9 +241,10 @@ pub(super) fn sys_setgid(task: &mut CurrentTask, gid: u32) -> Result<()> {
 }
 
 pub(super) fn sys_setreuid(task: &mut CurrentTask, real: u32, effective: u32) -> Result<()> {
+    let [real, effective] = given_uids(task, [real, effective])?;
     let old = task.task.cred();
     let mut new = (*old).clone();
-    let privileged = old.has_cap(cap::SETUID);
+    let privileged = old.has_own_cap(cap::SETUID);
     if real != KEEP {
         if real != old.uid && real != old.euid && !privileged {
             return Err(Errno::EPERM);
@@ -228,9 +265,10 @@ pub(super) fn sys_setreuid(task: &mut CurrentTask, real: u32, effective: u32) ->
 }
 
 pub(super) fn sys_setregid(task: &mut CurrentTask, real: u32, effective: u32) -> Result<()> {
+    let [real, effective] = given_gids(task, [real, effective])?;
     let old = task.task.cred();
     let mut new = (*old).clone();
-    let privileged = old.has_cap(cap::SETGID);
+    let privileged = old.has_own_cap(cap::SETGID);
     if real != KEEP {
         if real != old.gid && real != old.egid && !privileged {
             return Err(Errno::EPERM);
@@ -261,11 +299,12 @@ pub(super) fn sys_setresuid(
     effective: u32,
     saved: u32,
 ) -> Result<()> {
+    let [real, effective, saved] = given_uids(task, [real, effective, saved])?;
     let old = task.task.cred();
     if !may_set_three(
         [old.uid, old.euid, old.suid],
         [real, effective, saved],
-        old.has_cap(cap::SETUID),
+        old.has_own_cap(cap::SETUID),
     ) {
         return Err(Errno::EPERM);
     }
@@ -289,11 +328,12 @@ pub(super) fn sys_setresgid(
     effective: u32,
     saved: u32,
 ) -> Result<()> {
+    let [real, effective, saved] = given_gids(task, [real, effective, saved])?;
     let old = task.task.cred();
     if !may_set_three(
         [old.gid, old.egid, old.sgid],
         [real, effective, saved],
-        old.has_cap(cap::SETGID),
+        old.has_own_cap(cap::SETGID),
     ) {
         return Err(Errno::EPERM);
     }
@@ -313,28 +353,36 @@ pub(super) fn sys_setresgid(
 
 pub(super) fn sys_setfsuid(task: &mut CurrentTask, uid: u32) -> Result<u32> {
     let old = task.task.cred();
+    let shown = old.user_ns.shown_uid(old.fsuid);
+    let Ok([uid]) = given_uids(task, [uid]) else {
+        return Ok(shown);
+    };
     if [old.uid, old.euid, old.suid, old.fsuid].contains(&uid)
-        || (uid != KEEP && old.has_cap(cap::SETUID))
+        || (uid != KEEP && old.has_own_cap(cap::SETUID))
     {
         task.task.set_cred(Cred {
             fsuid: uid,
             ..(*old).clone()
         });
     }
-    Ok(old.fsuid)
+    Ok(shown)
 }
 
 pub(super) fn sys_setfsgid(task: &mut CurrentTask, gid: u32) -> Result<u32> {
     let old = task.task.cred();
+    let shown = old.user_ns.shown_gid(old.fsgid);
+    let Ok([gid]) = given_gids(task, [gid]) else {
+        return Ok(shown);
+    };
     if [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid)
-        || (gid != KEEP && old.has_cap(cap::SETGID))
+        || (gid != KEEP && old.has_own_cap(cap::SETGID))
     {
         task.task.set_cred(Cred {
             fsgid: gid,
             ..(*old).clone()
         });
     }
-    Ok(old.fsgid)
+    Ok(shown)
 }
 
 pub(super) fn sys_getgroups(
@@ -351,7 +399,8 @@ pub(super) fn sys_getgroups(
             return Err(Errno::EINVAL);
         }
         for (i, gid) in cred.groups.iter().enumerate() {
-            list.offset(i as u64).write(task, gid)?;
+            list.offset(i as u64)
+                .write(task, &cred.user_ns.shown_gid(*gid))?;
         }
     }
     Ok(cred.groups.len())
@@ -359,13 +408,16 @@ pub(super) fn sys_getgroups(
 
 pub(super) fn sys_setgroups(task: &mut CurrentTask, size: i32, list: UserPtr<u32>) -> Result<()> {
     let old = task.task.cred();
-    if !old.has_cap(cap::SETGID) {
+    if !old.has_own_cap(cap::SETGID) || !crate::ns::idmap::may_setgroups(&old.user_ns) {
         return Err(Errno::EPERM);
     }
     if !(0..=NGROUPS_MAX).contains(&size) {
         return Err(Errno::EINVAL);
     }
-    let groups = list.read_vec(task, size as usize)?;
+    let mut groups = list.read_vec(task, size as usize)?;
+    for gid in &mut groups {
+        *gid = old.user_ns.global_gid(*gid).ok_or(Errno::EINVAL)?;
+    }
     task.task.set_cred(Cred {
         groups: groups.into(),
         ..(*old).clone()

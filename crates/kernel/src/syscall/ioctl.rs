@@ -1,8 +1,9 @@
 //! ioctl(2): what concerns the descriptor or any file is done here, the rest by the file.
 
-use super::{Flags, UserPtr};
+use super::{Flags, UserPtr, namespaces};
 use crate::{
     async_io,
+    ns::file::NsFile,
     seccomp::notify::{self, ListenerFile},
     task::CurrentTask,
 };
@@ -56,6 +57,9 @@ pub(super) fn sys_ioctl(task: &mut CurrentTask, fd: i32, request: Flags, arg: u6
         FICLONE | FICLONERANGE => Err(Errno::EOPNOTSUPP),
         request if let Some(listener) = file.ops_as::<ListenerFile>() => {
             notify::ioctl(task, listener, request, arg)
+        }
+        request if let Some(ns) = file.ops_as::<NsFile>() => {
+            namespaces::ioctl(task, ns, request, arg)
         }
         request => file.ops().ioctl(&cx, request, arg, &task.mm.space),
     }

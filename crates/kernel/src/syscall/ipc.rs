@@ -68,10 +68,10 @@ impl CurrentTask {
 
     /// Forgets segments that were marked for removal and that nobody maps any more.
     fn purge_segments(&self) {
-        for (id, segment) in self.kernel.ipc.shm.list() {
+        for (id, segment) in self.ns.ipc.objects.shm.list() {
             if segment.perm().lock().mode & SHM_DEST != 0 && self.kernel.attachments(&segment) == 0
             {
-                self.kernel.ipc.shm.remove(id);
+                self.ns.ipc.objects.shm.remove(id);
             }
         }
     }
@@ -103,8 +103,9 @@ pub(super) fn sys_shmget(task: &mut CurrentTask, key: i32, size: u64, flags: Fla
             Ok(())
         }
     };
-    task.kernel
+    task.ns
         .ipc
+        .objects
         .shm
         .get(&task.task.cred(), key, flags.0, fits, |id, perm| {
             if size == 0 || size > SHM_MAX {
@@ -120,7 +121,7 @@ pub(super) fn sys_shmget(task: &mut CurrentTask, key: i32, size: u64, flags: Fla
 }
 
 pub(super) fn sys_shmat(task: &mut CurrentTask, id: i32, addr: u64, flags: Flags) -> Result<u64> {
-    let segment = task.kernel.ipc.shm.find(id)?;
+    let segment = task.ns.ipc.objects.shm.find(id)?;
     let read_only = flags.has(SHM_RDONLY);
     let mut wanted = READ;
     if !read_only {
@@ -161,7 +162,7 @@ pub(super) fn sys_shmat(task: &mut CurrentTask, id: i32, addr: u64, flags: Flags
 }
 
 pub(super) fn sys_shmdt(task: &mut CurrentTask, addr: u64) -> Result<()> {
-    let segments = task.kernel.ipc.shm.list();
+    let segments = task.ns.ipc.objects.shm.list();
     let vmas = task.mm.space.vmas();
     let first = vmas
         .iter()
@@ -196,12 +197,12 @@ pub(super) fn sys_shmctl(
     let plain = command & !IPC_64;
     if matches!(plain, IPC_INFO | SHM_INFO) {
         shm_info(task, plain, buf.addr())?;
-        return Ok(task.kernel.ipc.shm.highest_index());
+        return Ok(task.ns.ipc.objects.shm.highest_index());
     }
     let (id, segment) = if plain == SHM_STAT {
-        task.kernel.ipc.shm.at_index(id)?
+        task.ns.ipc.objects.shm.at_index(id)?
     } else {
-        (id, task.kernel.ipc.shm.find(id)?)
+        (id, task.ns.ipc.objects.shm.find(id)?)
     };
     match command & !IPC_64 {
         IPC_STAT | SHM_STAT => {
@@ -272,8 +273,9 @@ pub(super) fn sys_semget(
             Ok(())
         }
     };
-    task.kernel
+    task.ns
         .ipc
+        .objects
         .sem
         .get(&task.task.cred(), key, flags.0, fits, |_, perm| {
             if count == 0 {
@@ -311,7 +313,7 @@ pub(super) fn sys_semtimedop(
         Some(ts) => Some(instant_after(timespec_ns(&ts)?)),
         None => None,
     };
-    let set = task.kernel.ipc.sem.find(id)?;
+    let set = task.ns.ipc.objects.sem.find(id)?;
     if ops.iter().any(|o| usize::from(o.sem_num) >= set.len()) {
         return Err(Errno::EFBIG);
     }
@@ -356,12 +358,12 @@ pub(super) fn sys_semctl(
     let plain = command & !IPC_64;
     if matches!(plain, IPC_INFO | SEM_INFO) {
         sem_info(task, plain, arg)?;
-        return Ok(task.kernel.ipc.sem.highest_index() as usize);
+        return Ok(task.ns.ipc.objects.sem.highest_index() as usize);
     }
     let (id, set) = if plain == SEM_STAT {
-        task.kernel.ipc.sem.at_index(id)?
+        task.ns.ipc.objects.sem.at_index(id)?
     } else {
-        (id, task.kernel.ipc.sem.find(id)?)
+        (id, task.ns.ipc.objects.sem.find(id)?)
     };
     let (pid, now) = (task.task.tgid(), task.seconds());
     let at = || {
@@ -396,7 +398,7 @@ pub(super) fn sys_semctl(
         }
         IPC_RMID => {
             control(task, &set)?;
-            task.kernel.ipc.sem.remove(id);
+            task.ns.ipc.objects.sem.remove(id);
             set.remove();
             Ok(0)
         }
@@ -437,8 +439,9 @@ pub(super) fn sys_semctl(
 pub(super) fn sys_msgget(task: &mut CurrentTask, key: i32, flags: Flags) -> Result<i32> {
     let now = task.seconds();
     let make = |_, perm| Ok(MsgQueue::new(perm, now));
-    task.kernel
+    task.ns
         .ipc
+        .objects
         .msg
         .get(&task.task.cred(), key, flags.0, |_| Ok(()), make)
 }
@@ -459,7 +462,7 @@ pub(super) fn sys_msgsnd(
         .space
         .read_bytes(message.wrapping_add(8), &mut text)?;
     let message = Message { kind, text };
-    let queue = task.kernel.ipc.msg.find(id)?;
+    let queue = task.ns.ipc.objects.msg.find(id)?;
     allowed(task, &queue, WRITE)?;
     let pid = task.task.tgid();
     match queue.send(&message, pid, task.seconds()) {
@@ -493,7 +496,7 @@ pub(super) fn sys_msgrcv(
     if id < 0 || (flags.has(MSG_COPY) && (flags.has(MSG_EXCEPT) || !flags.has(IPC_NOWAIT))) {
         return Err(Errno::EINVAL);
     }
-    let queue = task.kernel.ipc.msg.find(id)?;
+    let queue = task.ns.ipc.objects.msg.find(id)?;
     allowed(task, &queue, READ)?;
     let pid = task.task.tgid();
     let attempt = |task: &CurrentTask| queue.receive(kind, flags.0, room, pid, task.seconds());
@@ -528,12 +531,12 @@ pub(super) fn sys_msgctl(
     let plain = command & !IPC_64;
     if matches!(plain, IPC_INFO | MSG_INFO) {
         msg_info(task, plain, buf.addr())?;
-        return Ok(task.kernel.ipc.msg.highest_index());
+        return Ok(task.ns.ipc.objects.msg.highest_index());
     }
     let (id, queue) = if plain == MSG_STAT {
-        task.kernel.ipc.msg.at_index(id)?
+        task.ns.ipc.objects.msg.at_index(id)?
     } else {
-        (id, task.kernel.ipc.msg.find(id)?)
+        (id, task.ns.ipc.objects.msg.find(id)?)
     };
     let command = command & !IPC_64;
     match command {
@@ -567,7 +570,7 @@ pub(super) fn sys_msgctl(
         }
         IPC_RMID => {
             control(task, &queue)?;
-            task.kernel.ipc.msg.remove(id);
+            task.ns.ipc.objects.msg.remove(id);
             queue.remove();
             Ok(0)
         }
@@ -607,7 +610,7 @@ fn shm_info(task: &CurrentTask, command: u32, to: u64) -> Result<()> {
             ],
         );
     }
-    let all = task.kernel.ipc.shm.list();
+    let all = task.ns.ipc.objects.shm.list();
     let pages: u64 = all.iter().map(|(_, s)| s.size.div_ceil(PAGE_SIZE)).sum();
     let resident: u64 = all.iter().map(|(_, s)| s.object.page_count()).sum();
     write_longs(task, to, &[all.len() as u64, pages, resident, 0, 0, 0])
@@ -615,7 +618,7 @@ fn shm_info(task: &CurrentTask, command: u32, to: u64) -> Result<()> {
 
 /// `struct seminfo`: limits, or with `SEM_INFO` in two places what is in use.
 fn sem_info(task: &CurrentTask, command: u32, to: u64) -> Result<()> {
-    let all = task.kernel.ipc.sem.list();
+    let all = task.ns.ipc.objects.sem.list();
     let count: usize = all.iter().map(|(_, s)| s.len()).sum();
     let (sets, total) = if command == SEM_INFO {
         (all.len() as u32, count as u32)
@@ -634,7 +637,7 @@ fn sem_info(task: &CurrentTask, command: u32, to: u64) -> Result<()> {
 
 /// `struct msginfo`: limits, or with `MSG_INFO` in three places what is in use.
 fn msg_info(task: &CurrentTask, command: u32, to: u64) -> Result<()> {
-    let all = task.kernel.ipc.msg.list();
+    let all = task.ns.ipc.objects.msg.list();
     let (pool, map, total) = if command == MSG_INFO {
         let stats: Vec<_> = all.iter().map(|(_, q)| q.stats()).collect();
         let messages: u64 = stats.iter().map(|s| s.count).sum();

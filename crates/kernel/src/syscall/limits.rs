@@ -90,6 +90,7 @@ pub(super) fn find_task(task: &CurrentTask, tid: i32) -> Result<Arc<Task>> {
         return Ok(Arc::clone(&task.task));
     }
     let id = u32::try_from(tid).map_err(|_| Errno::ESRCH)?;
+    let id = task.given_pid(id)?;
     task.kernel
         .tree
         .lock()
@@ -126,7 +127,11 @@ fn selected(task: &CurrentTask, which: i32, who: u32) -> Result<Vec<Arc<Task>>> 
     let threads: Vec<Arc<Task>> = match which {
         PRIO_PROCESS => vec![find_task(task, who.cast_signed())?],
         PRIO_PGRP => {
-            let pgid = if who == 0 { task.pgid() } else { who };
+            let pgid = if who == 0 {
+                task.pgid()
+            } else {
+                task.given_pid(who)?
+            };
             task.kernel
                 .tree
                 .lock()
@@ -135,7 +140,12 @@ fn selected(task: &CurrentTask, which: i32, who: u32) -> Result<Vec<Arc<Task>>> 
                 .collect()
         }
         PRIO_USER => {
-            let uid = if who == 0 { task.task.cred().uid } else { who };
+            let cred = task.task.cred();
+            let uid = if who == 0 {
+                cred.uid
+            } else {
+                cred.user_ns.global_uid(who).ok_or(Errno::ESRCH)?
+            };
             let tree = task.kernel.tree.lock();
             let all = tree.groups().flat_map(|(_, n)| n.threads.iter());
             all.filter(|t| t.cred().uid == uid).cloned().collect()

@@ -8,13 +8,12 @@ use tuxlet_uapi::{
     sysinfo::Sysinfo,
     utsname::{UTS_LEN, Utsname, uts_field},
 };
-use tuxlet_vfs::cx::cap;
 
 /// Bytes made at a time.
 const RANDOM_CHUNK: usize = 4096;
 
 pub(super) fn sys_uname(task: &mut CurrentTask, to: UserPtr<Utsname>) -> Result<()> {
-    let uts = task.kernel.uts.read().clone();
+    let uts = task.ns.uts.names.read().clone();
     let name = Utsname {
         sysname: uts_field(b"Linux"),
         nodename: uts_field(&uts.hostname),
@@ -27,9 +26,7 @@ pub(super) fn sys_uname(task: &mut CurrentTask, to: UserPtr<Utsname>) -> Result<
 }
 
 fn read_name(task: &CurrentTask, name: u64, len: i32) -> Result<Vec<u8>> {
-    if !task.task.cred().has_cap(cap::SYS_ADMIN) {
-        return Err(Errno::EPERM);
-    }
+    crate::ns::must_be_admin_of(&task.task.cred(), &task.ns.uts.id.owner)?;
     let len = usize::try_from(len)
         .ok()
         .filter(|l| *l <= UTS_LEN)
@@ -40,12 +37,14 @@ fn read_name(task: &CurrentTask, name: u64, len: i32) -> Result<Vec<u8>> {
 }
 
 pub(super) fn sys_sethostname(task: &mut CurrentTask, name: u64, len: i32) -> Result<()> {
-    task.kernel.uts.write().hostname = read_name(task, name, len)?;
+    let name = read_name(task, name, len)?;
+    task.ns.uts.names.write().hostname = name;
     Ok(())
 }
 
 pub(super) fn sys_setdomainname(task: &mut CurrentTask, name: u64, len: i32) -> Result<()> {
-    task.kernel.uts.write().domainname = read_name(task, name, len)?;
+    let name = read_name(task, name, len)?;
+    task.ns.uts.names.write().domainname = name;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ mod memory;
 mod misc;
 mod mount;
 mod mqueue;
+mod namespaces;
 mod open;
 mod pidfd;
 mod pipe;

@@ -9,7 +9,7 @@ use tuxlet_uapi::{
         MS_REC, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
     },
 };
-use tuxlet_vfs::{LookupFlags, MountFlags, Path, cx::cap, resolver};
+use tuxlet_vfs::{LookupFlags, MountFlags, Path, resolver};
 
 /// Most bytes of the file system's own options.
 const DATA_MAX: usize = 4096;
@@ -22,11 +22,7 @@ impl CurrentTask {
     }
 
     pub(super) fn must_be_admin(&self) -> Result<()> {
-        if self.task.cred().has_cap(cap::SYS_ADMIN) {
-            Ok(())
-        } else {
-            Err(Errno::EPERM)
-        }
+        crate::ns::must_be_admin_of(&self.task.cred(), self.ns.mnt.owner())
     }
 }
 
@@ -60,7 +56,7 @@ pub(super) fn sys_mount(
     };
     let mount_flags = MountFlags::from_bits_truncate(flags as u32);
     let cx = task.cx();
-    let mounts = std::sync::Arc::clone(&task.kernel.mounts);
+    let mounts = std::sync::Arc::clone(&task.ns.mnt);
     if flags & MS_REMOUNT != 0 {
         return mounts.remount(&cx, &target, mount_flags, flags & MS_BIND != 0);
     }
@@ -81,7 +77,9 @@ pub(super) fn sys_mount(
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
     let source = source_name.unwrap_or_else(|| b"none".to_vec());
-    let fs = task.kernel.make_file_system(&kind, &source, &options)?;
+    let fs = task
+        .kernel
+        .make_file_system(&cx, &kind, &source, &options)?;
     mounts
         .mount(&cx, &fs, &target, mount_flags.with_default_atime(), &source)
         .map(drop)
@@ -94,14 +92,15 @@ pub(super) fn sys_umount2(task: &mut CurrentTask, target: UserPath, flags: Flags
     }
     let mut lookup = LookupFlags::FOLLOW;
     lookup.set(LookupFlags::FOLLOW, !flags.has(UMOUNT_NOFOLLOW));
-    let target = task.mount_path(target, lookup)?;
+    // Also of "." what is mounted on top.
+    let target = task.mount_path(target, lookup)?.cross_mounts();
     task.must_be_admin()?;
     if flags.has(MNT_EXPIRE) {
         // DEVIATION: mounts do not expire; EAGAIN is what the first call answers.
         return Err(Errno::EAGAIN);
     }
-    task.kernel
-        .mounts
+    task.ns
+        .mnt
         .umount(&task.cx(), target, flags.has(MNT_DETACH))
 }
 
@@ -116,8 +115,8 @@ pub(super) fn sys_pivot_root(
     let put_old = task.mount_path(put_old, directory)?;
     let current = task.fs.root();
     let pivoted = task
-        .kernel
-        .mounts
+        .ns
+        .mnt
         .pivot_root(&task.cx(), &new_root, &put_old, &current)?;
     // Everybody whose root or working directory was the old root moves along: pivot_root(2).
     let tasks: Vec<_> = {

@@ -103,8 +103,8 @@ pub(super) fn sys_mq_open(
     let creates = flags.has(O_CREAT);
     let attr = if creates { attr.read_opt(task)? } else { None };
     let name = read_name(task, name)?;
-    let kernel = Arc::clone(&task.kernel);
-    let names = &kernel.ipc.queues;
+    let namespaces = Arc::clone(&task.ns);
+    let names = &namespaces.ipc.objects.queues;
     let queue = loop {
         match names.find(&name) {
             Ok(_) if creates && flags.has(O_EXCL) => return Err(Errno::EEXIST),
@@ -143,13 +143,13 @@ pub(super) fn sys_mq_open(
 
 pub(super) fn sys_mq_unlink(task: &mut CurrentTask, name: UserPath) -> Result<()> {
     let name = read_name(task, name)?;
-    let queue = task.kernel.ipc.queues.find(&name)?;
+    let queue = task.ns.ipc.objects.queues.find(&name)?;
     let cred = task.task.cred();
     // The directory of the queues is sticky.
     if cred.fsuid != queue.attr.uid && !cred.has_cap(cap::FOWNER) {
         return Err(Errno::EACCES);
     }
-    task.kernel.ipc.queues.remove(&name);
+    task.ns.ipc.objects.queues.remove(&name);
     Ok(())
 }
 

@@ -1,13 +1,12 @@
 //! pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), kcmp(2), process_vm_readv(2), process_vm_writev(2),
-//! get_robust_list(2), membarrier(2), unshare(2), setns(2).
+//! get_robust_list(2), membarrier(2).
 
 use super::{
     Flags, UserPtr,
-    signal::{kill_group, may_signal, optional_signal},
+    signal::{info_for, kill_group, may_signal, optional_signal, send_to_process, send_to_thread},
 };
 use crate::{
     pidfd::{self, PidFd},
-    signal::{send_to_group, send_to_task},
     task::{CurrentTask, Resources},
 };
 use std::{cmp::Ordering, sync::Arc};
@@ -21,12 +20,7 @@ use tuxlet_uapi::{
         MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
         MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE,
     },
-    sched::{
-        CLONE_FILES, CLONE_FS, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,
-        CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_SIGHAND, CLONE_SYSVSEM,
-        CLONE_THREAD, CLONE_VM, KCMP_FILE, KCMP_FILES, KCMP_FS, KCMP_IO, KCMP_SIGHAND,
-        KCMP_SYSVSEM, KCMP_VM,
-    },
+    sched::{KCMP_FILE, KCMP_FILES, KCMP_FS, KCMP_IO, KCMP_SIGHAND, KCMP_SYSVSEM, KCMP_VM},
     signal::{SI_TKILL, SI_USER, SigInfo},
 };
 use tuxlet_vfs::File;
@@ -46,7 +40,7 @@ pub(super) fn sys_pidfd_open(task: &mut CurrentTask, pid: i32, flags: Flags) -> 
     if pid <= 0 {
         return Err(Errno::EINVAL);
     }
-    let pid = pid.cast_unsigned();
+    let pid = task.given_pid(pid.cast_unsigned())?;
     let (group, thread) = {
         let tree = task.kernel.tree.lock();
         let thread = tree.task(pid).cloned();
@@ -111,10 +105,8 @@ pub(super) fn sys_pidfd_send_signal(
     let signal = optional_signal(number)?;
     let pid = pidfd.pid()?;
     let code = if to_thread { SI_TKILL } else { SI_USER };
-    let sender = task.task.cred().uid;
-    let info = given.or(signal.map(|s| SigInfo::kill(s, code, own.cast_signed(), sender)));
     if to_group {
-        return kill_group(task, pid, signal, info);
+        return kill_group(task, pid, signal, given);
     }
     let target = task
         .kernel
@@ -124,10 +116,12 @@ pub(super) fn sys_pidfd_send_signal(
         .cloned()
         .ok_or(Errno::ESRCH)?;
     may_signal(task, &target, signal)?;
-    match info.filter(|_| signal.is_some()) {
-        None => Ok(()),
-        Some(info) if to_thread => send_to_task(&task.kernel, &target, info),
-        Some(info) => send_to_group(&task.kernel, pidfd.group(), info),
+    let Some(signal) = signal else { return Ok(()) };
+    let info = given.unwrap_or_else(|| info_for(task, &target, signal, code));
+    if to_thread {
+        send_to_thread(task, &target, signal, info)
+    } else {
+        send_to_process(task, &target, signal, info)
     }
 }
 
@@ -181,6 +175,7 @@ pub(super) fn sys_kcmp(
 ) -> Result<u32> {
     let find = |pid: i32| {
         let id = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+        let id = task.given_pid(id)?;
         task.kernel
             .tree
             .lock()
@@ -254,7 +249,7 @@ pub(super) fn sys_process_vm_readv(
     if remote.iter().all(|part| part.len == 0) {
         return Ok(0);
     }
-    let other = task.resources_of(pid)?.mm;
+    let other = task.resources_of(task.given_pid(pid)?)?.mm;
     let mut from = UserReader::vectored(&other.space, &remote);
     transfer(&mut from, &mut UserWriter::vectored(&space, &local))
 }
@@ -275,7 +270,7 @@ pub(super) fn sys_process_vm_writev(
     if remote.iter().all(|part| part.len == 0) {
         return Ok(0);
     }
-    let other = task.resources_of(pid)?.mm;
+    let other = task.resources_of(task.given_pid(pid)?)?.mm;
     let mut from = UserReader::vectored(&space, &local);
     transfer(&mut from, &mut UserWriter::vectored(&other.space, &remote))
 }
@@ -344,42 +339,4 @@ pub(super) fn sys_membarrier(
         resources.mm.space.synchronize();
     }
     Ok(0)
-}
-
-const NAMESPACES: u64 = CLONE_NEWNS
-    | CLONE_NEWCGROUP
-    | CLONE_NEWUTS
-    | CLONE_NEWIPC
-    | CLONE_NEWUSER
-    | CLONE_NEWPID
-    | CLONE_NEWNET
-    | CLONE_NEWTIME;
-
-pub(super) fn sys_unshare(task: &mut CurrentTask, flags: u64) -> Result<()> {
-    let shared = CLONE_FILES | CLONE_FS | CLONE_SYSVSEM;
-    let single = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
-    if flags & !(shared | single | NAMESPACES) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    // DEVIATION: no namespaces; a kernel built without them says the same.
-    if flags & NAMESPACES != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if flags & single != 0 && task.kernel.threads_of(task.task.tgid()).len() > 1 {
-        return Err(Errno::EINVAL);
-    }
-    if flags & CLONE_FILES != 0 {
-        task.unshare_fds();
-    }
-    if flags & CLONE_FS != 0 {
-        task.fs = Arc::new(task.fs.copy());
-        task.publish_resources();
-    }
-    Ok(())
-}
-
-pub(super) fn sys_setns(task: &mut CurrentTask, fd: i32, _kind: u32) -> Result<()> {
-    task.fds.get(fd)?;
-    // No file refers to a namespace that could be entered.
-    Err(Errno::EINVAL)
 }

@@ -238,7 +238,7 @@ fn capability_option(task: &CurrentTask, option: u32, [a, b, c, d]: [u64; 4]) ->
             if new & !SECUREBITS_ALL != 0
                 || changes & locked != 0
                 || unlocks
-                || !cred.has_cap(CAP_SETPCAP)
+                || !cred.has_own_cap(CAP_SETPCAP)
             {
                 return Err(Errno::EPERM);
             }
@@ -247,7 +247,7 @@ fn capability_option(task: &CurrentTask, option: u32, [a, b, c, d]: [u64; 4]) ->
         }
         PR_CAPBSET_READ => Ok(u64::from(cred.cap_bounding & bit(a)? != 0)),
         PR_CAPBSET_DROP => {
-            if !cred.has_cap(CAP_SETPCAP) {
+            if !cred.has_own_cap(CAP_SETPCAP) {
                 return Err(Errno::EPERM);
             }
             let bit = bit(a)?;
@@ -397,7 +397,7 @@ pub(super) fn sys_capset(
 ) -> Result<()> {
     let got = header.read(task)?;
     let words = cap_words(task, header, &got)?;
-    if got.pid != 0 && got.pid.cast_unsigned() != task.task.tid() {
+    if got.pid != 0 && got.pid.cast_unsigned() != task.task.own_tid() {
         return Err(Errno::EPERM);
     }
     let (mut effective, mut permitted, mut inheritable) = (0, 0, 0);
@@ -416,7 +416,7 @@ pub(super) fn sys_capset(
     let may_inherit = old.cap_inheritable | old.cap_permitted;
     let too_much = permitted & !old.cap_permitted != 0
         || effective & !permitted != 0
-        || (!old.has_cap(CAP_SETPCAP) && inheritable & !may_inherit != 0)
+        || (!old.has_own_cap(CAP_SETPCAP) && inheritable & !may_inherit != 0)
         || inheritable & !(old.cap_inheritable | old.cap_bounding) != 0;
     if too_much {
         return Err(Errno::EPERM);

@@ -13,6 +13,8 @@ use tuxlet_uapi::{
 use tuxlet_vfs::resolver::LookupFlags;
 use zerocopy::FromZeros;
 
+/// So many ids a new process may be given.
+const MAX_PID_LEVEL: u64 = 32;
 /// Strings of execve(2) in one array, before anything else limits them.
 const MAX_STRINGS: usize = 0x7fff_ffff;
 
@@ -34,7 +36,7 @@ pub(super) fn sys_clone(
         child_tid,
         // clone(2) has no pointer of its own for the descriptor.
         pidfd: parent_tid,
-        set_tid: None,
+        set_tid: Vec::new(),
     })
 }
 
@@ -56,13 +58,14 @@ pub(super) fn sys_clone3(
     if request.flags & CSIGNAL != 0 || (request.stack == 0) != (request.stack_size == 0) {
         return Err(Errno::EINVAL);
     }
-    if request.set_tid_size > 1 {
-        // Only one pid namespace exists.
+    let has_ids = request.set_tid != 0;
+    if request.set_tid_size > MAX_PID_LEVEL || has_ids != (request.set_tid_size != 0) {
         return Err(Errno::EINVAL);
     }
-    let set_tid = match request.set_tid_size {
-        0 => None,
-        _ => Some(UserPtr::<u32>::new(request.set_tid).read(task)?),
+    let set_tid = if has_ids {
+        UserPtr::<u32>::new(request.set_tid).read_vec(task, request.set_tid_size as usize)?
+    } else {
+        Vec::new()
     };
     task.clone_task(&CloneRequest {
         flags: request.flags,

@@ -102,7 +102,7 @@ fn set_filter(task: &mut CurrentTask, flags: Flags, args: u64) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let cred = task.task.cred();
-    if !cred.no_new_privs && !cred.has_cap(cap::SYS_ADMIN) {
+    if !cred.no_new_privs && !cred.has_own_cap(cap::SYS_ADMIN) {
         return Err(Errno::EACCES);
     }
     let source = UserPtr::<SockFilter>::new(given.filter).read_vec(task, len)?;

@@ -5,7 +5,7 @@ use crate::{
     arch::sigframe,
     clock::{instant_after, timespec_ns},
     signal::{begin_broadcast, send_to_group, send_to_task},
-    task::{CurrentTask, Task, disabled_stack},
+    task::{CurrentTask, Task, ThreadGroup, disabled_stack},
     wait::WaitError,
 };
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) fn may_signal(task: &CurrentTask, target: &Task, signal: Option<Signa
     let same_user = [own.euid, own.uid]
         .iter()
         .any(|id| *id == other.suid || *id == other.uid);
-    if same_user || own.has_cap(cap::KILL) {
+    if same_user || own.has_cap_in(&other.user_ns, cap::KILL) {
         return Ok(());
     }
     if signal == Some(Signal::SIGCONT) {
@@ -56,22 +56,65 @@ pub(super) fn optional_signal(number: i32) -> Result<Option<Signal>> {
     }
 }
 
+/// What a signal tells its receiver of the caller.
+pub(super) fn info_for(task: &CurrentTask, target: &Task, signal: Signal, code: i32) -> SigInfo {
+    let pid = target.group().pid_ns.shown(task.task.tgid());
+    let uid = target.cred().user_ns.shown_uid(task.task.cred().uid);
+    SigInfo::kill(signal, code, pid.cast_signed(), uid)
+}
+
+/// Whether a signal of the caller does nothing to the first process of a namespace: pid_namespaces(7), "The namespace init
+/// process".
+fn is_shielded(task: &CurrentTask, group: &ThreadGroup, signal: Signal) -> bool {
+    if group.own_tgid() != 1 || group.pid_ns.level() == 0 {
+        return false;
+    }
+    let action = group.sighand.read().get(signal);
+    let unhandled = action.is_default() || matches!(signal, Signal::SIGKILL | Signal::SIGSTOP);
+    unhandled && task.task.group().pid_ns.is_within(&group.pid_ns)
+}
+
+/// Sends the caller's signal to a process.
+pub(super) fn send_to_process(
+    task: &CurrentTask,
+    target: &Arc<Task>,
+    signal: Signal,
+    info: SigInfo,
+) -> Result<()> {
+    if is_shielded(task, target.group(), signal) {
+        return Ok(());
+    }
+    send_to_group(&task.kernel, target.group(), info)
+}
+
+/// Sends the caller's signal to a thread.
+pub(super) fn send_to_thread(
+    task: &CurrentTask,
+    target: &Arc<Task>,
+    signal: Signal,
+    info: SigInfo,
+) -> Result<()> {
+    if is_shielded(task, target.group(), signal) {
+        return Ok(());
+    }
+    send_to_task(&task.kernel, target, info)
+}
+
 pub(super) fn sys_kill(task: &mut CurrentTask, pid: i32, number: i32) -> Result<()> {
     let signal = optional_signal(number)?;
-    let own = task.task.cred();
-    let info = signal.map(|s| SigInfo::kill(s, SI_USER, task.task.tgid().cast_signed(), own.uid));
     match pid {
         1.. => {
-            let target = leader(task, pid.cast_unsigned())?;
+            let target = leader(task, task.given_pid(pid.cast_unsigned())?)?;
             may_signal(task, &target, signal)?;
-            info.map_or(Ok(()), |info| {
-                send_to_group(&task.kernel, target.group(), info)
+            signal.map_or(Ok(()), |signal| {
+                let info = info_for(task, &target, signal, SI_USER);
+                send_to_process(task, &target, signal, info)
             })
         }
         i32::MIN => Err(Errno::ESRCH),
-        0 => kill_group(task, task.pgid(), signal, info),
-        -1 => kill_everybody(task, signal, info),
-        _ => kill_group(task, pid.unsigned_abs(), signal, info),
+        0 => kill_group(task, task.pgid(), signal, None),
+        -1 => kill_everybody(task, signal),
+        _ => kill_group(task, task.given_pid(pid.unsigned_abs())?, signal, None),
     }
 }
 
@@ -90,7 +133,7 @@ pub(super) fn kill_group(
     task: &CurrentTask,
     pgid: u32,
     signal: Option<Signal>,
-    info: Option<SigInfo>,
+    given: Option<SigInfo>,
 ) -> Result<()> {
     let _no_fork = signal.map(|_| begin_broadcast(&task.kernel));
     let (members, zombies): (Vec<Arc<Task>>, bool) = {
@@ -105,20 +148,22 @@ pub(super) fn kill_group(
         // They can be signalled, to no effect.
         return Ok(());
     }
-    kill_many(task, &members, signal, info)
+    kill_many(task, &members, signal, given)
 }
 
-fn kill_everybody(task: &CurrentTask, signal: Option<Signal>, info: Option<SigInfo>) -> Result<()> {
-    let own = task.task.tgid();
+fn kill_everybody(task: &CurrentTask, signal: Option<Signal>) -> Result<()> {
+    let own = task.task.group();
     let _no_fork = signal.map(|_| begin_broadcast(&task.kernel));
     let members: Vec<Arc<Task>> = {
         let tree = task.kernel.tree.lock();
-        let others = tree.groups().filter(|(id, _)| *id != 1 && *id != own);
+        let others = tree
+            .groups()
+            .filter(|(_, n)| own.pid_ns.shown(n.group.tgid()) > 1 && !Arc::ptr_eq(&n.group, own));
         others
             .filter_map(|(_, n)| n.threads.first().cloned())
             .collect()
     };
-    kill_many(task, &members, signal, info)
+    kill_many(task, &members, signal, None)
 }
 
 /// Success if at least one could be signalled.
@@ -126,13 +171,14 @@ fn kill_many(
     task: &CurrentTask,
     members: &[Arc<Task>],
     signal: Option<Signal>,
-    info: Option<SigInfo>,
+    given: Option<SigInfo>,
 ) -> Result<()> {
     let mut outcome = Err(Errno::ESRCH);
     for member in members {
         let sent = may_signal(task, member, signal).and_then(|()| {
-            info.map_or(Ok(()), |info| {
-                send_to_group(&task.kernel, member.group(), info)
+            signal.map_or(Ok(()), |signal| {
+                let info = given.unwrap_or_else(|| info_for(task, member, signal, SI_USER));
+                send_to_process(task, member, signal, info)
             })
         });
         if outcome.is_err() {
@@ -164,28 +210,22 @@ fn signal_thread(
     info: Option<SigInfo>,
 ) -> Result<()> {
     let signal = optional_signal(number)?;
-    let target = task
-        .kernel
-        .tree
-        .lock()
-        .task(tid.cast_unsigned())
-        .cloned()
-        .ok_or(Errno::ESRCH)?;
-    if tgid.is_some_and(|t| t.cast_unsigned() != target.tgid()) {
+    let id = task.given_pid(tid.cast_unsigned())?;
+    let target = task.kernel.tree.lock().task(id).cloned();
+    let target = target.ok_or(Errno::ESRCH)?;
+    if tgid.is_some_and(|t| task.given_pid(t.cast_unsigned()) != Ok(target.tgid())) {
         return Err(Errno::ESRCH);
     }
     may_signal(task, &target, signal)?;
     let Some(signal) = signal else { return Ok(()) };
-    let uid = task.task.cred().uid;
-    let info = info
-        .unwrap_or_else(|| SigInfo::kill(signal, SI_TKILL, task.task.tgid().cast_signed(), uid));
-    send_to_task(&task.kernel, &target, info)
+    let info = info.unwrap_or_else(|| info_for(task, &target, signal, SI_TKILL));
+    send_to_thread(task, &target, signal, info)
 }
 
 /// A process may pretend to be the kernel or kill(2) only towards itself: rt_sigqueueinfo(2).
 fn check_queue_info(task: &CurrentTask, tgid: i32, info: &SigInfo) -> Result<()> {
     let forged = info.si_code >= 0 || info.si_code == SI_TKILL;
-    if forged && tgid.cast_unsigned() != task.task.tgid() {
+    if forged && tgid.cast_unsigned() != task.task.group().own_tgid() {
         Err(Errno::EPERM)
     } else {
         Ok(())
@@ -204,13 +244,11 @@ pub(super) fn sys_rt_sigqueueinfo(
     };
     check_queue_info(task, tgid, &info)?;
     let signal = optional_signal(number)?;
-    let target = leader(task, tgid.cast_unsigned())?;
+    let target = leader(task, task.given_pid(tgid.cast_unsigned())?)?;
     may_signal(task, &target, signal)?;
-    if signal.is_none() {
-        Ok(())
-    } else {
-        send_to_group(&task.kernel, target.group(), info)
-    }
+    signal.map_or(Ok(()), |signal| {
+        send_to_process(task, &target, signal, info)
+    })
 }
 
 pub(super) fn sys_rt_tgsigqueueinfo(

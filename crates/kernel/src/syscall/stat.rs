@@ -13,17 +13,18 @@ use tuxlet_uapi::{
     time::{Timespec, UTIME_NOW, UTIME_OMIT},
 };
 use tuxlet_vfs::{
-    Attr, DeviceId, LookupFlags, MountFlags, Path, SetTime, StatFs, Time, access, resolver, setattr,
+    Attr, DeviceId, LookupFlags, MountFlags, Path, SetTime, StatFs, Time, UserNs, access, resolver,
+    setattr,
 };
 
-fn stat_of(attr: &Attr) -> Stat {
+fn stat_of(attr: &Attr, ns: &UserNs) -> Stat {
     Stat {
         st_dev: attr.dev.encode(),
         st_ino: attr.ino,
         st_mode: attr.st_mode(),
         st_nlink: attr.nlink,
-        st_uid: attr.uid,
-        st_gid: attr.gid,
+        st_uid: ns.shown_uid(attr.uid),
+        st_gid: ns.shown_gid(attr.gid),
         st_rdev: attr.rdev.encode(),
         st_size: attr.size.cast_signed(),
         st_blksize: attr.blksize.cast_signed(),
@@ -75,7 +76,7 @@ impl CurrentTask {
 
 pub(super) fn sys_fstat(task: &mut CurrentTask, fd: i32, to: UserPtr<Stat>) -> Result<()> {
     let attr = task.fds.get(fd)?.attr(&task.cx())?;
-    to.write(task, &stat_of(&attr))
+    to.write(task, &stat_of(&attr, &task.task.cred().user_ns))
 }
 
 pub(super) fn sys_newfstatat(
@@ -87,7 +88,7 @@ pub(super) fn sys_newfstatat(
 ) -> Result<()> {
     flags.only(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)?;
     let (attr, _) = task.attr_at(dirfd, &path.read(task)?, flags)?;
-    to.write(task, &stat_of(&attr))
+    to.write(task, &stat_of(&attr, &task.task.cred().user_ns))
 }
 
 fn statx_time(time: Time) -> StatxTimestamp {
@@ -120,14 +121,15 @@ pub(super) fn sys_statx(
         path.read(task)?
     };
     let (attr, found) = task.attr_at(dirfd, &name, flags)?;
+    let cred = task.task.cred();
     let device = |d: DeviceId| (d.major, d.minor);
     let ((dev_major, dev_minor), (rdev_major, rdev_minor)) = (device(attr.dev), device(attr.rdev));
     let mut stx = Statx {
         stx_mask: STATX_BASIC_STATS,
         stx_blksize: attr.blksize,
         stx_nlink: attr.nlink,
-        stx_uid: attr.uid,
-        stx_gid: attr.gid,
+        stx_uid: cred.user_ns.shown_uid(attr.uid),
+        stx_gid: cred.user_ns.shown_gid(attr.gid),
         stx_mode: attr.st_mode() as u16,
         stx_ino: attr.ino,
         stx_size: attr.size,
@@ -285,8 +287,17 @@ pub(super) fn sys_fchmodat2(
     setattr::chmod(&task.cx(), &target, mode & 0o7777)
 }
 
-fn id(raw: u32) -> Option<u32> {
-    (raw != u32::MAX).then_some(raw)
+/// New owner and group as the kernel has them; `None` leaves one alone. `EINVAL` for what the caller's namespace does not map.
+fn owners(task: &CurrentTask, uid: u32, gid: u32) -> Result<(Option<u32>, Option<u32>)> {
+    let ns = &task.task.cred().user_ns;
+    let given = |raw: u32, global: Option<u32>| match raw {
+        u32::MAX => Ok(None),
+        _ => global.map(Some).ok_or(Errno::EINVAL),
+    };
+    Ok((
+        given(uid, ns.global_uid(uid))?,
+        given(gid, ns.global_gid(gid))?,
+    ))
 }
 
 pub(super) fn sys_fchown(task: &mut CurrentTask, fd: i32, uid: u32, gid: u32) -> Result<()> {
@@ -294,12 +305,8 @@ pub(super) fn sys_fchown(task: &mut CurrentTask, fd: i32, uid: u32, gid: u32) ->
     if file.is_path_only() {
         return Err(Errno::EBADF);
     }
-    setattr::chown(
-        &task.cx(),
-        file.path().ok_or(Errno::EPERM)?,
-        id(uid),
-        id(gid),
-    )
+    let (uid, gid) = owners(task, uid, gid)?;
+    setattr::chown(&task.cx(), file.path().ok_or(Errno::EPERM)?, uid, gid)
 }
 
 pub(super) fn sys_fchownat(
@@ -312,7 +319,8 @@ pub(super) fn sys_fchownat(
 ) -> Result<()> {
     flags.only(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
     let target = task.path_at(dirfd, &path.read(task)?, flags)?;
-    setattr::chown(&task.cx(), &target, id(uid), id(gid))
+    let (uid, gid) = owners(task, uid, gid)?;
+    setattr::chown(&task.cx(), &target, uid, gid)
 }
 
 fn set_time(ts: &Timespec) -> Result<Option<SetTime>> {

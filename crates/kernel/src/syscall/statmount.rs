@@ -50,14 +50,14 @@ fn request(task: &CurrentTask, at: UserPtr<[u64; 4]>) -> Result<Request> {
     if id <= UNIQUE_OFFSET {
         return Err(Errno::EINVAL);
     }
-    if namespace != 0 && namespace != task.kernel.mounts.id() {
+    if namespace != 0 && namespace != task.ns.mnt.id() {
         return Err(Errno::ENOENT);
     }
     Ok(Request { id, param })
 }
 
 fn mounts(task: &CurrentTask) -> Vec<MountInfo> {
-    task.kernel.mounts.list(&task.fs.root())
+    task.ns.mnt.list(&task.fs.root())
 }
 
 pub(super) fn sys_listmount(
@@ -166,7 +166,7 @@ pub(super) fn sys_statmount(
         .iter()
         .find(|m| m.id + UNIQUE_OFFSET == request.id)
         .ok_or(Errno::ENOENT)?;
-    let bytes = describe(info, wanted, task.kernel.mounts.id())?;
+    let bytes = describe(info, wanted, task.ns.mnt.id())?;
     // As much of the fixed part as there is room for, but strings only as a whole.
     if bytes.len() > FIXED && size < bytes.len() {
         return Err(Errno::EOVERFLOW);

@@ -3,9 +3,9 @@
 
 use super::{
     adjtime, arg::Syscall, dir, eventfd, eventpoll, fcntl, fsmount, futex, ids, inotify, ioctl,
-    ipc, limits, memory, misc, mount, mqueue, open, pidfd, pipe, poll, prctl, process, ptrace, rw,
-    sched, seccomp, signal, socket, sockmsg, splice, stat, statmount, system, time, timer, wait,
-    xattr,
+    ipc, limits, memory, misc, mount, mqueue, namespaces, open, pidfd, pipe, poll, prctl, process,
+    ptrace, rw, sched, seccomp, signal, socket, sockmsg, splice, stat, statmount, system, time,
+    timer, wait, xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -233,8 +233,8 @@ syscalls! {
     GETCPU => misc::sys_getcpu, Full;
     EXIT => process::sys_exit, Full;
     EXIT_GROUP => process::sys_exit_group, Full;
-    CLONE => process::sys_clone, Partial "no namespaces";
-    CLONE3 => process::sys_clone3, Partial "no namespaces, no CLONE_INTO_CGROUP";
+    CLONE => process::sys_clone, Partial "no network and time namespaces";
+    CLONE3 => process::sys_clone3, Partial "no network and time namespaces, no CLONE_INTO_CGROUP";
     EXECVE => process::sys_execve, Full;
     EXECVEAT => process::sys_execveat, Full;
     WAIT4 => wait::sys_wait4, Full;
@@ -318,8 +318,8 @@ syscalls! {
     PROCESS_VM_WRITEV => pidfd::sys_process_vm_writev, Full;
     GET_ROBUST_LIST => pidfd::sys_get_robust_list, Full;
     MEMBARRIER => pidfd::sys_membarrier, Partial "no rseq commands";
-    UNSHARE => pidfd::sys_unshare, Partial "no namespaces";
-    SETNS => pidfd::sys_setns, Partial "no namespaces";
+    UNSHARE => namespaces::sys_unshare, Partial "no network and time namespaces; Unix credentials, access control lists and IPC status show ids of the initial namespaces";
+    SETNS => namespaces::sys_setns, Partial "no network and time namespaces";
     SETXATTR => xattr::sys_setxattr, Full;
     LSETXATTR => xattr::sys_lsetxattr, Full;
     FSETXATTR => xattr::sys_fsetxattr, Full;

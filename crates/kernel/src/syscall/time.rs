@@ -54,14 +54,19 @@ fn cpu_clock(task: &CurrentTask, clock: i32) -> Result<u64> {
         let target: Option<Arc<Task>> = if id == 0 {
             Some(Arc::clone(&task.task))
         } else {
-            task.kernel.tree.lock().task(id as u32).cloned()
+            task.given_pid(id as u32)
+                .ok()
+                .and_then(|id| task.kernel.tree.lock().task(id).cloned())
         };
         let target = target
             .filter(|t| t.tgid() == task.task.tgid())
             .ok_or(Errno::EINVAL)?;
         return Ok(target.cpu_ns());
     }
-    let tgid = if id == 0 { task.task.tgid() } else { id as u32 };
+    let tgid = match id {
+        0 => task.task.tgid(),
+        _ => task.given_pid(id as u32).map_err(|_| Errno::EINVAL)?,
+    };
     if task.kernel.tree.lock().node(tgid).is_none() {
         return Err(Errno::EINVAL);
     }

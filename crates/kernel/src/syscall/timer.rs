@@ -63,7 +63,9 @@ fn target_of(task: &CurrentTask, event: &SigEvent) -> Result<Target> {
         SIGEV_NONE => Ok(Target::Nothing),
         SIGEV_SIGNAL => Ok(Target::Signal(Signal::new(event.sigev_signo)?, None)),
         SIGEV_THREAD_ID => {
-            let tid = event._tid.cast_unsigned();
+            let tid = task
+                .given_pid(event._tid.cast_unsigned())
+                .map_err(|_| Errno::EINVAL)?;
             let thread = task.kernel.tree.lock().task(tid).cloned();
             let thread = thread
                 .filter(|t| t.tgid() == task.task.tgid())

@@ -14,6 +14,11 @@ use tuxlet_uapi::{
     },
 };
 
+/// The initial namespace's id of a child; 0, which nobody has, for an id without meaning.
+fn child(task: &CurrentTask, id: u32) -> u32 {
+    task.given_pid(id).unwrap_or(0)
+}
+
 pub(super) fn sys_wait4(
     task: &mut CurrentTask,
     pid: i32,
@@ -28,8 +33,8 @@ pub(super) fn sys_wait4(
         i32::MIN => return Err(Errno::ESRCH),
         -1 => WaitFor::Any,
         0 => WaitFor::Group(task.pgid()),
-        p if p > 0 => WaitFor::Pid(p.cast_unsigned()),
-        p => WaitFor::Group(p.unsigned_abs()),
+        p if p > 0 => WaitFor::Pid(child(task, p.cast_unsigned())),
+        p => WaitFor::Group(child(task, p.unsigned_abs())),
     };
     let options = WaitOptions {
         exited: true,
@@ -46,7 +51,7 @@ pub(super) fn sys_wait4(
     };
     status.write_opt(task, &result.status.raw())?;
     usage.write_opt(task, &result.usage)?;
-    Ok(result.pid)
+    Ok(result.shown)
 }
 
 pub(super) fn sys_waitid(
@@ -64,8 +69,8 @@ pub(super) fn sys_waitid(
     }
     let whom = match id_type {
         P_ALL => WaitFor::Any,
-        P_PID if id > 0 => WaitFor::Pid(id.cast_unsigned()),
-        P_PGID if id > 0 => WaitFor::Group(id.cast_unsigned()),
+        P_PID if id > 0 => WaitFor::Pid(child(task, id.cast_unsigned())),
+        P_PGID if id > 0 => WaitFor::Group(child(task, id.cast_unsigned())),
         P_PGID if id == 0 => WaitFor::Group(task.pgid()),
         P_PIDFD if id >= 0 => WaitFor::Pid(process_of(task, id)?),
         _ => return Err(Errno::EINVAL),
@@ -94,7 +99,9 @@ pub(super) fn sys_waitid(
                 WaitStatus::Continued => (CLD_CONTINUED, tuxlet_uapi::signal::SIGCONT.number()),
             };
             usage.write_opt(task, &result.usage)?;
-            SigInfo::chld(code, result.pid.cast_signed(), result.uid, status, 0, 0)
+            let pid = result.shown.cast_signed();
+            let uid = task.task.cred().user_ns.shown_uid(result.uid);
+            SigInfo::chld(code, pid, uid, status, 0, 0)
         }
     };
     info.write_opt(task, &report)

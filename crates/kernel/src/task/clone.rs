@@ -1,7 +1,11 @@
 //! Making tasks: clone(2), fork(2), vfork(2).
 
 use super::{CurrentTask, Node, Resources, Task, ThreadGroup, WaitStatus, work};
-use crate::{hooks::Fork, signal::TaskSignals};
+use crate::{
+    hooks::Fork,
+    ns::{NsProxy, pid::PidNs},
+    signal::TaskSignals,
+};
 use parking_lot::Mutex;
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_sync::WaitQueue;
@@ -11,22 +15,13 @@ use tuxlet_uapi::{
     resource::RLIMIT_NPROC,
     sched::{
         CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS,
-        CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
-        CLONE_NEWUSER, CLONE_NEWUTS, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS,
-        CLONE_SIGHAND, CLONE_THREAD, CLONE_VFORK, CLONE_VM,
+        CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER,
+        CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM,
+        CLONE_THREAD, CLONE_VFORK, CLONE_VM,
     },
     signal::{Signal, StackT},
 };
-use tuxlet_vfs::cx::cap;
-
-const NAMESPACES: u64 = CLONE_NEWNS
-    | CLONE_NEWCGROUP
-    | CLONE_NEWUTS
-    | CLONE_NEWIPC
-    | CLONE_NEWUSER
-    | CLONE_NEWPID
-    | CLONE_NEWNET
-    | CLONE_NEWTIME;
+use tuxlet_vfs::{Cred, FsContext, cx::cap};
 
 /// What clone(2) and clone3(2) ask for.
 #[derive(Clone, Debug, Default)]
@@ -45,9 +40,19 @@ pub struct CloneRequest {
     pub child_tid: u64,
     /// Where `CLONE_PIDFD` stores the descriptor.
     pub pidfd: u64,
-    /// The id that clone3(2)'s `set_tid` asks for.
-    pub set_tid: Option<u32>,
+    /// The ids that clone3(2)'s `set_tid` asks for, the innermost namespace's first.
+    pub set_tid: Vec<u32>,
 }
+
+/// What of a child may be in other namespaces.
+struct Setting {
+    cred: Arc<Cred>,
+    fs: Arc<FsContext>,
+    ns: Arc<NsProxy>,
+}
+
+/// The child, its registers, and whether it is a new process.
+type Made = (Arc<Task>, Box<tuxlet_cpu::CpuState>, bool);
 
 /// Lets the parent of a vfork(2) go on: when the child has another memory or is gone.
 #[derive(Clone, Debug)]
@@ -73,10 +78,11 @@ fn check_flags(flags: u64) -> Result<()> {
     let wrong = (has(CLONE_SIGHAND) && !has(CLONE_VM))
         || (has(CLONE_THREAD) && !has(CLONE_SIGHAND))
         || (has(CLONE_SIGHAND) && has(CLONE_CLEAR_SIGHAND))
-        || (has(CLONE_NEWNS) && has(CLONE_FS))
-        || (has(CLONE_NEWPID) && has(CLONE_THREAD));
-    // DEVIATION: no namespaces yet; a kernel built without them says EINVAL as well.
-    if wrong || has(NAMESPACES) {
+        || (has(CLONE_FS) && (has(CLONE_NEWNS) || has(CLONE_NEWUSER)))
+        || (has(CLONE_THREAD) && (has(CLONE_NEWPID) || has(CLONE_NEWUSER)))
+        || (has(CLONE_NEWIPC) && has(CLONE_SYSVSEM));
+    // DEVIATION: a kernel built without these two kinds of namespaces says EINVAL as well.
+    if wrong || has(CLONE_NEWNET | CLONE_NEWTIME) {
         Err(Errno::EINVAL)
     } else {
         Ok(())
@@ -100,21 +106,18 @@ impl CurrentTask {
         }
 
         let kernel = Arc::clone(&self.kernel);
-        let tid = {
-            let mut tree = kernel.tree.lock();
-            match request.set_tid {
-                Some(tid) => tree.claim_pid(tid)?,
-                None => tree.alloc_pid()?,
-            }
-        };
-        let made = self.build_child(request, tid);
+        let setting = self.child_setting(request)?;
+        let tid = self.child_id(request, &setting.ns.pid_for_children)?;
+        let made = self.build_child(request, tid, setting);
         let (child, mut regs, group_is_new) = match made {
             Ok(made) => made,
-            Err(errno) => {
+            Err((errno, pid_ns)) => {
+                pid_ns.leave(tid);
                 kernel.tree.lock().release_pid(tid);
                 return Err(errno);
             }
         };
+        let pid_ns = Arc::clone(&child.group().pid_ns);
         regs.x[0] = 0;
         if request.stack != 0 {
             regs.sp = request.stack;
@@ -135,9 +138,11 @@ impl CurrentTask {
         current.vfork_done.clone_from(&vfork);
 
         if let Err(errno) = self.insert_child(request, &child, group_is_new, broadcasts) {
+            pid_ns.leave(tid);
             kernel.tree.lock().release_pid(tid);
             return Err(errno);
         }
+        let shown = self.shown_pid(tid);
         if has(CLONE_PIDFD)
             && let Err(errno) = self.give_pidfd(&child, request.pidfd)
         {
@@ -146,10 +151,13 @@ impl CurrentTask {
         }
         if has(CLONE_PARENT_SETTID) {
             // Linux ignores a bad pointer here.
-            let _ = self.mm.space.write::<u32>(request.parent_tid, &tid);
+            let _ = self.mm.space.write::<u32>(request.parent_tid, &shown);
         }
         if has(CLONE_CHILD_SETTID) {
-            let _ = current.mm.space.write::<u32>(request.child_tid, &tid);
+            let _ = current
+                .mm
+                .space
+                .write::<u32>(request.child_tid, &child.own_tid());
         }
         let event = self.clone_event(flags, request.exit_signal);
         self.trace_child(&child, flags, event);
@@ -158,12 +166,58 @@ impl CurrentTask {
             return Err(errno);
         }
         if let Some(event) = event {
-            self.ptrace_event(event, tid.into());
+            self.ptrace_event(event, shown.into());
         }
         if let Some(done) = vfork {
             self.wait_vfork(&done);
-            self.ptrace_event(PTRACE_EVENT_VFORK_DONE, tid.into());
+            self.ptrace_event(PTRACE_EVENT_VFORK_DONE, shown.into());
         }
+        Ok(shown)
+    }
+
+    /// The credentials, directories and namespaces of a child.
+    fn child_setting(&self, request: &CloneRequest) -> Result<Setting> {
+        let has = |f: u64| request.flags & f != 0;
+        let mut cred = self.task.cred();
+        if has(CLONE_NEWUSER) {
+            cred = Arc::new(self.cred_in_new_user_ns()?);
+        }
+        let fs = if has(CLONE_FS) {
+            Arc::clone(&self.fs)
+        } else {
+            Arc::new(self.fs.copy())
+        };
+        let ns = self.new_namespaces(request.flags, &cred, &fs)?;
+        Ok(Setting { cred, fs, ns })
+    }
+
+    /// Ids for the child in all namespaces that see it; the one of the initial namespace.
+    fn child_id(&self, request: &CloneRequest, own: &Arc<PidNs>) -> Result<u32> {
+        let pid_ns = if request.flags & CLONE_THREAD != 0 {
+            &self.task.group().pid_ns
+        } else {
+            own
+        };
+        let wanted = &request.set_tid;
+        let levels = pid_ns.level() as usize;
+        if wanted.len() > levels + 1 {
+            return Err(Errno::EINVAL);
+        }
+        let mut ns = Some(pid_ns);
+        for _ in wanted {
+            if let Some(at) = ns {
+                crate::ns::must_be_admin_of(&self.task.cred(), &at.id.owner)?;
+                ns = at.parent();
+            }
+        }
+        let tree = &self.kernel.tree;
+        let tid = match wanted.get(levels) {
+            Some(tid) => tree.lock().claim_pid(*tid)?,
+            None => tree.lock().alloc_pid()?,
+        };
+        pid_ns
+            .enter(tid, &wanted[..wanted.len().min(levels)])
+            .inspect_err(|_| tree.lock().release_pid(tid))?;
         Ok(tid)
     }
 
@@ -210,27 +264,33 @@ impl CurrentTask {
         &mut self,
         request: &CloneRequest,
         tid: u32,
-    ) -> Result<(Arc<Task>, Box<tuxlet_cpu::CpuState>, bool)> {
+        setting: Setting,
+    ) -> std::result::Result<Made, (Errno, Arc<PidNs>)> {
         let has = |f: u64| request.flags & f != 0;
+        let Setting { cred, fs, ns } = setting;
+        let new_group = !has(CLONE_THREAD);
+        let pid_ns = if new_group {
+            Arc::clone(&ns.pid_for_children)
+        } else {
+            Arc::clone(&self.task.group().pid_ns)
+        };
         let resources = Resources {
             mm: if has(CLONE_VM) {
                 Arc::clone(&self.mm)
             } else {
-                self.mm.fork()?
+                self.mm
+                    .fork()
+                    .map_err(|errno| (errno, Arc::clone(&pid_ns)))?
             },
             fds: if has(CLONE_FILES) {
                 Arc::clone(&self.fds)
             } else {
                 Arc::new(self.fds.copy())
             },
-            fs: if has(CLONE_FS) {
-                Arc::clone(&self.fs)
-            } else {
-                Arc::new(self.fs.copy())
-            },
+            fs,
+            ns,
         };
         let parent_group = self.task.group();
-        let new_group = !has(CLONE_THREAD);
         let group = if new_group {
             let old = parent_group.sighand.read();
             let sighand = if has(CLONE_SIGHAND) {
@@ -242,7 +302,7 @@ impl CurrentTask {
                 sighand.reset_handlers();
             }
             let limits = *parent_group.rlimits.lock();
-            ThreadGroup::child_of(tid, parent_group, sighand, limits)
+            ThreadGroup::child_of(tid, pid_ns, parent_group, sighand, limits)
         } else {
             Arc::clone(parent_group)
         };
@@ -261,15 +321,7 @@ impl CurrentTask {
             }
         };
         let comm = super::comm_bytes(&self.task.comm());
-        let task = Task::new(
-            &self.kernel,
-            tid,
-            group,
-            self.task.cred(),
-            comm,
-            resources,
-            signals,
-        );
+        let task = Task::new(&self.kernel, tid, group, cred, comm, resources, signals);
         task.inherit(&self.task);
         let parent_tid = if has(CLONE_PARENT) || !new_group {
             self.task.parent_tid.load(Ordering::SeqCst)

@@ -1,7 +1,7 @@
 //! The running task: the handle that only its own host thread has.
 
 use super::{Mm, Resources, Task};
-use crate::{fd::FdTable, kernel::Kernel, timer::TimerClock};
+use crate::{fd::FdTable, kernel::Kernel, ns::NsProxy, timer::TimerClock};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -9,6 +9,7 @@ use std::{
 use tuxlet_cpu::{CpuState, Vcpu};
 use tuxlet_mem::Limits;
 use tuxlet_uapi::{
+    errno::{Errno, Result},
     resource::{RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK},
     signal::{SigInfo, Signal},
 };
@@ -72,6 +73,8 @@ pub struct CurrentTask {
     pub fds: Arc<FdTable>,
     /// Root, working directory, umask.
     pub fs: Arc<FsContext>,
+    /// Namespaces.
+    pub ns: Arc<NsProxy>,
     /// What an interrupted system call left for restart_syscall(2).
     pub restart: Option<SyscallRestart>,
     /// Written with zero and woken at exit: set_tid_address(2).
@@ -118,6 +121,7 @@ impl CurrentTask {
             mm: resources.mm,
             fds: resources.fds,
             fs: resources.fs,
+            ns: resources.ns,
             restart: None,
             clear_child_tid: 0,
             rseq: None,
@@ -147,12 +151,24 @@ impl CurrentTask {
         }
     }
 
+    /// How a process or thread id of the initial namespace is shown to the task; 0 if it has no meaning in its own.
+    #[must_use]
+    pub(crate) fn shown_pid(&self, global: u32) -> u32 {
+        self.task.group().pid_ns.shown(global)
+    }
+
+    /// The initial namespace's id for one that the task gives. `ESRCH`.
+    pub(crate) fn given_pid(&self, id: u32) -> Result<u32> {
+        self.task.group().pid_ns.global(id).ok_or(Errno::ESRCH)
+    }
+
     /// Publishes changed resources for other tasks to see (`/proc`, ptrace).
     pub(crate) fn publish_resources(&self) {
         self.task.set_resources(Some(Resources {
             mm: Arc::clone(&self.mm),
             fds: Arc::clone(&self.fds),
             fs: Arc::clone(&self.fs),
+            ns: Arc::clone(&self.ns),
         }));
     }
 

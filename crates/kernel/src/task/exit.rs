@@ -3,6 +3,7 @@
 use super::{CurrentTask, RunState, Task, ThreadGroup, Tree, WaitStatus};
 use crate::{
     kernel::Kernel,
+    ns::NsProxy,
     signal::{send_to_group, send_to_process_group, send_to_task},
 };
 use std::sync::{Arc, atomic::Ordering};
@@ -52,6 +53,7 @@ impl CurrentTask {
             mm,
             fds,
             fs,
+            ns,
             vfork_done,
             ..
         } = self;
@@ -73,7 +75,8 @@ impl CurrentTask {
         drop(filter);
         kernel.send_pdeath_signals(&task);
         task.set_run_state(RunState::Zombie);
-        kernel.task_is_dead(&task, last_words);
+        kernel.end_namespace(&task);
+        kernel.task_is_dead(&task, last_words, &ns);
     }
 }
 
@@ -132,7 +135,7 @@ impl Kernel {
         }
     }
 
-    fn task_is_dead(self: &Arc<Self>, task: &Arc<Task>, last_words: WaitStatus) {
+    fn task_is_dead(self: &Arc<Self>, task: &Arc<Task>, last_words: WaitStatus, ns: &NsProxy) {
         let group = task.group();
         let mut tree = self.tree.lock();
         let tracer = self.thread_died(&mut tree, task, last_words);
@@ -180,7 +183,7 @@ impl Kernel {
         }
         // Before anyone can know of the death.
         group.timers.clear();
-        self.ipc.process_died(tgid);
+        ns.ipc.objects.process_died(tgid);
         match foreign {
             Some(tracer) => {
                 let signal = Some(Signal::SIGCHLD);
@@ -224,8 +227,9 @@ impl Kernel {
 
     fn tell_tracer_of_death(&self, task: &Arc<Task>, tracer: &Arc<Task>, status: WaitStatus) {
         let (code, value) = death_code(status);
-        let tid = task.tid().cast_signed();
-        let info = SigInfo::chld(code, tid, task.cred().uid, value, 0, 0);
+        let tid = tracer.group().pid_ns.shown(task.tid()).cast_signed();
+        let uid = tracer.cred().user_ns.shown_uid(task.cred().uid);
+        let info = SigInfo::chld(code, tid, uid, value, 0, 0);
         let _ = send_to_group(self, tracer.group(), info);
         tracer.group().child_wait.wake_all(!0);
     }
@@ -275,7 +279,7 @@ impl Kernel {
             exit_signal.filter(|_| !action.is_ignore() || exit_signal != Some(Signal::SIGCHLD))
         {
             let (code, value) = death_code(status);
-            let mut info = self.child_info(group, code, value);
+            let mut info = child_info(self, group, parent, code, value);
             info.si_signo = signal.number();
             let _ = send_to_group(self, parent, info);
         }
@@ -336,24 +340,77 @@ impl Kernel {
         let Some(parent) = parent else { return };
         let action = parent.sighand.read().get(Signal::SIGCHLD);
         if action.sa_flags & SA_NOCLDSTOP == 0 {
-            let _ = send_to_group(self, &parent, self.child_info(group, code, signal.number()));
+            let _ = send_to_group(
+                self,
+                &parent,
+                child_info(self, group, &parent, code, signal.number()),
+            );
         }
         parent.child_wait.wake_all(!0);
     }
 
-    fn child_info(&self, group: &Arc<ThreadGroup>, code: i32, status: i32) -> SigInfo {
-        let (user, system) = self.process_times(group.tgid());
-        let ticks = |ns: u64| (ns / 10_000_000).cast_signed();
-        let uid = group.owner_uid.load(Ordering::Relaxed);
-        SigInfo::chld(
-            code,
-            group.tgid().cast_signed(),
-            uid,
-            status,
-            ticks(user),
-            ticks(system),
-        )
+    /// The first process of a process id namespace takes all others of it along: pid_namespaces(7). Returns when they are
+    /// dead.
+    fn end_namespace(&self, task: &Arc<Task>) {
+        let group = task.group();
+        let ns = &group.pid_ns;
+        if group.own_tgid() != 1 || ns.level() == 0 || self.threads_of(group.tgid()).len() > 1 {
+            return;
+        }
+        ns.close();
+        let waiter = tuxlet_sync::Waiter::new();
+        let _registration = self.exit_notify.register(waiter.clone());
+        loop {
+            let (others, dead): (Vec<Arc<ThreadGroup>>, Vec<u32>) = {
+                let tree = self.tree.lock();
+                let members = || {
+                    tree.groups()
+                        .map(|(_, n)| n)
+                        .filter(|n| n.group.pid_ns.is_within(ns) && !Arc::ptr_eq(&n.group, group))
+                };
+                let live = members().filter(|n| n.zombie.is_none());
+                let mine = members().filter(|n| n.zombie.is_some() && n.parent == group.tgid());
+                (
+                    live.map(|n| Arc::clone(&n.group)).collect(),
+                    mine.map(|n| n.group.tgid()).collect(),
+                )
+            };
+            for tgid in dead {
+                let node = self.tree.lock().reap(tgid);
+                drop(node);
+            }
+            if others.is_empty() {
+                return;
+            }
+            for other in &others {
+                self.begin_group_exit(other, WaitStatus::Signaled(Signal::SIGKILL, false));
+            }
+            waiter.wait(None);
+        }
     }
+}
+
+/// What `SIGCHLD` tells a parent of a process.
+fn child_info(
+    kernel: &Kernel,
+    group: &Arc<ThreadGroup>,
+    parent: &ThreadGroup,
+    code: i32,
+    status: i32,
+) -> SigInfo {
+    let (user, system) = kernel.process_times(group.tgid());
+    let ticks = |ns: u64| (ns / 10_000_000).cast_signed();
+    let pid = parent.pid_ns.shown(group.tgid());
+    let uid = group.owner_uid.load(Ordering::Relaxed);
+    let user_ns = kernel.user_ns_of(parent);
+    SigInfo::chld(
+        code,
+        pid.cast_signed(),
+        user_ns.shown_uid(uid),
+        status,
+        ticks(user),
+        ticks(system),
+    )
 }
 
 /// `si_code` and `si_status` of a death.

@@ -1,7 +1,10 @@
 //! Thread groups: what POSIX calls processes.
 
 use super::{CpuTimes, usage::IoCounters};
-use crate::signal::{GroupSignals, SigHand};
+use crate::{
+    ns::pid::PidNs,
+    signal::{GroupSignals, SigHand},
+};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
     Arc,
@@ -42,6 +45,10 @@ fn default_rlimits() -> [Rlimit; 16] {
 #[derive(Debug)]
 pub struct ThreadGroup {
     tgid: u32,
+    /// The namespace of its process id.
+    pub pid_ns: Arc<PidNs>,
+    /// Its process id there.
+    own_tgid: u32,
     /// Signal dispositions, shared by `CLONE_SIGHAND`.
     pub sighand: RwLock<Arc<SigHand>>,
     /// Process-wide pending signals, group exit and group stop.
@@ -75,9 +82,16 @@ pub struct ThreadGroup {
 impl ThreadGroup {
     /// A group with given dispositions and limits.
     #[must_use]
-    pub fn new(tgid: u32, sighand: Arc<SigHand>, rlimits: [Rlimit; 16]) -> Arc<Self> {
+    pub fn new(
+        tgid: u32,
+        pid_ns: Arc<PidNs>,
+        sighand: Arc<SigHand>,
+        rlimits: [Rlimit; 16],
+    ) -> Arc<Self> {
         Arc::new(Self {
             tgid,
+            own_tgid: pid_ns.shown(tgid),
+            pid_ns,
             sighand: RwLock::new(sighand),
             signals: Mutex::new(GroupSignals::default()),
             child_wait: WaitQueue::new(),
@@ -99,11 +113,12 @@ impl ThreadGroup {
     #[must_use]
     pub fn child_of(
         tgid: u32,
+        pid_ns: Arc<PidNs>,
         parent: &Self,
         sighand: Arc<SigHand>,
         rlimits: [Rlimit; 16],
     ) -> Arc<Self> {
-        let group = Self::new(tgid, sighand, rlimits);
+        let group = Self::new(tgid, pid_ns, sighand, rlimits);
         group
             .dumpable
             .store(parent.dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -126,14 +141,25 @@ impl ThreadGroup {
 
     /// The first group of a machine.
     #[must_use]
-    pub fn first(tgid: u32) -> Arc<Self> {
-        Self::new(tgid, Arc::new(SigHand::default()), default_rlimits())
+    pub fn first(tgid: u32, pid_ns: Arc<PidNs>) -> Arc<Self> {
+        Self::new(
+            tgid,
+            pid_ns,
+            Arc::new(SigHand::default()),
+            default_rlimits(),
+        )
     }
 
     /// Process id.
     #[must_use]
     pub fn tgid(&self) -> u32 {
         self.tgid
+    }
+
+    /// Process id in the process's own namespace: getpid(2).
+    #[must_use]
+    pub fn own_tgid(&self) -> u32 {
+        self.own_tgid
     }
 
     /// A resource limit's soft value by `RLIMIT_*` number.

@@ -26,7 +26,9 @@ pub(crate) use usage::IoCounters;
 pub use usage::{CpuTimes, of_times};
 pub use waiting::{WaitFor, WaitOptions, WaitResult};
 
-use crate::{fd::FdTable, kernel::Kernel, ptrace::Ptrace, seccomp::Seccomp, signal::TaskSignals};
+use crate::{
+    fd::FdTable, kernel::Kernel, ns::NsProxy, ptrace::Ptrace, seccomp::Seccomp, signal::TaskSignals,
+};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
     Arc, OnceLock, Weak,
@@ -96,12 +98,16 @@ pub struct Resources {
     pub fds: Arc<FdTable>,
     /// Root, working directory, umask: shared by `CLONE_FS`.
     pub fs: Arc<FsContext>,
+    /// Namespaces.
+    pub ns: Arc<NsProxy>,
 }
 
 /// A thread, as other threads see it.
 #[derive(Debug)]
 pub struct Task {
     tid: AtomicU32,
+    /// The thread id in the process's own namespace.
+    own_tid: AtomicU32,
     group: Arc<ThreadGroup>,
     kernel: Weak<Kernel>,
     /// Pending signals and the blocked mask of this thread.
@@ -170,6 +176,7 @@ impl Task {
     ) -> Arc<Self> {
         Arc::new(Self {
             tid: AtomicU32::new(tid),
+            own_tid: AtomicU32::new(group.pid_ns.shown(tid)),
             group,
             kernel: Arc::downgrade(kernel),
             signals: Mutex::new(signals),
@@ -243,7 +250,7 @@ impl Task {
         *self.settings.lock() = settings;
     }
 
-    /// Thread id: gettid(2).
+    /// Thread id in the initial namespace.
     #[must_use]
     pub fn tid(&self) -> u32 {
         self.tid.load(Ordering::Relaxed)
@@ -251,9 +258,17 @@ impl Task {
 
     pub(crate) fn set_tid(&self, tid: u32) {
         self.tid.store(tid, Ordering::Relaxed);
+        let own = self.group.pid_ns.shown(tid);
+        self.own_tid.store(own, Ordering::Relaxed);
     }
 
-    /// Thread group id: getpid(2).
+    /// Thread id in the process's own namespace: gettid(2).
+    #[must_use]
+    pub fn own_tid(&self) -> u32 {
+        self.own_tid.load(Ordering::Relaxed)
+    }
+
+    /// Thread group id in the initial namespace.
     #[must_use]
     pub fn tgid(&self) -> u32 {
         self.group.tgid()

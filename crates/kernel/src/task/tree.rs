@@ -4,7 +4,7 @@
 //! guest memory or sends wake-ups. Callers collect what is to be woken and do that after unlocking.
 
 use super::{Task, ThreadGroup};
-use crate::ptrace::Tracees;
+use crate::{ns::pid::PidNs, ptrace::Tracees};
 use std::{collections::BTreeMap, sync::Arc};
 use tuxlet_uapi::{errno::Errno, errno::Result, resource::Rusage, signal::Signal};
 
@@ -192,6 +192,7 @@ impl Tree {
         // A dead leader keeps its id until the whole group has been waited for.
         if tid != tgid {
             self.tasks.remove(&tid);
+            self.forget_id(&task.group().pid_ns, tid);
         }
         left
     }
@@ -199,6 +200,7 @@ impl Tree {
     /// After execve(2) in another thread: `task` takes over the leader's id.
     pub fn become_leader(&mut self, task: &Arc<Task>, old_tid: u32) {
         self.tasks.remove(&old_tid);
+        self.forget_id(&task.group().pid_ns, old_tid);
         self.tasks.insert(task.tid(), Arc::clone(task));
         self.tracees.rename(old_tid, task.tid());
     }
@@ -261,6 +263,13 @@ impl Tree {
     }
 
     fn reaper_of(&self, dead: u32) -> u32 {
+        let ns = self.nodes.get(&dead).map(|n| &n.group.pid_ns);
+        let nested = ns.filter(|ns| ns.level() > 0);
+        if let Some(init) = nested.and_then(|ns| ns.init())
+            && init != dead
+        {
+            return self.reaper_within(dead, init);
+        }
         let mut at = self.nodes.get(&dead).map_or(0, |n| n.parent);
         let mut hops = 0;
         while let Some(node) = self.nodes.get(&at) {
@@ -280,6 +289,23 @@ impl Tree {
         }
     }
 
+    /// The reaper in a process id namespace with this first process: that, or a subreaper on the way to it.
+    fn reaper_within(&self, dead: u32, init: u32) -> u32 {
+        let ns = self.nodes.get(&init).map(|n| &n.group.pid_ns);
+        let mut at = self.nodes.get(&dead).map_or(0, |n| n.parent);
+        while let Some(node) = self.nodes.get(&at) {
+            let inside = ns.is_some_and(|ns| Arc::ptr_eq(ns, &node.group.pid_ns));
+            if !inside || at == init {
+                break;
+            }
+            if node.zombie.is_none() && node.subreaper {
+                return at;
+            }
+            at = node.parent;
+        }
+        init
+    }
+
     /// Removes a zombie for good.
     pub fn reap(&mut self, tgid: u32) -> Option<Node> {
         let node = self.nodes.remove(&tgid)?;
@@ -288,7 +314,17 @@ impl Tree {
         if let Some(parent) = self.nodes.get_mut(&node.parent) {
             parent.children.retain(|c| *c != tgid);
         }
+        for id in [tgid, node.pgid, node.sid] {
+            self.forget_id(&node.group.pid_ns, id);
+        }
         Some(node)
+    }
+
+    /// An id may mean nothing any more: then its namespaces forget it.
+    pub(crate) fn forget_id(&self, ns: &Arc<PidNs>, id: u32) {
+        if ns.level() > 0 && !self.id_in_use(id) {
+            ns.leave(id);
+        }
     }
 
     /// Whether a process group is orphaned: no member has a parent in another group of the same session.

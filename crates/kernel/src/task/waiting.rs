@@ -47,6 +47,8 @@ pub struct WaitOptions {
 pub struct WaitResult {
     /// Process id.
     pub pid: u32,
+    /// As the waiting process sees it.
+    pub shown: u32,
     /// Its real user id.
     pub uid: u32,
     /// What happened.
@@ -91,10 +93,13 @@ impl CurrentTask {
             }
             attempt()
         });
-        let found = match outcome {
+        let mut found = match outcome {
             Ok(result) => result?,
             Err(WaitError::Interrupted | WaitError::TimedOut) => return Err(Errno::ERESTARTSYS),
         };
+        if let Some(result) = &mut found {
+            result.shown = self.shown_pid(result.pid);
+        }
         if let Some(result) = found
             && !options.nowait
             && matches!(
@@ -155,6 +160,7 @@ fn look(
         let result = |status, usage| {
             Ok(Some(WaitResult {
                 pid,
+                shown: 0,
                 uid,
                 status,
                 usage,
@@ -221,6 +227,7 @@ fn look_at_tracees(
         eligible = true;
         let result = |status, traced| WaitResult {
             pid: tid,
+            shown: 0,
             uid: task.cred().uid,
             status,
             usage: super::usage::of_times(task.cpu_ns(), 0),

@@ -65,12 +65,13 @@ impl TimerClock {
             return Err(Errno::EINVAL);
         }
         let pid = (!(id >> 3)).cast_unsigned();
+        let global = task.given_pid(pid).map_err(|_| Errno::EINVAL);
         let tree = task.kernel.tree.lock();
         if id & PER_THREAD != 0 {
             let thread = if pid == 0 {
                 Some(&task.task)
             } else {
-                tree.task(pid)
+                tree.task(global?)
             };
             let thread = thread
                 .filter(|t| t.tgid() == task.task.tgid())
@@ -80,7 +81,7 @@ impl TimerClock {
         if pid == 0 {
             return Ok(Self::Process(Arc::downgrade(task.task.group())));
         }
-        let node = tree.node(pid).ok_or(Errno::EINVAL)?;
+        let node = tree.node(global?).ok_or(Errno::EINVAL)?;
         Ok(Self::Process(Arc::downgrade(&node.group)))
     }
 

@@ -26,6 +26,11 @@ fn put<T: zerocopy::IntoBytes + zerocopy::Immutable>(
     mm.write(arg, &value).map(|()| 0)
 }
 
+/// A process id as the caller sees it.
+fn shown(tty: &Tty, cx: &Cx, id: u32) -> Result<i32> {
+    Ok(kernel(tty)?.pid_ns_of(cx).shown(id).cast_signed())
+}
+
 /// Controls of the slave.
 pub(super) fn slave(
     file: &SlaveFile,
@@ -214,15 +219,19 @@ fn both(
         TIOCGPGRP => put(
             mm,
             arg,
-            tty.foreground(&*kernel(tty)?, cx, master)?.cast_signed(),
+            shown(tty, cx, tty.foreground(&*kernel(tty)?, cx, master)?)?,
         ),
         TIOCSPGRP => tty
-            .set_foreground(&*kernel(tty)?, cx, || mm.read::<i32>(arg))
+            .set_foreground(&*kernel(tty)?, cx, || {
+                let pgid = u32::try_from(mm.read::<i32>(arg)?).map_err(|_| Errno::EINVAL)?;
+                let ns = kernel(tty)?.pid_ns_of(cx);
+                ns.global(pgid).ok_or(Errno::ESRCH)
+            })
             .map(|()| 0),
         TIOCGSID => put(
             mm,
             arg,
-            tty.session(&*kernel(tty)?, cx, master)?.cast_signed(),
+            shown(tty, cx, tty.session(&*kernel(tty)?, cx, master)?)?,
         ),
         // The other end has everything at once.
         TCSBRK | TCSBRKP | TIOCSBRK | TIOCCBRK => check(tty, cx, master).map(|()| 0),

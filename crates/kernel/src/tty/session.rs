@@ -271,13 +271,13 @@ impl Tty {
         self: &Arc<Self>,
         kernel: &Kernel,
         cx: &Cx,
-        pgid: impl FnOnce() -> Result<i32>,
+        pgid: impl FnOnce() -> Result<u32>,
     ) -> Result<()> {
         match self.check_job_control(cx, Signal::SIGTTOU) {
             Err(Errno::EIO) => return Err(Errno::ENOTTY),
             other => other?,
         }
-        let pgid = u32::try_from(pgid()?).map_err(|_| Errno::EINVAL)?;
+        let pgid = pgid()?;
         let caller = Caller::of(kernel, cx).ok_or(Errno::ENOTTY)?;
         if !self.controls(kernel, cx) {
             return Err(Errno::ENOTTY);
