@@ -39,6 +39,16 @@ pub fn open(cx: &Cx, count: u32, semaphore: bool, flags: OpenFlags) -> Arc<File>
     )
 }
 
+impl EventFd {
+    /// Adds to the counter as the kernel does, up to its limit.
+    pub(crate) fn add(&self, n: u64) {
+        let mut count = self.count.lock();
+        *count = count.saturating_add(n);
+        drop(count);
+        self.changed.wake_all(Events::READABLE.bits());
+    }
+}
+
 impl FileOps for EventFd {
     fn as_any(&self) -> &dyn Any {
         self

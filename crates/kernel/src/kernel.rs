@@ -141,6 +141,8 @@ pub struct Kernel {
     pub log: crate::log::KernelLog,
     /// Files that announce themselves by signals.
     pub async_files: AsyncFiles,
+    /// What contexts of asynchronous input and output hold.
+    pub aio_total: Arc<crate::aio::AioTotal>,
     /// Deadlines.
     pub timers: TimerQueue,
     /// Who waits for whose file locks.
@@ -231,6 +233,7 @@ impl Kernel {
             broadcasts: std::sync::atomic::AtomicU64::new(0),
             log: crate::log::KernelLog::default(),
             async_files: AsyncFiles::default(),
+            aio_total: Arc::default(),
             timers: TimerQueue::default(),
             lock_graph: LockGraph::default(),
             memfds: MemFdMount::default(),

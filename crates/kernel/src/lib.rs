@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aio;
 pub mod anon;
 pub mod arch;
 pub mod async_io;

@@ -13,6 +13,7 @@
 #[macro_use]
 mod macros;
 
+pub mod aio;
 pub mod auxv;
 pub mod capability;
 pub mod dirent;

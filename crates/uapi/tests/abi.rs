@@ -32,6 +32,7 @@ fn ours() -> BTreeMap<String, i128> {
             })*
         };
     }
+    module!(aio: [IOCB_CMD IOCB_FLAG] [Iocb IoEvent]);
     module!(auxv: [AT HWCAP HWCAP2] []);
     module!(capability: [CAP CAP_LAST CAP_VERSIONS] [CapHeader CapData]);
     module!(dirent: [DT] []);

@@ -65,6 +65,7 @@ int printf(const char *format, ...);
 #include <linux/ptrace.h>
 #include <linux/reboot.h>
 #include <linux/resource.h>
+#include <linux/aio_abi.h>
 #include <linux/rseq.h>
 #include <linux/sched.h>
 #include <linux/kcmp.h>
@@ -432,6 +433,36 @@ int main(void)
 	S(struct ifconf);
 	F(struct ifconf, ifc_len);
 #else
+
+	module = "aio";
+	C(IOCB_CMD_PREAD);
+	C(IOCB_CMD_PWRITE);
+	C(IOCB_CMD_FSYNC);
+	C(IOCB_CMD_FDSYNC);
+	C(IOCB_CMD_POLL);
+	C(IOCB_CMD_NOOP);
+	C(IOCB_CMD_PREADV);
+	C(IOCB_CMD_PWRITEV);
+	C(IOCB_FLAG_RESFD);
+	C(IOCB_FLAG_IOPRIO);
+	S(struct iocb);
+	F(struct iocb, aio_data);
+	F(struct iocb, aio_key);
+	F(struct iocb, aio_rw_flags);
+	F(struct iocb, aio_lio_opcode);
+	F(struct iocb, aio_reqprio);
+	F(struct iocb, aio_fildes);
+	F(struct iocb, aio_buf);
+	F(struct iocb, aio_nbytes);
+	F(struct iocb, aio_offset);
+	F(struct iocb, aio_reserved2);
+	F(struct iocb, aio_flags);
+	F(struct iocb, aio_resfd);
+	S(struct io_event);
+	F(struct io_event, data);
+	F(struct io_event, obj);
+	F(struct io_event, res);
+	F(struct io_event, res2);
 
 	module = "auxv";
 	C(AT_NULL);

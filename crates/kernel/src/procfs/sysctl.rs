@@ -28,7 +28,7 @@ use Value::{Computed, Fixed, Name};
 /// Names below `/proc/sys` and their values.
 const VALUES: &[(&str, Value)] = &[
     ("fs/aio-max-nr", Fixed("65536")),
-    ("fs/aio-nr", Fixed("0")),
+    ("fs/aio-nr", Computed(|_, k| k.aio_total.get().to_string())),
     ("fs/epoll/max_user_watches", Fixed("1048576")),
     ("fs/file-max", Fixed("9223372036854775807")),
     ("fs/file-nr", Computed(file_nr)),

@@ -1,6 +1,7 @@
 //! System calls: the table, dispatch, and one file per family.
 
 mod adjtime;
+mod aio;
 pub mod arg;
 mod dir;
 mod eventfd;

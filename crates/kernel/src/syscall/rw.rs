@@ -13,16 +13,16 @@ use tuxlet_vfs::{Events, File, SocketOps};
 /// Longest transfer of one call: `MAX_RW_COUNT`.
 const MAX_RW_COUNT: u64 = 0x7fff_f000;
 /// `RWF_HIPRI`, `RWF_DSYNC`, `RWF_SYNC`: accepted; the data is written through anyway or by the next fsync.
-const RWF_SYNC_FLAGS: u32 = 1 | 2 | 4;
+pub(super) const RWF_SYNC_FLAGS: u32 = 1 | 2 | 4;
 /// `RWF_NOWAIT`.
-const RWF_NOWAIT: u32 = 8;
+pub(super) const RWF_NOWAIT: u32 = 8;
 /// `RWF_APPEND`.
-const RWF_APPEND: u32 = 16;
+pub(super) const RWF_APPEND: u32 = 16;
 /// Bytes that sendfile(2) moves in one step.
 const COPY_CHUNK: usize = 64 << 10;
 
 impl CurrentTask {
-    fn do_read(
+    pub(super) fn do_read(
         &mut self,
         file: &Arc<File>,
         offset: Option<u64>,
@@ -49,7 +49,7 @@ impl CurrentTask {
         result
     }
 
-    fn do_write(
+    pub(super) fn do_write(
         &mut self,
         file: &Arc<File>,
         offset: Option<u64>,
@@ -94,7 +94,7 @@ impl CurrentTask {
 }
 
 /// A single buffer; one that does not lie in user space is refused at once.
-fn one_buffer(base: u64, len: u64) -> Result<[IoVec; 1]> {
+pub(super) fn one_buffer(base: u64, len: u64) -> Result<[IoVec; 1]> {
     let end = base.checked_add(len);
     if end.is_none_or(|e| e > TASK_SIZE) {
         return Err(Errno::EFAULT);

@@ -2,10 +2,10 @@
 //! `docs/generated/SYSCALLS.md` derive from it.
 
 use super::{
-    adjtime, arg::Syscall, dir, eventfd, eventpoll, fcntl, fsmount, futex, ids, inotify, ioctl,
-    ipc, limits, memory, misc, mount, mqueue, namespaces, open, pidfd, pipe, poll, prctl, process,
-    ptrace, rw, sched, seccomp, signal, socket, sockmsg, splice, stat, statmount, system, time,
-    timer, wait, xattr,
+    adjtime, aio, arg::Syscall, dir, eventfd, eventpoll, fcntl, fsmount, futex, ids, inotify,
+    ioctl, ipc, limits, memory, misc, mount, mqueue, namespaces, open, pidfd, pipe, poll, prctl,
+    process, ptrace, rw, sched, seccomp, signal, socket, sockmsg, splice, stat, statmount, system,
+    time, timer, wait, xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -318,6 +318,12 @@ syscalls! {
     PROCESS_VM_WRITEV => pidfd::sys_process_vm_writev, Full;
     GET_ROBUST_LIST => pidfd::sys_get_robust_list, Full;
     MEMBARRIER => pidfd::sys_membarrier, Partial "no rseq commands";
+    IO_SETUP => aio::sys_io_setup, Full;
+    IO_DESTROY => aio::sys_io_destroy, Full;
+    IO_SUBMIT => aio::sys_io_submit, Partial "no IOCB_CMD_POLL";
+    IO_CANCEL => aio::sys_io_cancel, Full;
+    IO_GETEVENTS => aio::sys_io_getevents, Full;
+    IO_PGETEVENTS => aio::sys_io_pgetevents, Full;
     UNSHARE => namespaces::sys_unshare, Partial "no network and time namespaces; Unix credentials, access control lists and IPC status show ids of the initial namespaces";
     SETNS => namespaces::sys_setns, Partial "no network and time namespaces";
     SETXATTR => xattr::sys_setxattr, Full;

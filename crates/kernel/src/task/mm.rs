@@ -40,6 +40,8 @@ pub struct Mm {
     pub deny_write: Mutex<Option<Arc<DenyWrite>>>,
     /// Commands of membarrier(2) that were registered for.
     pub membarrier: std::sync::atomic::AtomicU32,
+    /// Contexts of asynchronous input and output.
+    pub aio: crate::aio::AioContexts,
     /// Largest resident set seen, in pages.
     pub hiwater_pages: std::sync::atomic::AtomicU64,
 }
@@ -54,6 +56,7 @@ impl Mm {
             exe: Mutex::new(exe),
             deny_write: Mutex::default(),
             membarrier: std::sync::atomic::AtomicU32::new(0),
+            aio: crate::aio::AioContexts::default(),
             hiwater_pages: std::sync::atomic::AtomicU64::new(0),
         })
     }
