@@ -44,7 +44,12 @@ fn exit_statuses_are_dockers() -> Result<()> {
         ("run --rootfs root cut", 126, "", "no program"),
         ("run --rootfs root text", 126, "", "no program"),
         ("run --rootfs root /bin", 126, "", "Permission denied"),
-        ("run --rootfs root lost", 127, "", "interpreter /bin/nothing"),
+        (
+            "run --rootfs root lost",
+            127,
+            "",
+            "interpreter /bin/nothing",
+        ),
         ("run --rootfs root none", 127, "", "not found"),
         (
             "run --nonsense --rootfs root ok",
