@@ -1,5 +1,6 @@
 //! What the embedder has a say in while guests run.
 
+use crate::native::NativePrograms;
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -29,12 +30,15 @@ pub type ForkGuard = Arc<dyn Fn(&Fork) -> Result<()> + Send + Sync>;
 pub struct Hooks {
     /// Asked before every clone(2) that makes a process; not for threads, nor for what the embedder starts.
     pub fork_guard: OnceLock<ForkGuard>,
+    /// What runs natively in place of guest programs.
+    pub native: OnceLock<NativePrograms>,
 }
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
             .field("fork_guard", &self.fork_guard.get().is_some())
+            .field("native", &self.native.get())
             .finish()
     }
 }

@@ -30,6 +30,7 @@ pub mod ipc;
 pub mod kernel;
 pub mod log;
 pub mod memfd;
+pub mod native;
 pub mod ns;
 pub mod pidfd;
 pub mod pipe;

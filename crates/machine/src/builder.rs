@@ -1,6 +1,6 @@
 //! Describing a machine.
 
-use crate::{Error, Inner, Machine, Result, Root, files, pressure};
+use crate::{Error, Inner, Machine, NativeCall, Result, Root, files, native, pressure};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_cpu::{Interpreter, Options};
 use tuxlet_hostfs::HostFs;
@@ -8,6 +8,7 @@ use tuxlet_kernel::{
     Config, EventSink, Kernel,
     config::{NoEvents, StraceFilter},
     hooks::{Fork, ForkGuard},
+    native::{NativeProgram, NativePrograms},
 };
 use tuxlet_mem::MemoryBudget;
 use tuxlet_tmpfs::Tmpfs;
@@ -51,6 +52,9 @@ pub struct Builder {
     fork_guard: Option<ForkGuard>,
     pressure: Option<(u8, pressure::Listener)>,
     path_hooks: Vec<(String, PathHook)>,
+    native: NativePrograms,
+    /// Paths of native programs, which are made where they are missing.
+    native_paths: Vec<String>,
 }
 
 /// See [`Builder::path_hook`].
@@ -90,6 +94,8 @@ impl Default for Builder {
             fork_guard: None,
             pressure: None,
             path_hooks: Vec::new(),
+            native: NativePrograms::default(),
+            native_paths: Vec::new(),
         }
     }
 }
@@ -222,6 +228,37 @@ impl Builder {
         self
     }
 
+    /// Runs `function` where guests execute the program `name`: an absolute path, which is made where it is missing and stands for what
+    /// links to it as well; or, without a slash, every program that is executed under that name. Its result is the exit code.
+    ///
+    /// To the guest it is a process like any other: it can be waited for, killed, stopped and put into pipelines. It notices signals at
+    /// each call that it makes of [`NativeCall`]. Scripts that name it as their interpreter run it, too; a static link or a copy of the
+    /// program under another name does not.
+    #[must_use]
+    pub fn native(
+        self,
+        name: impl Into<String>,
+        function: impl Fn(&mut NativeCall<'_, '_>) -> u8 + Send + Sync + 'static,
+    ) -> Self {
+        self.add_native(name.into(), native::program(function))
+    }
+
+    /// Runs a program of the host where guests execute the program `name`, which is as for [`Builder::native`]. Signals that end or stop
+    /// the guest's process end or stop the host's; others do not reach it.
+    #[cfg(not(target_os = "ios"))]
+    #[must_use]
+    pub fn native_host(self, name: impl Into<String>, program: crate::HostProgram) -> Self {
+        self.add_native(name.into(), program.program())
+    }
+
+    fn add_native(mut self, name: String, program: NativeProgram) -> Self {
+        self.native.add(name.as_bytes(), program);
+        if name.contains('/') {
+            self.native_paths.push(name);
+        }
+        self
+    }
+
     /// Engine options, for tests and measurements.
     #[must_use]
     pub fn engine(mut self, options: Options) -> Self {
@@ -244,6 +281,7 @@ impl Builder {
         if let Some(guard) = self.fork_guard {
             kernel.hooks.fork_guard.get_or_init(|| guard);
         }
+        kernel.hooks.native.get_or_init(|| self.native);
         kernel.set_file_systems(Arc::new(crate::mountable::Mountable));
         let cx = kernel.host_cx();
         if !self.generated.is_empty() {
@@ -261,6 +299,9 @@ impl Builder {
         }
         for bind in &self.binds {
             mount_bind(&kernel, &cx, bind)?;
+        }
+        for path in &self.native_paths {
+            files::ensure_program(&kernel, &cx, path)?;
         }
         for (path, hook) in self.path_hooks {
             mount_path_hook(&kernel, &cx, &path, hook)?;

@@ -94,6 +94,18 @@ pub(crate) fn ensure_file(kernel: &Arc<Kernel>, cx: &Cx, path: &[u8]) -> tuxlet_
     resolver::lookup(cx, &at, path, LookupFlags::FOLLOW)
 }
 
+/// An executable file for a native program, empty if it is not there yet.
+pub(crate) fn ensure_program(kernel: &Arc<Kernel>, cx: &Cx, path: &str) -> Result<()> {
+    let at = At::root(kernel.mounts.root());
+    match resolver::lookup(cx, &at, path.as_bytes(), LookupFlags::FOLLOW) {
+        Err(Errno::ENOENT) => write(kernel, path, 0o755, b""),
+        found => found.map(drop).map_err(|errno| Error::File {
+            path: path.into(),
+            errno,
+        }),
+    }
+}
+
 pub(crate) fn write(kernel: &Arc<Kernel>, path: &str, mode: u32, data: &[u8]) -> Result<()> {
     let cx = kernel.host_cx();
     let failed = |errno| Error::File {

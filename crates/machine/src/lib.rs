@@ -23,6 +23,7 @@ mod error;
 mod files;
 mod metadata;
 mod mountable;
+mod native;
 mod output;
 mod pipe;
 mod pressure;
@@ -40,6 +41,9 @@ pub use changes::{ChangeLog, FileChange, FileChangeKind};
 pub use command::{Command, Stdio};
 pub use error::{Error, Result};
 pub use metadata::{DirEntry, FileType, Metadata};
+pub use native::NativeCall;
+#[cfg(not(target_os = "ios"))]
+pub use native::{HostProgram, Staged};
 pub use output::{Limits, Output};
 pub use pipe::{PipeReader, PipeWriter};
 pub use process::{ExitStatus, Process};

@@ -301,6 +301,35 @@ pub(super) fn load(
     Ok(Loaded { mm, entry, stack })
 }
 
+/// Builds the memory of a program that runs natively: a stack with its strings, for `/proc`, and nothing to execute.
+pub(super) fn load_native(
+    task: &CurrentTask,
+    image: &Image,
+    request: &ExecRequest,
+) -> Result<Loaded> {
+    let limit = task
+        .task
+        .group()
+        .rlimit(tuxlet_uapi::resource::RLIMIT_STACK);
+    let space = AddressSpace::new(&task.kernel.budget)?;
+    space.set_layout(Layout::new(aslr_seed()?, limit));
+    let mut layout = MmLayout::default();
+    let aux = AuxInput {
+        headers: 0,
+        header_count: 0,
+        base: 0,
+        entry: 0,
+        vdso: 0,
+    };
+    let stack = stack::build(task, &space, &mut layout, request, image, &aux, false)?;
+    let mm = Mm::new(space, layout, Some(request.path.clone()));
+    Ok(Loaded {
+        mm,
+        entry: 0,
+        stack,
+    })
+}
+
 fn aslr_seed() -> Result<u64> {
     tuxlet_host::entropy::u64().map_err(|_| Errno::EIO)
 }

@@ -59,6 +59,12 @@ impl CurrentTask {
         let called_as = request.filename.clone();
         for _ in 0..=MAX_INTERPRETERS {
             let image = Image::open(&self.cx(), &request.path)?;
+            if let Some(program) = self.native_program(&request) {
+                let loaded = elf::load_native(self, &image, &request)?;
+                self.commit_exec(loaded, &called_as, &image)?;
+                self.start_native(program, request);
+                return Ok(());
+            }
             let head = image.head()?;
             if head.starts_with(b"#!") {
                 script::rewrite(self, &mut request, head)?;

@@ -91,6 +91,8 @@ pub struct CurrentTask {
     pub(crate) fault_esr: u64,
     /// `x0` at entry of the current system call, for restarts.
     pub(crate) orig_x0: u64,
+    /// The native program that runs instead of guest code.
+    pub(crate) native: Option<crate::native::NativeStart>,
     /// Number of the current system call, -1 outside: a tracer may change it at entry.
     pub(crate) syscall_nr: i32,
 }
@@ -130,6 +132,7 @@ impl CurrentTask {
             fault_address: 0,
             fault_esr: 0,
             orig_x0: 0,
+            native: None,
             syscall_nr: -1,
         }
     }

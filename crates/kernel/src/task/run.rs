@@ -44,6 +44,9 @@ impl CurrentTask {
             {
                 return kind;
             }
+            if let Some(start) = self.native.take() {
+                return self.run_native(start);
+            }
             match self.run_guest() {
                 Exit::Syscall => match self.system_call() {
                     Ok(code) => interrupted = code,
@@ -166,7 +169,7 @@ impl CurrentTask {
     }
 
     /// Everything that is to happen before the task returns to user mode.
-    fn do_work(&mut self, restart: Option<Errno>) -> Option<ExitKind> {
+    pub(crate) fn do_work(&mut self, restart: Option<Errno>) -> Option<ExitKind> {
         self.task.clear_work(work::NOTIFY);
         if self.task.pending_work() & work::EXIT != 0 {
             if let Some(kind) = self.dying() {
