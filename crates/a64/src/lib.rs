@@ -6,7 +6,7 @@
 //! and the macros [`for_each_insn!`] and [`for_each_done_insn!`].
 //!
 //! Scope: A64 at EL0 up to Armv8.6 plus a few later extensions (CSSC, MOPS, WFxT); no SVE,
-//! SME, MTE. Rows marked `absent` decode, so that they have a name, but nobody executes them.
+//! SME, MTE. Rows marked `absent` or `unadvertised` decode, so that they have a name, but nobody executes them.
 
 #![no_std]
 #![forbid(unsafe_code)]

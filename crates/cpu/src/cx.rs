@@ -4,6 +4,8 @@
 //! that keep registers in different places (handler arguments, memory) and reach guest memory
 //! in different ways (inlined TLB check, full address space).
 
+use crate::quadword;
+
 /// The instruction did not complete and changed nothing; the context knows why.
 ///
 /// In a fast context it only means "run the whole instruction again on the slow path".
@@ -47,11 +49,33 @@ pub(crate) trait Scalar: Copy + Sized + 'static {
     /// # Safety
     /// `p` must be valid for writing `SIZE` bytes; any alignment.
     unsafe fn write(self, p: *mut u8);
+    /// As [`Scalar::read`] for two adjacent values. Pairs of 4 bytes, and of 8 that are aligned to 16, are one access.
+    ///
+    /// # Safety
+    /// As for `read`, of `2 * SIZE` bytes.
+    #[inline(always)]
+    unsafe fn read_pair(p: *const u8) -> (Self, Self) {
+        // SAFETY: the caller's promise.
+        unsafe { (Self::read(p), Self::read(p.add(Self::SIZE as usize))) }
+    }
+    /// As [`Scalar::write`] for two adjacent values; accesses as in [`Scalar::read_pair`].
+    ///
+    /// # Safety
+    /// As for `write`, of `2 * SIZE` bytes.
+    #[inline(always)]
+    unsafe fn write_pair(a: Self, b: Self, p: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            a.write(p);
+            b.write(p.add(Self::SIZE as usize));
+        }
+    }
 }
 
 macro_rules! scalar {
-    ($($t:ty),*) => {$(
+    ($($t:ty $({$($pair:tt)*})?),*) => {$(
         impl Scalar for $t {
+            $($($pair)*)?
             const SIZE: u64 = size_of::<$t>() as u64;
             #[inline(always)]
             fn to_u128(self) -> u128 {
@@ -75,12 +99,36 @@ macro_rules! scalar {
         }
     )*};
 }
-scalar!(u8, u16, u32, u64);
-#[cfg(not(target_arch = "x86_64"))]
-scalar!(u128);
+scalar!(
+    u8,
+    u16,
+    u32 {
+        #[inline(always)]
+        unsafe fn read_pair(p: *const u8) -> (u32, u32) {
+            // SAFETY: the caller's promise.
+            let v = unsafe { u64::read(p) };
+            (v as u32, (v >> 32) as u32)
+        }
+        #[inline(always)]
+        unsafe fn write_pair(a: u32, b: u32, p: *mut u8) {
+            // SAFETY: the caller's promise.
+            unsafe { (u64::from(a) | u64::from(b) << 32).write(p) }
+        }
+    },
+    u64 {
+        #[inline(always)]
+        unsafe fn read_pair(p: *const u8) -> (u64, u64) {
+            // SAFETY: the caller's promise.
+            unsafe { quadword::read_halves(p) }
+        }
+        #[inline(always)]
+        unsafe fn write_pair(a: u64, b: u64, p: *mut u8) {
+            // SAFETY: the caller's promise.
+            unsafe { quadword::write_halves(a, b, p) }
+        }
+    }
+);
 
-/// Sixteen aligned bytes are one access, as FEAT_LSE2 wants it: the compiler could make two of one.
-#[cfg(target_arch = "x86_64")]
 impl Scalar for u128 {
     const SIZE: u64 = 16;
     #[inline(always)]
@@ -93,30 +141,13 @@ impl Scalar for u128 {
     }
     #[inline(always)]
     unsafe fn read(p: *const u8) -> Self {
-        let v: core::arch::x86_64::__m128i;
-        // SAFETY: the caller's promise; both types are 16 bytes without padding.
-        unsafe {
-            core::arch::asm!(
-                "movdqu {v}, [{p}]",
-                v = lateout(xmm_reg) v,
-                p = in(reg) p,
-                options(nostack, preserves_flags, readonly),
-            );
-            core::mem::transmute::<core::arch::x86_64::__m128i, u128>(v)
-        }
+        // SAFETY: the caller's promise.
+        unsafe { quadword::read(p) }
     }
     #[inline(always)]
     unsafe fn write(self, p: *mut u8) {
-        // SAFETY: the caller's promise; both types are 16 bytes without padding.
-        unsafe {
-            let v = core::mem::transmute::<u128, core::arch::x86_64::__m128i>(self);
-            core::arch::asm!(
-                "movdqu [{p}], {v}",
-                v = in(xmm_reg) v,
-                p = in(reg) p,
-                options(nostack, preserves_flags),
-            );
-        }
+        // SAFETY: the caller's promise.
+        unsafe { quadword::write(self, p) }
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use tuxlet_a64::Feature;
 
+use crate::quadword;
+
 /// Bytes that `DC ZVA` clears.
 pub(crate) const ZVA_BYTES: u64 = 64;
 /// Bytes of a cache line.
@@ -44,6 +46,7 @@ pub fn read(crm: u8, op2: u8) -> Option<u64> {
                 (6, 1) => r.isar1,
                 (6, 2) => r.isar2,
                 (7, 0) => r.mmfr0,
+                (7, 2) => r.mmfr2,
                 _ => 0,
             })
         }
@@ -55,6 +58,7 @@ pub fn read(crm: u8, op2: u8) -> Option<u64> {
 struct Registers {
     pfr0: u64,
     mmfr0: u64,
+    mmfr2: u64,
     isar0: u64,
     isar1: u64,
     isar2: u64,
@@ -111,6 +115,8 @@ impl Registers {
                 | field(20, 1, &[Feature::Hbc])
                 | field(52, 1, &[Feature::Cssc]),
             mmfr0: field(60, 1, &[Feature::Ecv]),
+            // FEAT_LSE2 is a promise of loads and stores, which have rows anyway: it depends on the host.
+            mmfr2: u64::from(quadword::single_copy_atomic()) << 32,
         }
     }
 }

@@ -14,6 +14,7 @@ mod hostfp;
 mod idregs;
 mod interp;
 mod lanes;
+mod quadword;
 mod random;
 mod sem;
 mod softfloat;

@@ -147,7 +147,7 @@ pub(super) fn rows(groups: &[Group]) -> String {
 /// `generated/status.rs`: all that depends on the status column.
 pub(super) fn status(groups: &[Group]) -> String {
     let mut out = format!("//! {HEADER}\n\nuse super::OpId;\n\n");
-    let done = || groups.iter().flat_map(|g| &g.rows).filter(|r| r.done);
+    let done = || groups.iter().flat_map(|g| &g.rows).filter(|r| r.done());
     out.push_str("/// The rows whose status is `done`.\n#[rustfmt::skip]\npub(crate) static DONE: &[OpId] = &[\n");
     for row in done() {
         put(&mut out, format_args!("    OpId::{},\n", row.name));

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let done = groups
         .iter()
         .flat_map(|g| &g.rows)
-        .filter(|r| r.done)
+        .filter(|r| r.done())
         .count();
     println!("{rows} rows, {done} done; {} files changed", stale.len());
     Ok(())

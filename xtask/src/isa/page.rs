@@ -7,7 +7,10 @@ use anyhow::{Context, Result, ensure};
 use super::{
     Group,
     emit::{HEADER, put},
+    parse::Status,
 };
+
+const OUT_OF_SCOPE: &str = "out of scope: not advertised";
 
 /// What `cargo xtask vectors --record` found out about a row.
 pub(super) struct Passed {
@@ -72,17 +75,35 @@ pub(super) fn emit(groups: &[Group], vectors: &Vectors) -> String {
     let mut out = format!(
         "# A64 coverage\n\n{HEADER}\n\n## By feature\n\n| feature | done | rows |\n|---|---|---|\n"
     );
-    let mut features: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for row in groups.iter().flat_map(|g| &g.rows) {
+    let mut features: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    let rows = || groups.iter().flat_map(|g| &g.rows);
+    for row in rows() {
         for feature in &row.features {
             let count = features.entry(feature).or_default();
-            count.0 += usize::from(row.done);
-            count.1 += 1;
+            count[0] += usize::from(row.done());
+            count[1] += 1;
+            count[2] += usize::from(row.status == Status::Unadvertised);
         }
     }
-    for (feature, (done, rows)) in features {
-        put(&mut out, format_args!("| {feature} | {done} | {rows} |\n"));
+    for (feature, [done, all, unadvertised]) in features {
+        let done = match unadvertised {
+            0 => done.to_string(),
+            _ => OUT_OF_SCOPE.to_owned(),
+        };
+        put(&mut out, format_args!("| {feature} | {done} | {all} |\n"));
     }
+    let count = |status| rows().filter(|r| r.status == status).count();
+    put(
+        &mut out,
+        format_args!(
+            "\nOf the {} rows in scope {} are implemented and {} are not. {} rows are out of scope: their feature \
+             is deliberately not advertised, and they are UNDEFINED, as on a core without it.\n",
+            count(Status::Done) + count(Status::Absent),
+            count(Status::Done),
+            count(Status::Absent),
+            count(Status::Unadvertised),
+        ),
+    );
     let instances: u64 = vectors.values().map(|p| p.instances).sum();
     let mut references: Vec<&str> = vectors.values().map(|p| p.reference.as_str()).collect();
     references.sort_unstable();
@@ -114,7 +135,11 @@ pub(super) fn emit(groups: &[Group], vectors: &Vectors) -> String {
                     row.name,
                     row.pattern,
                     row.features.join(" "),
-                    if row.done { "done" } else { "absent" },
+                    match row.status {
+                        Status::Done => "done",
+                        Status::Absent => "absent",
+                        Status::Unadvertised => OUT_OF_SCOPE,
+                    },
                     tested(vectors.get(&row.name)),
                 ),
             );

@@ -18,7 +18,22 @@ pub(super) struct Row {
     pub(super) fields: Vec<Field>,
     /// Rust expression over the fields; false = unallocated.
     pub(super) valid: Option<String>,
-    pub(super) done: bool,
+    pub(super) status: Status,
+}
+
+/// Whether a row is executed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Done,
+    Absent,
+    /// Of a feature that is deliberately not advertised: UNDEFINED, as on a core without it.
+    Unadvertised,
+}
+
+impl Row {
+    pub(super) fn done(&self) -> bool {
+        self.status == Status::Done
+    }
 }
 
 /// One way to print a row.
@@ -188,10 +203,11 @@ fn row(line: &str, defaults: &[Declaration]) -> Result<Row> {
         features: features.split('+').map(str::to_owned).collect(),
         fields: out,
         valid: (valid != "-").then(|| valid.to_owned()),
-        done: match status {
-            "done" => true,
-            "absent" => false,
-            _ => bail!("the status is done or absent, not {status}"),
+        status: match status {
+            "done" => Status::Done,
+            "absent" => Status::Absent,
+            "unadvertised" => Status::Unadvertised,
+            _ => bail!("the status is done, absent or unadvertised, not {status}"),
         },
     })
 }

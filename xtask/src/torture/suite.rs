@@ -48,7 +48,8 @@ pub(super) fn find(testsuite: &Path) -> Result<Vec<Test>> {
     ] {
         for file in c_files(&dir)? {
             let text = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
-            if let Some(test) = read(suite, &file, &text, default_run, options) {
+            if let Some(mut test) = read(suite, &file, &text, default_run, options) {
+                test.options.extend(script_options(&file));
                 tests.push(test);
             }
         }
@@ -58,13 +59,15 @@ pub(super) fn find(testsuite: &Path) -> Result<Vec<Test>> {
         let stem = stem(&file);
         let library = builtins.join(format!("{stem}-lib.c"));
         if library.exists() {
+            let mut options = words(
+                "-w -fno-tree-dse -fno-tree-loop-distribute-patterns -fno-tracer -fno-ipa-ra \
+                 -fno-inline-functions -Wl,--allow-multiple-definition",
+            );
+            options.extend(script_options(&file));
             tests.push(Test {
                 name: format!("builtins/{stem}.c"),
                 sources: vec![file, library, builtins.join("lib/main.c")],
-                options: words(
-                    "-w -fno-tree-dse -fno-tree-loop-distribute-patterns -fno-tracer -fno-ipa-ra \
-                     -fno-inline-functions -Wl,--allow-multiple-definition",
-                ),
+                options,
                 skip: Vec::new(),
             });
         }
@@ -94,6 +97,16 @@ pub(super) fn find(testsuite: &Path) -> Result<Vec<Test>> {
     }
     tests.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tests)
+}
+
+/// The compiler's options that the script beside a test, `NAME.x`, adds. None does so for some targets only.
+fn script_options(file: &Path) -> Vec<String> {
+    let script = fs::read_to_string(file.with_extension("x")).unwrap_or_default();
+    let lines = script.lines().filter(|l| l.contains("additional_flags"));
+    lines
+        .flat_map(|l| words(&l.replace('"', " ")))
+        .filter(|word| word.starts_with("-f"))
+        .collect()
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -144,6 +144,33 @@ impl Cpu {
 
     #[cold]
     #[inline(never)]
+    fn load_pair_slow<T: Scalar>(&mut self, addr: u64) -> Step<(T, T)> {
+        let addr = untag(addr);
+        if addr & PAGE_MASK <= PAGE_SIZE - 2 * T::SIZE {
+            let p = self.translate(addr, 2 * T::SIZE, Access::Read)?;
+            // SAFETY: the TLB vouches for the bytes while in guest mode.
+            return Ok(unsafe { T::read_pair(p) });
+        }
+        Ok((self.load(addr)?, self.load(addr.wrapping_add(T::SIZE))?))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_pair_slow<T: Scalar>(&mut self, addr: u64, a: T, b: T) -> Step {
+        let addr = untag(addr);
+        if addr & PAGE_MASK <= PAGE_SIZE - 2 * T::SIZE {
+            let p = self.translate(addr, 2 * T::SIZE, Access::Write)?;
+            // SAFETY: the TLB vouches for the bytes while in guest mode.
+            unsafe { T::write_pair(a, b, p) };
+            return Ok(());
+        }
+        self.probe_write(addr, 2 * T::SIZE)?;
+        self.store(addr, a)?;
+        self.store(addr.wrapping_add(T::SIZE), b)
+    }
+
+    #[cold]
+    #[inline(never)]
     fn probe_slow(&mut self, addr: u64, len: u64, access: Access) -> Step {
         let addr = untag(addr);
         let write = access == Access::Write;
@@ -279,6 +306,25 @@ impl Cx for Cpu {
                 Ok(())
             }
             None => self.store_slow(addr, v),
+        }
+    }
+    #[inline(always)]
+    fn load_pair<T: Scalar>(&mut self, addr: u64) -> Step<(T, T)> {
+        match self.tlb.lookup(addr, 2 * T::SIZE, false) {
+            // SAFETY: the TLB vouches for the bytes while in guest mode.
+            Some(p) => Ok(unsafe { T::read_pair(p) }),
+            None => self.load_pair_slow(addr),
+        }
+    }
+    #[inline(always)]
+    fn store_pair<T: Scalar>(&mut self, addr: u64, a: T, b: T) -> Step {
+        match self.tlb.lookup(addr, 2 * T::SIZE, true) {
+            Some(p) => {
+                // SAFETY: the TLB vouches for the bytes while in guest mode.
+                unsafe { T::write_pair(a, b, p) };
+                Ok(())
+            }
+            None => self.store_pair_slow(addr, a, b),
         }
     }
     #[inline(always)]

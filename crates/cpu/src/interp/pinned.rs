@@ -444,16 +444,13 @@ impl<const PINS: bool, const LATE: bool> Cx for Fast<PINS, LATE> {
     fn load_pair<T: Scalar>(&mut self, addr: u64) -> Step<(T, T)> {
         let p = self.host::<false>(addr, 2 * T::SIZE)?;
         // SAFETY: the TLB vouches for both values, which are within one page.
-        unsafe { Ok((T::read(p), T::read(p.add(T::SIZE as usize)))) }
+        unsafe { Ok(T::read_pair(p)) }
     }
     #[inline(always)]
     fn store_pair<T: Scalar>(&mut self, addr: u64, a: T, b: T) -> Step {
         let p = self.host::<true>(addr, 2 * T::SIZE)?;
         // SAFETY: the TLB vouches for both values, which are within one page.
-        unsafe {
-            a.write(p);
-            b.write(p.add(T::SIZE as usize));
-        }
+        unsafe { T::write_pair(a, b, p) };
         Ok(())
     }
     #[inline(always)]
@@ -468,10 +465,9 @@ impl<const PINS: bool, const LATE: bool> Cx for Fast<PINS, LATE> {
         let p = self.host::<false>(addr, 2 * T::SIZE)?;
         before(self);
         // SAFETY: the TLB vouches for both values, which are within one page.
-        unsafe {
-            first(self, T::read(p));
-            second(self, T::read(p.add(T::SIZE as usize)));
-        }
+        let (a, b) = unsafe { T::read_pair(p) };
+        first(self, a);
+        second(self, b);
         Ok(())
     }
     #[inline(always)]
@@ -483,10 +479,7 @@ impl<const PINS: bool, const LATE: bool> Cx for Fast<PINS, LATE> {
     ) -> Step {
         let p = self.host::<true>(addr, 2 * T::SIZE)?;
         // SAFETY: the TLB vouches for both values, which are within one page.
-        unsafe {
-            first(self).write(p);
-            second(self).write(p.add(T::SIZE as usize));
-        }
+        unsafe { T::write_pair(first(self), second(self), p) };
         Ok(())
     }
     #[inline(always)]

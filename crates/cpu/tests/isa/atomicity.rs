@@ -92,6 +92,11 @@ fn compare_and_swap_of_pairs() {
 /// `store` and `load` use the address in X0; the store takes X4, X5 or V0, the load puts what it
 /// has loaded into X6, and into X7 when it is longer than 8 bytes.
 fn never_torn(name: &str, at: u64, store: &[u32], load: &[u32]) {
+    never_torn_in(true, ROUNDS, name, at, store, load);
+    never_torn_in(false, ROUNDS / 8, name, at, store, load);
+}
+
+fn never_torn_in(optimise: bool, rounds: u64, name: &str, at: u64, store: &[u32], load: &[u32]) {
     let mut writer = vec![
         0xaa24_03e4, // mvn x4, x4
         0xaa24_03e5, // mvn x5, x4 ... replaced below
@@ -116,13 +121,13 @@ fn never_torn(name: &str, at: u64, store: &[u32], load: &[u32]) {
     let len = reader.len() as i32;
     reader.extend(again(len));
     reader.push(0xd420_0020); // brk #1
-    let guest = Guest::new(true, &{
+    let guest = Guest::new(optimise, &{
         let mut code = writer.clone();
         code.extend(&reader);
         code
     });
     std::thread::scope(|scope| {
-        for (start, rounds) in [(0, ROUNDS), (writer.len(), ROUNDS)] {
+        for (start, rounds) in [(0, rounds), (writer.len(), rounds)] {
             let mut thread = guest.thread();
             thread.state.pc = CODE + 4 * start as u64;
             thread.state.x[0] = DATA + at;
@@ -160,13 +165,64 @@ fn accesses_within_16_bytes_are_not_torn() {
     }
 }
 
-/// Pairs of general registers are two accesses each, as on a core without LSE2, which is why `USCAT` is not advertised.
 #[test]
 fn aligned_quadwords_are_not_torn() {
     let str_q = [0x3d80_0000]; // str q0, [x0]
     // ldr q1, [x0]; fmov x6, d1; mov x7, v1.d[1]
     let ldr_q = [0x3dc0_0001, 0x9e66_0026, 0x4e18_3c27];
+    let stp_x = [0xa900_1404]; // stp x4, x5, [x0]
+    let ldp_x = [0xa940_1c06]; // ldp x6, x7, [x0]
     never_torn("str q, ldr q", 0x10, &str_q, &ldr_q);
+    never_torn("stp x, ldr q", 0x10, &stp_x, &ldr_q);
+    never_torn("str q, ldp x", 0x10, &str_q, &ldp_x);
+    never_torn("stp x, ldp x", 0x10, &stp_x, &ldp_x);
+    // stnp x4, x5, [x0]; ldnp x6, x7, [x0]
+    never_torn("stnp x, ldnp x", 0x10, &[0xa800_1404], &[0xa840_1c06]);
+    // add x9, x0, #16; stp x4, x5, [x9, #-16]!
+    let stp_pre = [0x9100_4009, 0xa9bf_1524];
+    // mov x9, x0; ldp x6, x7, [x9], #16
+    let ldp_post = [0xaa00_03e9, 0xa8c1_1d26];
+    never_torn("stp x pre, ldp x post", 0x10, &stp_pre, &ldp_post);
+    // stp with both halves in registers that the engine keeps in the host's: mov x1, x4; stp x1, x1, [x0]
+    let stp_pinned = [0xaa04_03e1, 0xa900_0401];
+    // ldp x1, x2, [x0]; mov x6, x1; mov x7, x2
+    let ldp_pinned = [0xa940_0801, 0xaa01_03e6, 0xaa02_03e7];
+    never_torn("stp x, ldp x, pinned", 0x10, &stp_pinned, &ldp_pinned);
+}
+
+/// Of a pair that is not aligned, what is within 16 bytes is one access: the whole pair, or one of its halves.
+#[test]
+fn pairs_within_16_bytes_are_not_torn() {
+    let sign = [0x9340_7cc6, 0x9340_7ce7]; // sxtw x6, w6; sxtw x7, w7
+    let ldp_w = [0x2940_1c06, sign[0], sign[1]]; // ldp w6, w7, [x0]
+    for at in [0, 1, 4, 6, 7, 8] {
+        never_torn("stp w, ldp w", at, &[0x2900_1404], &ldp_w);
+        // str x4, [x0]
+        never_torn("str x, ldp w", at, &[0xf900_0004], &ldp_w);
+        // stp w4, w5, [x0]; ldr x6, [x0]; mov x7, x6
+        never_torn(
+            "stp w, ldr x",
+            at,
+            &[0x2900_1404],
+            &[0xf940_0006, 0xaa06_03e7],
+        );
+    }
+    for (at, half) in [(4, 6), (6, 6), (7, 6), (9, 7), (12, 7), (14, 7)] {
+        let copy = if half == 6 { 0xaa06_03e7 } else { 0xaa07_03e6 };
+        // stp x4, x5, [x0]; ldp x6, x7, [x0]
+        never_torn("half of a pair", at, &[0xa900_1404], &[0xa940_1c06, copy]);
+    }
+}
+
+/// What the tests above find is what the identification registers say.
+#[test]
+fn advertised() {
+    let at = tuxlet_cpu::id_register(7, 2).unwrap() >> 32 & 15;
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(at == 1, std::arch::is_x86_feature_detected!("avx"));
+    #[cfg(target_arch = "aarch64")]
+    assert_eq!(at == 1, std::arch::is_aarch64_feature_detected!("lse2"));
+    assert!(at <= 1);
 }
 
 /// LDADD of 1, 2, 4 and 8 bytes that are not aligned but within 16: nothing is lost.

@@ -224,6 +224,33 @@ unsafe fn write<const SIZE: u8>(p: *mut u8, v: u64) {
     }
 }
 
+/// Reads a pair of 8 or 4 bytes each, which is one access where the architecture wants one.
+#[inline(always)]
+unsafe fn read_pair<const SF: bool>(p: *const u8) -> (u64, u64) {
+    // SAFETY: the caller vouches for the bytes at `p`.
+    unsafe {
+        if SF {
+            u64::read_pair(p)
+        } else {
+            let (a, b) = u32::read_pair(p);
+            (a.into(), b.into())
+        }
+    }
+}
+
+/// Writes a pair as [`read_pair`] reads it.
+#[inline(always)]
+unsafe fn write_pair<const SF: bool>(p: *mut u8, a: u64, b: u64) {
+    // SAFETY: the caller vouches for the bytes at `p`.
+    unsafe {
+        if SF {
+            u64::write_pair(a, b, p);
+        } else {
+            u32::write_pair(a as u32, b as u32, p);
+        }
+    }
+}
+
 /// Loads `1 << SIZE` bytes to V register `t`.
 #[inline(always)]
 unsafe fn read_vector<const PINS: bool, const SIZE: u8>(c: &mut Fast<PINS>, p: *const u8, t: u8) {
@@ -386,13 +413,9 @@ accesses! {
         let p = c.host::<false>(address::<PINS, MODE>(c, op, at::<D>(op, 2)), 2 * size)?;
         let (op, p) = (c.settle(op), hide(p));
         write_back::<PINS, MODE>(c, op, at::<D>(op, 2));
-        if SF {
-            c.set(at::<A>(op, 0), read::<3>(p));
-            c.set(at::<B>(op, 1), read::<3>(p.add(8)));
-        } else {
-            c.set(at::<A>(op, 0), read::<2>(p));
-            c.set(at::<B>(op, 1), read::<2>(p.add(4)));
-        }
+        let (a, b) = read_pair::<SF>(p);
+        c.set(at::<A>(op, 0), a);
+        c.set(at::<B>(op, 1), b);
         Ok(op)
     }
     /// STP: operands t, t2, n.
@@ -403,13 +426,7 @@ accesses! {
         let size = if SF { 8 } else { 4 };
         let p = c.host::<true>(address::<PINS, MODE>(c, op, at::<D>(op, 2)), 2 * size)?;
         let (op, p) = (c.settle(op), hide(p));
-        if SF {
-            write::<3>(p, c.get(at::<A>(op, 0)));
-            write::<3>(p.add(8), c.get(at::<B>(op, 1)));
-        } else {
-            write::<2>(p, c.get(at::<A>(op, 0)));
-            write::<2>(p.add(4), c.get(at::<B>(op, 1)));
-        }
+        write_pair::<SF>(p, c.get(at::<A>(op, 0)), c.get(at::<B>(op, 1)));
         write_back::<PINS, MODE>(c, op, at::<D>(op, 2));
         Ok(op)
     }
