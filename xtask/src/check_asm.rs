@@ -45,6 +45,7 @@ const CHAINED: &[&str] = &[
     "tuxlet_cpu::interp::control::jump",
     "tuxlet_cpu::interp::control::call",
     "tuxlet_cpu::interp::control::indirect",
+    "tuxlet_cpu::interp::stack::check",
 ];
 
 /// What was seen of one function.

@@ -18,6 +18,8 @@ pub enum Exit {
         /// Guest address of the access.
         addr: u64,
     },
+    /// An access with SP as its base while SP is not a multiple of 16; pc is at the instruction.
+    MisalignedStack,
     /// The instruction is not allocated or not implemented; pc is at it.
     Undefined {
         /// The instruction word.

@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Write the results to the list instead of comparing with it.
     #[arg(long)]
     bless: bool,
+    /// Only tests that the list has no result for.
+    #[arg(long)]
+    resume: bool,
     /// The `batch` example of the tuxlet package; built if it is not given.
     #[arg(long, value_name = "PROGRAM")]
     runner: Option<PathBuf>,
@@ -65,6 +68,9 @@ const V8_6: &str = "-march=armv8.6-a+crypto+fp16+rng";
 
 /// Where the results are recorded.
 const LIST: &str = "docs/conformance/torture.txt";
+
+/// After how many tests results are written.
+const PART: usize = 200;
 
 /// After how many seconds a program is taken for hanging.
 const LIMIT: u64 = 120;
@@ -97,20 +103,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut recorded = Results::load(Path::new(LIST), VARIANTS.len())?;
     let mut regressions = Vec::new();
     for &variant in &chosen {
-        let outcomes = run_variant(args, &tests, variant, &runner)?;
-        for (test, (outcome, note)) in tests.iter().zip(outcomes) {
-            let before = recorded.get(&test.name, variant);
-            if regression(before, outcome) {
-                regressions.push(format!(
-                    "{} {}: {outcome:?}, was {before:?}; {note}",
-                    VARIANTS[variant].0, test.name
-                ));
+        let left =
+            |test: &&Test| !args.resume || recorded.get(&test.name, variant) == Outcome::Unknown;
+        let left: Vec<&Test> = tests.iter().filter(left).collect();
+        for part in left.chunks(PART) {
+            let outcomes = run_variant(args, part, variant, &runner)?;
+            for (test, (outcome, note)) in part.iter().zip(outcomes) {
+                let before = recorded.get(&test.name, variant);
+                if regression(before, outcome) {
+                    regressions.push(format!(
+                        "{} {}: {outcome:?}, was {before:?}; {note}",
+                        VARIANTS[variant].0, test.name
+                    ));
+                }
+                recorded.set(&test.name, variant, VARIANTS.len(), outcome);
             }
-            recorded.set(&test.name, variant, VARIANTS.len(), outcome);
-        }
-        // Each variant takes long: what is known is not lost when the next one is interrupted.
-        if args.bless {
-            fs::write(LIST, recorded.text(&header(version, &recorded)))?;
+            // All takes long: what is known is not lost when the rest is interrupted.
+            if args.bless {
+                fs::write(LIST, recorded.text(&header(version, &recorded)))?;
+            }
+            eprintln!("{}", summary(&recorded, variant));
         }
     }
     for line in &regressions {
@@ -173,14 +185,13 @@ fn build_runner() -> Result<PathBuf> {
 /// Outcome and explanation of every test, in order.
 fn run_variant(
     args: &Args,
-    tests: &[Test],
+    tests: &[&Test],
     variant: usize,
     runner: &Path,
 ) -> Result<Vec<(Outcome, String)>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(vec![(Outcome::Unknown, String::new()); tests.len()]);
-    let started = Instant::now();
     let root = Path::new("target/torture").join(std::process::id().to_string());
     std::thread::scope(|scope| -> Result<()> {
         let workers: Vec<_> = (0..args.jobs.unwrap_or(cores))
@@ -198,15 +209,6 @@ fn run_variant(
                         let outcome = worker.test(test, variant)?;
                         if let Ok(mut outcomes) = outcomes.lock() {
                             outcomes[index] = outcome;
-                        }
-                        if index % 200 == 199 {
-                            let seconds = started.elapsed().as_secs();
-                            eprintln!(
-                                "{}: {} of {} in {seconds} s",
-                                VARIANTS[variant].0,
-                                index + 1,
-                                tests.len()
-                            );
                         }
                     }
                 })

@@ -196,6 +196,8 @@ pub(crate) fn state(form: Form, word: u32, lse2: bool, rng: &mut Rng) -> Vec<u8>
                 && (lse2 || !ordered)
                 && let Some(base) = unusual(rng, ordered)
             {
+                // The references do not check the alignment of SP.
+                let base = if field(5) == 31 { base & !15 } else { base };
                 set(field(5), base);
             }
         }

@@ -47,7 +47,7 @@ pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
             Exit::Syscall if matches!(state.x[8], 132 | 134) => state.x[0] = 0,
             Exit::Syscall => return Ok(out),
             exit => {
-                let Some(note) = signal(&exit, state.pc) else {
+                let Some(note) = signal(&exit, state.pc, state.sp) else {
                     return Err(describe(&mm, &state, &exit));
                 };
                 let bytes: Vec<u8> = note.iter().flat_map(|w| w.to_le_bytes()).collect();
@@ -60,7 +60,7 @@ pub(crate) fn run(image: &Image, optimise: bool) -> Result<Vec<u8>, String> {
 }
 
 /// Signal number, code and address, as Linux makes them of an exception.
-fn signal(exit: &Exit, pc: u64) -> Option<[u64; 3]> {
+fn signal(exit: &Exit, pc: u64, sp: u64) -> Option<[u64; 3]> {
     const SIGILL: u64 = 4;
     const SIGTRAP: u64 = 5;
     const SIGBUS: u64 = 7;
@@ -69,6 +69,7 @@ fn signal(exit: &Exit, pc: u64) -> Option<[u64; 3]> {
         Exit::Undefined { .. } => [SIGILL, 1, pc],
         Exit::Breakpoint(_) => [SIGTRAP, 1, pc],
         Exit::Unaligned { addr } => [SIGBUS, 1, *addr],
+        Exit::MisalignedStack => [SIGBUS, 1, sp],
         Exit::Fault(fault) => match fault.kind {
             FaultKind::MapErr => [SIGSEGV, 1, fault.addr],
             FaultKind::AccErr => [SIGSEGV, 2, fault.addr],

@@ -80,6 +80,17 @@ pub(crate) unsafe extern "C-unwind" fn leave(cpu: *mut Cpu, ip: *const Op) -> *c
     core::ptr::null()
 }
 
+/// Takes note of invalidated code; the generation that is current now.
+pub(crate) fn catch_up(cpu: &mut Cpu) -> u64 {
+    let generation = cpu.code.generation();
+    if generation != cpu.generation {
+        cpu.forget_code();
+        cpu.generation = generation;
+        cpu.gate.seen.store(generation, Ordering::SeqCst);
+    }
+    generation
+}
+
 /// The op at `pc`, to be entered with the default registers in handler arguments; null when guest mode ends instead. A
 /// safe point. All registers must be in their own slots.
 pub(crate) fn enter(cpu: &mut Cpu, pc: u64) -> *const Op {
@@ -94,12 +105,7 @@ pub(crate) fn enter(cpu: &mut Cpu, pc: u64) -> *const Op {
         return core::ptr::null();
     }
     loop {
-        let generation = cpu.code.generation();
-        if generation != cpu.generation {
-            cpu.forget_code();
-            cpu.generation = generation;
-            cpu.gate.seen.store(generation, Ordering::SeqCst);
-        }
+        let generation = catch_up(cpu);
         let index = jump_index(pc);
         if cpu.jumps[index].pc == pc && !cpu.jumps[index].op.is_null() {
             return cpu.jumps[index].op;
@@ -217,7 +223,7 @@ pub(crate) unsafe extern "C-unwind" fn evaluate_flags(
 
 /// Takes note of what other threads asked for; whether guest mode must end.
 #[cold]
-fn take_kick(cpu: &mut Cpu) -> bool {
+pub(crate) fn take_kick(cpu: &mut Cpu) -> bool {
     let kick = cpu.tlb.link.kick.load(Ordering::Relaxed);
     if kick & KICK_CODE != 0 {
         cpu.tlb.link.kick.fetch_and(!KICK_CODE, Ordering::SeqCst);

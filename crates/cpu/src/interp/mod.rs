@@ -16,6 +16,7 @@ mod op;
 mod pinned;
 mod region;
 mod rows;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod translate;

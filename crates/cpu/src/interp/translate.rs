@@ -10,6 +10,7 @@ use super::hot::select::KIND_UNKNOWN;
 use super::lower::lower;
 use super::op::{DEFAULT_PINS, Data, Handler, Op, Pins, SLOT_PINNED};
 use super::rows::row;
+use super::stack;
 
 /// What the interpreter may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -399,8 +400,11 @@ pub(crate) fn translate(
     let last = if options.optimise { BLOCK_LIMIT } else { 1 };
     for _ in 0..last {
         block.word = source.word(block.pc);
+        // A load or store that may misalign SP is one op, which nothing is fused with.
+        let checked = stack::may_misalign(block.word);
+        let alone = checked && block.word >> 27 & 1 != 0;
         let then = match a64::decode(block.word) {
-            Some(id) if options.optimise => lower(block, &source, id),
+            Some(id) if options.optimise && !alone => lower(block, &source, id),
             Some(id) => {
                 block.generic(id);
                 Then::Continue
@@ -412,6 +416,10 @@ pub(crate) fn translate(
         };
         block.pc = block.pc.wrapping_add(4);
         block.end = block.pc;
+        if checked && then == Then::Continue {
+            block.word = 0;
+            block.op(stack::check, [0; 4], 0);
+        }
         if then == Then::End {
             return block.finish();
         }

@@ -15,6 +15,7 @@ use super::cpu::{Cpu, Gate, NO_ADDR};
 use super::op::Op;
 use super::pinned::Pinned;
 use super::rows::row;
+use super::stack;
 use super::translate::Options;
 use crate::cx::Monitor;
 use crate::engine::{Engine, Exit, Kicker, Vcpu, Watch};
@@ -161,7 +162,9 @@ struct Interp {
 impl Vcpu for Interp {
     fn run(&mut self, state: &mut CpuState) -> Exit {
         let exit = self.cpu.guest(state, |cpu| {
-            if cpu.resume_pc == cpu.pc && cpu.code.generation() == cpu.generation {
+            if stack::is_misaligned(cpu) && !stack::run_misaligned(cpu) {
+                core::ptr::null()
+            } else if cpu.resume_pc == cpu.pc && cpu.code.generation() == cpu.generation {
                 cpu.pins = cpu.resume_pins;
                 cpu.resume
             } else {
@@ -196,7 +199,7 @@ impl Vcpu for Interp {
 }
 
 /// Executes the instruction at `pc` with the full context.
-fn step(cpu: &mut Cpu) {
+pub(crate) fn step(cpu: &mut Cpu) {
     let pc = cpu.pc;
     cpu.ip = core::ptr::null();
     cpu.jump_to = NO_ADDR;
@@ -214,7 +217,14 @@ fn step(cpu: &mut Cpu) {
     let mut bytes = [0; 4];
     page.read((pc & PAGE_MASK) as usize, &mut bytes);
     let word = u32::from_le_bytes(bytes);
-    let done = match a64::decode(word).and_then(row) {
+    let id = a64::decode(word);
+    let done = match id.and_then(row) {
+        Some(_)
+            if stack::is_misaligned(cpu) && id.is_some_and(|id| stack::is_checked(id, word)) =>
+        {
+            cpu.exit = Some(Exit::MisalignedStack);
+            false
+        }
         // SAFETY: the body gets this thread's `Cpu`.
         Some(row) => unsafe { (row.body)(cpu, word) },
         None => {

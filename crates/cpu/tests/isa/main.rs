@@ -16,5 +16,6 @@ mod cssc;
 mod guest;
 mod litmus;
 mod mops;
+mod stack;
 mod system;
 mod traps;

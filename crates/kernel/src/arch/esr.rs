@@ -16,6 +16,11 @@ const PERMISSION_L3: u64 = 0x0f;
 /// The syndrome of an alignment fault of a load or store.
 pub const ALIGNMENT_FAULT: u64 = EC_DATA_ABORT_LOWER << 26 | IL | 0x21;
 
+/// The syndrome of a misaligned pc, an exception class of its own.
+pub const PC_ALIGNMENT_FAULT: u64 = 0x22 << 26 | IL;
+/// The syndrome of a load or store with a misaligned SP as its base.
+pub const SP_ALIGNMENT_FAULT: u64 = 0x26 << 26 | IL;
+
 /// The syndrome of a memory fault.
 #[must_use]
 pub fn of_fault(fault: &Fault) -> u64 {

@@ -57,8 +57,18 @@ impl CurrentTask {
                 Exit::Fault(fault) => self.memory_fault(&fault),
                 Exit::Unaligned { addr } => {
                     self.fault_address = addr;
-                    self.fault_esr = crate::arch::esr::ALIGNMENT_FAULT;
+                    self.fault_esr = if self.cpu.pc & 3 == 0 {
+                        crate::arch::esr::ALIGNMENT_FAULT
+                    } else {
+                        crate::arch::esr::PC_ALIGNMENT_FAULT
+                    };
                     self.force_signal(SigInfo::fault(Signal::SIGBUS, BUS_ADRALN, addr));
+                }
+                Exit::MisalignedStack => {
+                    self.fault_address = 0;
+                    self.fault_esr = crate::arch::esr::SP_ALIGNMENT_FAULT;
+                    let info = SigInfo::fault(Signal::SIGBUS, BUS_ADRALN, self.cpu.sp);
+                    self.force_signal(info);
                 }
                 Exit::Undefined { word } => {
                     tracing::warn!(
