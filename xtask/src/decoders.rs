@@ -16,6 +16,12 @@ pub(crate) struct Args {
     /// Decode all 2^32 words.
     #[arg(long)]
     all: bool,
+    /// With `--all`: only this decoder, `bad64` or `capstone`.
+    #[arg(long, default_value = "both")]
+    decoder: String,
+    /// With `--all`: only this sixteenth of the words, 0 to 15.
+    #[arg(long)]
+    part: Option<u8>,
     /// Random words, most of them instances of our rows; compares mnemonics too.
     #[arg(long, value_name = "WORDS", default_value_t = 4_000_000)]
     sample: u64,
@@ -41,12 +47,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut command = Command::new(env!("CARGO"));
     command.args(["run", "--release", "--manifest-path"]);
     command.args(["xtask/decoders/Cargo.toml", "--target-dir"]);
-    command.args(["target/decoders", "--"]);
+    command.arg("target/decoders");
     if args.all {
-        command.args(["all", &threads]);
+        // Names take most of the time.
+        command.args(["--no-default-features", "--"]);
+        command.args(["all", &threads, &args.decoder]);
+        command.args(args.part.map(|part| part.to_string()));
     } else {
         let numbers = [args.sample.to_string(), args.seed.to_string()];
-        command.arg("sample").args(numbers).arg(threads);
+        command.args(["--", "sample"]).args(numbers).arg(threads);
     }
     let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
     ensure!(

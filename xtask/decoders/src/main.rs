@@ -1,7 +1,7 @@
 //! Compares our A64 decoder with bad64 (made from Arm's machine-readable specification) and with
 //! Capstone (made from LLVM's tables): which words decode, and to which mnemonic.
 //!
-//! `decoders all THREADS bad64|capstone|both` decodes all 2^32 words; `decoders sample COUNT SEED THREADS` decodes COUNT
+//! `decoders all THREADS bad64|capstone|both [PART]` decodes all 2^32 words, or one of 16 parts of them; `decoders sample COUNT SEED THREADS` decodes COUNT
 //! random words, most of them instances of our rows, and compares mnemonics too. The answer is one
 //! line per class of disagreement: kind, class, number of words, example.
 
@@ -26,10 +26,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, default: u64| args.get(at).map_or(Ok(default), |a| a.parse());
     let (words, seed, threads) = match args.first().map(String::as_str) {
+        Some("all") if args.len() > 3 => (1 << 28, None, number(1, 2)?),
         Some("all") => (1 << 32, None, number(1, 2)?),
+        Some("sample") if !cfg!(feature = "names") => {
+            return Err("built without names, which a sample compares".into());
+        }
         Some("sample") => (number(1, 1_000_000)?, Some(number(2, 1)?), number(3, 2)?),
         _ => {
-            return Err("usage: decoders all THREADS [DECODER] | sample COUNT SEED THREADS".into());
+            return Err(
+                "usage: decoders all THREADS [DECODER [PART]] | sample COUNT SEED THREADS".into(),
+            );
         }
     };
     let chosen = args.get(2).map_or("both", String::as_str);
@@ -37,6 +43,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         bad64: seed.is_some() || chosen != "capstone",
         capstone: seed.is_some() || chosen != "bad64",
         mnemonics: seed.is_some(),
+    };
+    let first = if seed.is_none() {
+        number(3, 0)? << 28
+    } else {
+        0
     };
     let batches = words.div_ceil(BATCH as u64);
     let (next, started) = (AtomicU64::new(0), Instant::now());
@@ -53,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     }
                     let words = match seed {
                         None => (0..BATCH as u32)
-                            .map(|i| (batch * BATCH as u64) as u32 + i)
+                            .map(|i| (first + batch * BATCH as u64) as u32 + i)
                             .collect(),
                         Some(seed) => sample(seed ^ batch << 24),
                     };

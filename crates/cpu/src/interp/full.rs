@@ -146,8 +146,10 @@ impl Cpu {
     #[inline(never)]
     fn load_pair_slow<T: Scalar>(&mut self, addr: u64) -> Step<(T, T)> {
         let addr = untag(addr);
+        self.watch(addr, 2 * T::SIZE, true, false)?;
         if addr & PAGE_MASK <= PAGE_SIZE - 2 * T::SIZE {
             let p = self.translate(addr, 2 * T::SIZE, Access::Read)?;
+            self.forget_watched(addr, 2 * T::SIZE);
             // SAFETY: the TLB vouches for the bytes while in guest mode.
             return Ok(unsafe { T::read_pair(p) });
         }
@@ -158,8 +160,10 @@ impl Cpu {
     #[inline(never)]
     fn store_pair_slow<T: Scalar>(&mut self, addr: u64, a: T, b: T) -> Step {
         let addr = untag(addr);
+        self.watch(addr, 2 * T::SIZE, false, true)?;
         if addr & PAGE_MASK <= PAGE_SIZE - 2 * T::SIZE {
             let p = self.translate(addr, 2 * T::SIZE, Access::Write)?;
+            self.forget_watched(addr, 2 * T::SIZE);
             // SAFETY: the TLB vouches for the bytes while in guest mode.
             unsafe { T::write_pair(a, b, p) };
             return Ok(());

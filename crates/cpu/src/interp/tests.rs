@@ -295,22 +295,19 @@ fn frames_are_pushed_and_popped() {
         assert_eq!(g.run(), Exit::Syscall);
         assert_eq!((g.state.x[0], g.state.x[29]), (DATA + 0x1000 - 32, 77));
         assert_eq!((g.state.sp, g.state.pc), (DATA + 0x1000, CODE + 8));
-        // A push across the end of the stack faults without a trace.
+        // A push beyond the end of the stack faults without a trace.
         g.state.pc = CODE;
-        g.state.sp = DATA + 8;
+        g.state.sp = DATA + 16;
         let Exit::Fault(fault) = g.run() else {
             panic!("no fault")
         };
-        assert_eq!((fault.addr, g.state.pc), (DATA - 24, CODE + 8));
-        assert_eq!((g.state.sp, g.state.x[29]), (DATA + 8, 77));
-        // Split over two pages.
+        assert_eq!((fault.addr, g.state.pc), (DATA - 16, CODE + 8));
+        assert_eq!((g.state.sp, g.state.x[29]), (DATA + 16, 77));
+        // A stack that is not aligned.
         g.state.pc = CODE;
         g.state.sp = DATA + 0x1000 + 24;
-        assert_eq!(g.run(), Exit::Syscall);
-        assert_eq!(
-            (g.state.x[0], g.state.sp),
-            (DATA + 0x1000 - 8, DATA + 0x1000 + 24)
-        );
+        assert_eq!(g.run(), Exit::MisalignedStack);
+        assert_eq!((g.state.pc, g.state.sp), (CODE + 8, DATA + 0x1000 + 24));
     });
 }
 

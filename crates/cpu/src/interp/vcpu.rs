@@ -161,18 +161,22 @@ struct Interp {
 
 impl Vcpu for Interp {
     fn run(&mut self, state: &mut CpuState) -> Exit {
-        let exit = self.cpu.guest(state, |cpu| {
-            if stack::is_misaligned(cpu) && !stack::run_misaligned(cpu) {
-                core::ptr::null()
-            } else if cpu.resume_pc == cpu.pc && cpu.code.generation() == cpu.generation {
-                cpu.pins = cpu.resume_pins;
-                cpu.resume
-            } else {
-                enter(cpu, cpu.pc)
+        loop {
+            let exit = self.cpu.guest(state, |cpu| {
+                if stack::is_misaligned(cpu) && !stack::run_misaligned(cpu) {
+                    core::ptr::null()
+                } else if cpu.resume_pc == cpu.pc && cpu.code.generation() == cpu.generation {
+                    cpu.pins = cpu.resume_pins;
+                    cpu.resume
+                } else {
+                    enter(cpu, cpu.pc)
+                }
+            });
+            // Ops return null without a reason only where SP has become misaligned.
+            if let Some(exit) = exit {
+                return exit;
             }
-        });
-        // Ops return null only after they have set the reason.
-        exit.unwrap_or(Exit::Kicked)
+        }
     }
 
     fn kicker(&self) -> Kicker {
