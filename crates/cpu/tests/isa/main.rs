@@ -13,6 +13,7 @@
 
 mod atomicity;
 mod cssc;
+mod found;
 mod guest;
 mod litmus;
 mod mops;
