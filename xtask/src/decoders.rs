@@ -49,9 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     command.args(["xtask/decoders/Cargo.toml", "--target-dir"]);
     command.arg("target/decoders");
     if args.all {
-        // Names take most of the time.
-        command.args(["--no-default-features", "--"]);
-        command.args(["all", &threads, &args.decoder]);
+        command.args(["--", "all", &threads, &args.decoder]);
         command.args(args.part.map(|part| part.to_string()));
     } else {
         let numbers = [args.sample.to_string(), args.seed.to_string()];

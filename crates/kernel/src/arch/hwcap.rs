@@ -60,7 +60,9 @@ fn bits(table: &[(u64, &[F])]) -> u64 {
 /// `AT_HWCAP`.
 #[must_use]
 pub fn hwcap() -> u64 {
-    bits(HWCAP)
+    // FEAT_LSE2 has no rows: whether loads and stores keep its promise depends on the host. ID_AA64MMFR2_EL1.AT.
+    let lse2 = tuxlet_cpu::id_register(7, 2).is_some_and(|mmfr2| mmfr2 >> 32 & 15 != 0);
+    bits(HWCAP) | if lse2 { a::HWCAP_USCAT } else { 0 }
 }
 
 /// `AT_HWCAP2`.
