@@ -6,6 +6,7 @@ use std::{
     sync::OnceLock,
 };
 use tuxlet_image::{
+    Quiet,
     config::Config,
     debian::{
         ar::ArReader,
@@ -14,6 +15,8 @@ use tuxlet_image::{
         release::{Keyring, Release},
         sources, version,
     },
+    oci,
+    patch::Patch,
     store::Store,
     tar::{self, Limits, TarReader, TarWriter},
     tree::TreeBuilder,
@@ -138,4 +141,22 @@ pub(crate) fn record(data: &[u8]) {
             let _ = machine.is_running();
         }
     }
+}
+
+/// An archive of images: the JSON in it, the names of its parts, and its layers.
+pub(crate) fn archive(data: &[u8]) {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let Ok(store) = Store::open(home.path()) else {
+        return;
+    };
+    let _ = oci::import_archive(&store, None, "input", data, &Quiet);
+}
+
+/// The manifest of a patch, next to the one file that the corpus names.
+pub(crate) fn patch(data: &[u8]) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let directory = directory.path();
+    fs::write(directory.join("patch.toml"), data).expect("a file");
+    fs::write(directory.join("motd"), "x").expect("a file");
+    let _ = Patch::read(directory);
 }

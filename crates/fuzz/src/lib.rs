@@ -33,6 +33,8 @@ pub const TARGETS: &[Target] = &[
     target("keyring", image::keyring, 4),
     target("config", image::config, 2),
     target("record", image::record, 10),
+    target("archive", image::archive, 20),
+    target("patch", image::patch, 2),
     target("netlink", machine::netlink, 1),
     target("program", machine::program, 10),
     target("passwd", machine::passwd, 10),
