@@ -333,7 +333,8 @@ impl CodeCache {
             } else {
                 u8::MAX
             };
-            if heat != region::HOT
+            if heat != 1
+                && heat != region::HOT
                 && let Some(&id) = inner.entries.get(&target)
             {
                 return Ok(if heat < region::HOT {
@@ -345,11 +346,23 @@ impl CodeCache {
             heat
         };
         self.with_page(mm, tlb, target, |inner, page| {
-            if heat == region::HOT {
-                inner.form_region(page, target, from, pins);
+            // What cannot become a hot loop need not be watched.
+            let plan = if heat == 1 || heat == region::HOT {
+                inner.plan_region(page, target, from, pins)
+            } else {
+                None
+            };
+            let cold = heat < region::HOT && (heat != 1 || plan.is_some());
+            if !cold && heat <= region::HOT {
+                inner.heat.remove(&branch.addr());
+            }
+            if heat == region::HOT
+                && let Some(region) = plan
+            {
+                inner.form_region(region);
             }
             let id = self.translated(inner, page, target);
-            if heat < region::HOT {
+            if cold {
                 inner.block(id).entered_with(pins)
             } else {
                 connect(inner, id)
@@ -417,24 +430,18 @@ impl Inner {
     fn warm(&mut self, branch: *const Op) -> u8 {
         let heat = self.heat.entry(branch.addr()).or_default();
         *heat += 1;
-        let now = *heat;
-        if now == region::HOT {
-            self.heat.remove(&branch.addr());
-        }
-        now
+        *heat
     }
 
-    /// Makes a hot loop of the code from `start` to the branch back at `from`, which is in `page`, where that is worth it:
-    /// the next translations of its code are made with registers of its own in handler arguments.
-    fn form_region(&mut self, page: &PageRef, start: u64, from: u64, pins: Pins) {
+    /// The hot loop that the code from `start` to the branch back at `from`, which is in `page`, can become, where that is
+    /// worth it.
+    fn plan_region(&self, page: &PageRef, start: u64, from: u64, pins: Pins) -> Option<Region> {
         let base = start & !PAGE_MASK;
         // The comparison before a branch may be one op with it, and is where that op is.
         let mut ahead = words(page, from, base + PAGE_SIZE).take(2);
-        let Some(length) = ahead.position(region::branches) else {
-            return;
-        };
+        let length = ahead.position(region::branches)?;
         let end = from + 4 * (length as u64 + 1);
-        let regions = self.regions.entry(base).or_default();
+        let regions = self.regions.get(&base).map_or(&[][..], |r| r);
         // One more branch back to a known loop, or a loop around others, whose choice is kept, so that entering them costs
         // nothing.
         let known = regions.iter().find(|region| region.contains(start));
@@ -442,19 +449,24 @@ impl Inner {
         let inside = |region: &Region| region.start < end && start < region.end;
         let end = (regions.iter().filter(|r| inside(r)).map(|r| r.end)).fold(end, u64::max);
         if end - start > region::LIMIT || words(page, start, end).any(region::leaves) {
-            return;
+            return None;
         }
         let inner = regions.iter().find(|r| inside(r) && r.start > start);
-        let choice = match (inner, known) {
-            (Some(inner), _) => Some(inner.pins),
+        let pins = match (inner, known) {
+            (Some(inner), _) => inner.pins,
             (None, known) => region::choose(words(page, start, end), pins)
-                .or_else(|| known.map(|region| region.pins)),
+                .or_else(|| known.map(|region| region.pins))?,
         };
-        let Some(pins) = choice else {
-            return;
-        };
+        Some(Region { start, end, pins })
+    }
+
+    /// Makes a hot loop: the next translations of its code are made with registers of its own in handler arguments.
+    fn form_region(&mut self, region: Region) {
+        let Region { start, end, .. } = region;
+        let base = start & !PAGE_MASK;
+        let regions = self.regions.entry(base).or_default();
         regions.retain(|region| region.start >= end || region.end <= start);
-        regions.push(Region { start, end, pins });
+        regions.push(region);
         // What was translated before is still right, and whoever is in it may stay, but nothing leads there any more. It
         // stays known, for when the code changes.
         for &id in self.pages.get(&base).into_iter().flatten() {
