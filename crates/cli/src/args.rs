@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Rmi(RmiArgs),
     /// Copy files between the host and a machine
     Cp(CpArgs),
+    /// Check the file systems of machines and images
+    Fsck(FsckArgs),
     /// Let programs use a machine: JSON-RPC over HTTP, WebSocket, a Unix socket or standard streams
     Serve(ServeArgs),
     /// Let an agent use a machine: the Model Context Protocol over standard streams
@@ -443,6 +445,21 @@ pub(crate) struct InspectArgs {
     /// Machines or images; a machine goes before an image of the same name
     #[arg(required = true)]
     pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tuxlet fsck               look at all machines and images
+  tuxlet fsck --repair work
+
+Exit status, as of fsck(8): 0 all is in order, 1 it is now, 4 it is not.")]
+pub(crate) struct FsckArgs {
+    /// Machines that are not running, or images [default: all]
+    pub(crate) names: Vec<String>,
+    /// Put machines in order; what has no place any more goes into /lost+found
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Debug, Args)]

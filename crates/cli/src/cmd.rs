@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod export;
+pub(crate) mod fsck;
 pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod inspect;

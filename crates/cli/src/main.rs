@@ -56,6 +56,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => cmd::serve::serve(args)?,
         Command::Mcp(args) => cmd::serve::mcp(args)?,
         Command::Doctor => return cmd::doctor::run(),
+        Command::Fsck(args) => return cmd::fsck::run(&args),
         Command::Ps(args) => cmd::ps::run(&args)?,
         Command::Rm(args) => cmd::rm::run(&args)?,
         Command::Pull(args) => cmd::pull::run(args)?,

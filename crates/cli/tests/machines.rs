@@ -100,6 +100,39 @@ fn short_lived_machines_leave_nothing_behind() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn file_systems_are_checked_and_put_in_order() -> Result<()> {
+    let place = Place::new()?;
+    image(&place)?;
+    fs::write(place.path("kept"), "kept")?;
+    assert_eq!(place.run("run --name m tiny ok")?.0, 9);
+    assert_eq!(place.run("cp kept m:/kept")?.0, 0);
+    let (code, output, error) = place.run("fsck")?;
+    assert_eq!(
+        (code, &output[..]),
+        (0, "m: in order\nimage tiny: in order\n"),
+        "{error}"
+    );
+    let stray = place.path("home/machines/m/fs/data/39/12345");
+    fs::create_dir_all(stray.parent().unwrap())?;
+    fs::write(&stray, "left over")?;
+    let (code, output, _) = place.run("fsck m")?;
+    assert_eq!(code, 4);
+    assert!(output.contains("data without an inode: 12345"), "{output}");
+    assert_eq!(place.run("fsck --repair m")?.0, 1);
+    assert!(!stray.exists());
+    assert_eq!(place.run("fsck --repair m")?.0, 0);
+    assert_eq!(place.run("cp m:/kept back")?.0, 0);
+    assert_eq!(content(&place.path("back"))?, "kept");
+    let database = place.path("home/machines/m/fs/meta.db");
+    fs::write(&database, "no database")?;
+    let (code, _, error) = place.run("fsck m")?;
+    assert_eq!(code, 125);
+    assert!(error.contains("cannot be read whole"), "{error}");
+    assert_eq!(place.run("fsck none")?.0, 125);
+    Ok(())
+}
+
 fn send(process: &Child, signal: &str) -> Result<()> {
     let status = Command::new("kill")
         .args(["-s", signal, &process.id().to_string()])

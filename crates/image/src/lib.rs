@@ -29,3 +29,5 @@ pub use progress::{Progress, Quiet, Stage};
 pub use provision::{
     export_image, export_machine, import_fakefs_v3, import_file, import_tar, pull_debian,
 };
+/// Checking and mending of file system stores: see `Machine::fs_dir` and `Store::layer_dirs`.
+pub use tuxlet_fakefs::{check, repair};
