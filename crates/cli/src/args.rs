@@ -453,7 +453,7 @@ Examples:
   tuxlet fsck               look at all machines and images
   tuxlet fsck --repair work
 
-Exit status, as of fsck(8): 0 all is in order, 1 it is now, 4 it is not.")]
+Exit status, as of fsck(8): 0 all is in order, 1 it is now, 4 it is not, 125 something could not be looked at.")]
 pub(crate) struct FsckArgs {
     /// Machines that are not running, or images [default: all]
     pub(crate) names: Vec<String>,

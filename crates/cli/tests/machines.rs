@@ -122,13 +122,21 @@ fn file_systems_are_checked_and_put_in_order() -> Result<()> {
     assert_eq!(place.run("fsck --repair m")?.0, 1);
     assert!(!stray.exists());
     assert_eq!(place.run("fsck --repair m")?.0, 0);
+    // What is not the store's is told, and left where it is.
+    let foreign = place.path("home/machines/m/fs/data/mine");
+    fs::write(&foreign, "mine")?;
+    let (code, output, _) = place.run("fsck --repair m")?;
+    assert_eq!(code, 4);
+    assert!(output.contains("foreign file data/mine"), "{output}");
+    fs::remove_file(&foreign)?;
     assert_eq!(place.run("cp m:/kept back")?.0, 0);
     assert_eq!(content(&place.path("back"))?, "kept");
     let database = place.path("home/machines/m/fs/meta.db");
     fs::write(&database, "no database")?;
-    let (code, _, error) = place.run("fsck m")?;
+    let (code, output, error) = place.run("fsck")?;
     assert_eq!(code, 125);
     assert!(error.contains("cannot be read whole"), "{error}");
+    assert!(output.contains("image tiny: in order"), "{output}");
     assert_eq!(place.run("fsck none")?.0, 125);
     Ok(())
 }

@@ -18,7 +18,7 @@ use tuxlet_vfs::FileType;
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// Puts a store in order that nobody has open, and says what it did, one sentence each. All or nothing is changed. What has no place
-/// any more goes into `/lost+found`, under its inode number.
+/// any more goes into `/lost+found`, under its inode number. Files among the data that are none of the store's stay.
 ///
 /// # Errors
 /// [`Error::Damaged`] if the database itself cannot be read whole: then nothing is changed. [`Error::Busy`] if the store is open.

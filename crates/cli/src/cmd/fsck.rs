@@ -35,15 +35,27 @@ pub(crate) fn run(args: &FsckArgs) -> anyhow::Result<ExitCode> {
         names.extend(store.images()?.iter().map(|i| i.name.to_string()));
     }
     let mut status = 0;
+    let mut failed = false;
     for name in &names {
-        status |= match store.machine(name) {
-            Ok(machine) => check_machine(&machine, args.repair)?,
-            // Names of images may have a form that names of machines have not.
-            Err(Error::NoMachine(_) | Error::BadName { .. }) => check_image(&store, name)?,
-            Err(error) => return Err(error.into()),
-        };
+        match look_at(&store, name, args.repair) {
+            Ok(found) => status |= found,
+            // One that is beyond help says nothing of the others.
+            Err(error) => {
+                eprintln!("tuxlet: {error:#}");
+                failed = true;
+            }
+        }
     }
-    Ok(ExitCode::from(status))
+    Ok(ExitCode::from(if failed { crate::FAILED } else { status }))
+}
+
+fn look_at(store: &Store, name: &str, mend: bool) -> anyhow::Result<u8> {
+    match store.machine(name) {
+        Ok(machine) => check_machine(&machine, mend),
+        // Names of images may have a form that names of machines have not.
+        Err(Error::NoMachine(_) | Error::BadName { .. }) => check_image(store, name),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn check_machine(machine: &Machine, mend: bool) -> anyhow::Result<u8> {
@@ -58,19 +70,23 @@ fn check_machine(machine: &Machine, mend: bool) -> anyhow::Result<u8> {
         // A machine that has kept nothing yet has no store.
         if !directory.exists() {
             println!("{what}: nothing kept yet");
-        } else if mend {
-            let done = repair(&directory).with_context(|| damaged(&what))?;
-            report(&what, &done, "put in order");
-            status |= if done.is_empty() { 0 } else { CORRECTED };
-        } else {
-            let problems = check(&directory).with_context(|| damaged(&what))?.problems;
-            report(
-                &what,
-                &problems,
-                "contradictions; --repair puts them in order",
-            );
-            status |= if problems.is_empty() { 0 } else { LEFT };
+            continue;
         }
+        if mend {
+            let done = repair(&directory).with_context(|| damaged(&what))?;
+            if !done.is_empty() {
+                report(&what, &done, "put in order");
+                status |= CORRECTED;
+            }
+        }
+        let problems = check(&directory).with_context(|| damaged(&what))?.problems;
+        let verdict = if mend {
+            "left: nobody but you knows what they are for"
+        } else {
+            "contradictions; --repair puts them in order"
+        };
+        report(&what, &problems, verdict);
+        status |= if problems.is_empty() { 0 } else { LEFT };
     }
     Ok(status)
 }
