@@ -74,14 +74,45 @@ pub unsafe extern "C" fn tux_command_env(
     // SAFETY: the caller's promise.
     unsafe {
         guard_int(error, || {
-            let (name, value) = (text(name)?, text(value)?);
-            if name.is_empty() || name.contains('=') {
-                return Err(Failure::new(
-                    Code::Invalid,
-                    "a variable cannot have that name",
-                ));
-            }
+            let (name, value) = variable(name, value)?;
             borrow_mut(command)?.change(|c| c.env(name, value))
+        })
+    }
+}
+
+/// A variable of the environment from C.
+///
+/// # Safety
+/// As for [`text`].
+pub(crate) unsafe fn variable<'a>(
+    name: *const c_char,
+    value: *const c_char,
+) -> Result<(&'a str, &'a str)> {
+    // SAFETY: the caller's promise.
+    let (name, value) = unsafe { (text(name)?, text(value)?) };
+    if name.is_empty() || name.contains('=') {
+        return Err(Failure::new(
+            Code::Invalid,
+            "a variable cannot have that name",
+        ));
+    }
+    Ok((name, value))
+}
+
+/// Sets the embedder's number of the command.
+///
+/// # Safety
+/// As the header says of handles and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_command_context(
+    command: *mut Command,
+    context: u64,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            borrow_mut(command)?.change(|c| c.context(context))
         })
     }
 }

@@ -5,6 +5,7 @@ use std::{
     ffi::{CStr, c_char},
     panic::{AssertUnwindSafe, catch_unwind},
 };
+use tuxlet::Errno;
 
 /// `enum tux_code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Code {
     Closed = -4,
     /// A bug in the library.
     Panic = -5,
+    /// The process of a native command is to end.
+    Ended = -6,
 }
 
 /// `struct tux_error`.
@@ -42,6 +45,14 @@ pub(crate) struct Failure {
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
+    /// What a function for native commands says.
+    pub(crate) fn of_call(errno: Errno) -> Self {
+        if errno == Errno::EINTR {
+            return Self::new(Code::Ended, "the process is to end");
+        }
+        errno.into()
+    }
+
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -67,6 +78,12 @@ impl From<tuxlet::Error> for Failure {
             errno: error.errno().unwrap_or(0),
             message: error.to_string(),
         }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        tuxlet::Error::from(errno).into()
     }
 }
 
@@ -191,6 +208,21 @@ pub(crate) unsafe fn text<'a>(text: *const c_char) -> Result<&'a str> {
     bytes
         .to_str()
         .map_err(|_| Failure::new(Code::Invalid, "a text is not UTF-8"))
+}
+
+/// Room of C's to be written to.
+///
+/// # Safety
+/// `buffer` is null or points to `len` bytes that nothing else uses during the call.
+pub(crate) unsafe fn room<'a>(buffer: *mut u8, len: usize) -> Result<&'a mut [u8]> {
+    if buffer.is_null() || len == 0 || isize::try_from(len).is_err() {
+        return Err(Failure::new(Code::Invalid, "there is no room to read to"));
+    }
+    // SAFETY: the caller's promise. What C gives may never have been written, and must have been for a slice.
+    unsafe {
+        buffer.write_bytes(0, len);
+        Ok(std::slice::from_raw_parts_mut(buffer, len))
+    }
 }
 
 /// Bytes from C.

@@ -1,7 +1,7 @@
 //! Files of a machine.
 
 use crate::{
-    error::{Error, borrow, bytes, guard_int, store, text},
+    error::{Error, Result, borrow, bytes, guard_int, store, text},
     machine::Machine,
 };
 use std::ffi::{c_char, c_int};
@@ -21,12 +21,29 @@ pub unsafe extern "C" fn tux_read_file(
     // SAFETY: the caller's promise.
     unsafe {
         guard_int(error, || {
-            store(data, std::ptr::null_mut())?;
-            store(len, 0)?;
-            let contents = borrow(machine)?.0.read_file(text(path)?)?;
-            store(len, contents.len())?;
-            store(data, Box::into_raw(contents.into_boxed_slice()).cast())
+            give_bytes(data, len, || {
+                Ok(borrow(machine)?.0.read_file(text(path)?)?)
+            })
         })
+    }
+}
+
+/// Gives bytes to C, which frees them with [`tux_bytes_free`]; where there are none, null.
+///
+/// # Safety
+/// `data` and `len` are null or point to places for the result.
+pub(crate) unsafe fn give_bytes(
+    data: *mut *mut u8,
+    len: *mut usize,
+    make: impl FnOnce() -> Result<Vec<u8>>,
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        store(data, std::ptr::null_mut())?;
+        store(len, 0)?;
+        let contents = make()?;
+        store(len, contents.len())?;
+        store(data, Box::into_raw(contents.into_boxed_slice()).cast())
     }
 }
 

@@ -1,8 +1,10 @@
 //! Builders and machines.
 
 use crate::{
-    command::Command,
-    error::{self, Code, Error, Failure, Result, borrow, borrow_mut, give, guard_int, store, text},
+    command::{Command, variable},
+    error::{
+        self, Code, Error, Failure, Result, borrow, borrow_mut, give, guard, guard_int, store, text,
+    },
     process::Process,
 };
 use std::ffi::{c_char, c_int};
@@ -16,8 +18,21 @@ pub struct Builder(Option<tuxlet::Builder>);
 #[derive(Debug)]
 pub struct Machine(pub(crate) tuxlet::Machine);
 
+/// `struct tux_stats`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Stats {
+    processes: u64,
+    threads: u64,
+    memory: u64,
+    memory_limit: u64,
+}
+
 impl Builder {
-    fn change(&mut self, change: impl FnOnce(tuxlet::Builder) -> tuxlet::Builder) -> Result<()> {
+    pub(crate) fn change(
+        &mut self,
+        change: impl FnOnce(tuxlet::Builder) -> tuxlet::Builder,
+    ) -> Result<()> {
         let builder = self.0.take();
         let builder =
             builder.ok_or_else(|| Failure::new(Code::Invalid, "the builder is used up"))?;
@@ -155,6 +170,26 @@ pub unsafe extern "C" fn tux_builder_memory(
     unsafe { guard_int(error, || borrow_mut(builder)?.change(|b| b.memory(bytes))) }
 }
 
+/// Sets a variable for every command.
+///
+/// # Safety
+/// As the header says of handles, texts and errors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_builder_env(
+    builder: *mut Builder,
+    name: *const c_char,
+    value: *const c_char,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let (name, value) = variable(name, value)?;
+            borrow_mut(builder)?.change(|b| b.env(name, value))
+        })
+    }
+}
+
 /// Starts the machine.
 ///
 /// # Safety
@@ -220,6 +255,46 @@ pub unsafe extern "C" fn tux_machine_suspend(
 pub unsafe extern "C" fn tux_machine_resume(machine: *mut Machine, error: *mut Error) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { guard_int(error, || Ok(borrow(machine)?.0.resume()?)) }
+}
+
+/// What the machine uses.
+///
+/// # Safety
+/// As the header says of handles and errors; `stats` is null or points to a `tux_stats`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_machine_stats(
+    machine: *mut Machine,
+    stats: *mut Stats,
+    error: *mut Error,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_int(error, || {
+            let now = borrow(machine)?.0.stats();
+            let now = Stats {
+                processes: now.processes as u64,
+                threads: now.threads as u64,
+                memory: now.memory,
+                memory_limit: now.memory_limit,
+            };
+            store(stats, now)
+        })
+    }
+}
+
+/// Gives memory back.
+///
+/// # Safety
+/// As the header says of handles.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tux_machine_trim(machine: *mut Machine) -> u64 {
+    // SAFETY: the caller's promise.
+    let freed = unsafe {
+        guard(std::ptr::null_mut(), || {
+            Ok(borrow(machine)?.0.trim().cast_signed())
+        })
+    };
+    u64::try_from(freed).unwrap_or(0)
 }
 
 /// Sends a signal to any process.

@@ -2,7 +2,7 @@
 
 use crate::{
     command::window,
-    error::{self, Code, Error, Failure, Result, borrow, bytes, guard, guard_int, store},
+    error::{self, Code, Error, Failure, Result, borrow, bytes, guard, guard_int, room, store},
 };
 use parking_lot::Mutex;
 use std::{
@@ -145,13 +145,7 @@ pub unsafe extern "C" fn tux_process_read(
     // SAFETY: the caller's promise.
     unsafe {
         guard(error, || {
-            if buffer.is_null() || len == 0 || isize::try_from(len).is_err() {
-                return Err(Failure::new(Code::Invalid, "there is no room to read to"));
-            }
-            // What C gives may never have been written, and must have been for a slice.
-            buffer.write_bytes(0, len);
-            let buffer = std::slice::from_raw_parts_mut(buffer, len);
-            let n = borrow(process)?.read(stream, buffer, timeout_ms)?;
+            let n = borrow(process)?.read(stream, room(buffer, len)?, timeout_ms)?;
             Ok(n as i64)
         })
     }

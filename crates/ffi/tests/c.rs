@@ -88,6 +88,140 @@ fn the_header_is_c_and_cxx() {
 }
 
 #[test]
+fn the_header_is_objective_c() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let source = dir.join("header.m");
+    fs::write(
+        &source,
+        "#include <tuxlet.h>\nint main(void) { return TUX_OK; }\n",
+    )
+    .unwrap();
+    if Command::new("clang").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no clang to read the header as Objective-C");
+        return;
+    }
+    for flags in [
+        &["objective-c"][..],
+        &["objective-c++"],
+        &[
+            "objective-c",
+            "-target",
+            "arm64-apple-ios15.0",
+            "-ffreestanding",
+        ],
+    ] {
+        run(Command::new("clang")
+            .arg("-x")
+            .args(flags)
+            .args([
+                "-Wall",
+                "-Wextra",
+                "-Wpedantic",
+                "-Werror",
+                "-fsyntax-only",
+                "-I",
+            ])
+            .arg(here().join("include"))
+            .arg(&source));
+    }
+}
+
+/// What a type of a function's signature is called in the header.
+fn c_type(rust: &str) -> String {
+    if let Some(inner) = rust.strip_prefix("*mut ") {
+        let inner = c_type(inner);
+        return format!("{inner}{}*", if inner.ends_with('*') { "" } else { " " });
+    }
+    if let Some(inner) = rust.strip_prefix("*const ") {
+        return format!("const {} *", c_type(inner));
+    }
+    let name = rust.split('<').next().unwrap_or_default();
+    match name {
+        "c_int" => "int".to_owned(),
+        "c_char" => "char".to_owned(),
+        "c_void" => "void".to_owned(),
+        "usize" => "size_t".to_owned(),
+        "u8" | "u16" | "u32" | "u64" => format!("uint{}_t", &name[1..]),
+        "i64" => "int64_t".to_owned(),
+        "Option" => c_type(rust.trim_start_matches("Option<").trim_end_matches('>')),
+        "ForkGuard" => "tux_fork_guard".to_owned(),
+        "PathHook" => "tux_path_hook".to_owned(),
+        "Listener" => "tux_pressure".to_owned(),
+        other => format!("tux_{}", other.to_lowercase()),
+    }
+}
+
+/// Every exported function as it has to stand in the header.
+fn declarations() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for entry in fs::read_dir(here().join("src")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for (at, mark) in text.match_indices("extern \"C\" fn tux_") {
+            let rest = &text[at + mark.len() - 4..];
+            let (name, rest) = rest.split_once('(').unwrap();
+            let (params, rest) = rest.split_once(')').unwrap();
+            let params: Vec<String> = params
+                .replace("'_, '_, '_", "")
+                .split(',')
+                .filter(|p| !p.trim().is_empty())
+                .map(|p| {
+                    let (_, kind) = p.split_once(':').unwrap();
+                    c_type(kind.trim())
+                })
+                .collect();
+            let result = rest.split('{').next().unwrap().trim();
+            let result = result
+                .strip_prefix("->")
+                .map_or("void".to_owned(), |r| c_type(r.trim()));
+            let params = if params.is_empty() {
+                "void".to_owned()
+            } else {
+                params.join(", ")
+            };
+            all.insert(format!("{result} {name}({params})").replace("* ", "*"));
+        }
+    }
+    all
+}
+
+#[test]
+fn the_header_declares_the_functions_as_they_are() {
+    let header = fs::read_to_string(here().join("include/tuxlet.h")).unwrap();
+    let code: String = header
+        .split("/*")
+        .map(|part| part.split_once("*/").map_or(part, |(_, code)| code))
+        .collect();
+    let code: Vec<&str> = code.lines().filter(|l| !l.starts_with('#')).collect();
+    let code = code.join("\n");
+    let mut declared = BTreeSet::new();
+    for statement in code.split(';') {
+        let statement = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        let Some((_, declaration)) = statement.split_once("_THREAD ") else {
+            assert!(
+                statement.contains("typedef")
+                    || !statement.contains("tux_")
+                    || statement.contains("}"),
+                "which threads may call it? {statement}"
+            );
+            continue;
+        };
+        // Whatever stands before the mark: the end of the preprocessor's lines.
+        let declaration = declaration.rsplit("_THREAD ").next().unwrap();
+        let (head, params) = declaration.split_once('(').unwrap();
+        let params: Vec<&str> = params
+            .trim_end_matches(')')
+            .split(", ")
+            .map(|p| {
+                let name = p.rfind([' ', '*']).map_or(0, |at| at + 1);
+                if p == "void" { p } else { p[..name].trim_end() }
+            })
+            .collect();
+        declared.insert(format!("{head}({})", params.join(", ")));
+    }
+    assert_eq!(declared, declarations());
+}
+
+#[test]
 fn the_header_names_what_the_library_has() {
     let header = fs::read_to_string(here().join("include/tuxlet.h")).unwrap();
     let words = |text: &str, before: char| -> BTreeSet<String> {
@@ -143,4 +277,24 @@ fn the_example_runs() {
     let out = command.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stdout), "a\nb\n");
     assert_eq!(out.status.code(), Some(4));
+}
+
+#[test]
+fn the_example_of_a_native_command_runs() {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let program = scratch.join("native");
+    build(&here().join("../../examples/c/native.c"), &program);
+    let root = scratch.join("native-root");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    let shell = tuxlet_test_support::programs(env!("CARGO_TARGET_TMPDIR")).join("sh");
+    fs::copy(shell, root.join("bin/sh")).unwrap();
+    let out = run(Command::new(&program)
+        .arg(&root)
+        .arg("pipe /bin/sh -c pwd | count"));
+    assert_eq!(out, "1 lines, 2 bytes, counted in /\nstatus 0\n");
+    let out = run(Command::new(&program)
+        .arg(&root)
+        .arg("write /tmp-a x;spawn count /tmp-a"));
+    assert!(out.starts_with("0 lines, 1 bytes"), "{out}");
+    assert!(out.ends_with("written /tmp-a\n"), "{out}");
 }

@@ -34,6 +34,12 @@ impl NativeCall<'_, '_> {
         all.find_map(|v| Some(v.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
     }
 
+    /// The working directory, as getcwd(2) tells it: `ENOENT` in a directory that has been removed. Bytes that are not UTF-8 are replaced.
+    pub fn cwd(&self) -> Result<String> {
+        let at = self.0.at();
+        Ok(crate::text(&at.dir.getcwd(&at.root)?))
+    }
+
     /// Process id inside the machine.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -60,7 +60,8 @@ fn functions_run_as_processes() {
     let machine = build(Machine::builder().native("/usr/bin/upper", upper).native(
         "anywhere",
         |call| {
-            let text = format!("{} {:?}\n", call.args()[0], call.env("NAME"));
+            let dir = call.cwd().unwrap();
+            let text = format!("{} {:?} {dir}\n", call.args()[0], call.env("NAME"));
             let _ = call.write(1, text.as_bytes());
             let made = call.write_file("made", 0o600, b"by a native command");
             u8::from(made.is_err())
@@ -80,7 +81,7 @@ fn functions_run_as_processes() {
         .env("NAME", "value")
         .cwd("/srv");
     let output = machine.output(run, b"", &Limits::default()).unwrap();
-    assert_eq!(output.stdout, b"/opt/anywhere Some(\"value\")\n");
+    assert_eq!(output.stdout, b"/opt/anywhere Some(\"value\") /srv\n");
     assert_eq!(output.status.code(), 0);
     assert_eq!(
         machine.read_file("/srv/made").unwrap(),
