@@ -9,6 +9,7 @@ mod args;
 mod cmd;
 mod control;
 mod guest;
+mod keeper;
 mod process;
 mod progress;
 mod session;

@@ -21,6 +21,7 @@
 mod blob;
 mod image;
 mod layer;
+mod live;
 mod machine;
 mod name;
 mod snapshot;

@@ -28,6 +28,12 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether it is suspended.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        *self.inner.suspended.lock()
+    }
+
     /// Takes hold of the stores again and lets all threads go on. The realtime clock is announced as set, so that timers that asked for it
     /// hear of the gap (`TFD_TIMER_CANCEL_ON_SET`); `CLOCK_MONOTONIC` has gone on meanwhile. An error leaves the machine suspended: if
     /// somebody else has a store open, trying again later helps; if it was changed, nothing does.

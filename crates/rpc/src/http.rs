@@ -6,7 +6,7 @@
 //! to look at has no business here, and there is no CORS header that would say otherwise.
 
 use crate::{
-    Token,
+    Served, Token,
     session::{Limits, Outbox, Session},
 };
 use axum::{
@@ -28,7 +28,6 @@ use std::{
     time::Duration,
 };
 use tokio::sync::mpsc;
-use tuxlet::Machine;
 
 /// Messages that wait for a client to read them.
 const QUEUE: usize = 256;
@@ -50,7 +49,7 @@ pub struct Config {
 
 #[derive(Debug)]
 struct Server {
-    machine: Machine,
+    served: Served,
     config: Config,
     /// Host names under which clients may know the server; `None`: any.
     hosts: Option<Vec<String>>,
@@ -60,10 +59,10 @@ struct Server {
 ///
 /// # Errors
 /// The socket cannot be used.
-pub fn serve(listener: TcpListener, machine: Machine, config: Config) -> io::Result<()> {
+pub fn serve(listener: TcpListener, served: impl Into<Served>, config: Config) -> io::Result<()> {
     let local = listener.local_addr()?;
     let server = Arc::new(Server {
-        machine,
+        served: served.into(),
         config,
         hosts: known_hosts(local),
     });
@@ -173,7 +172,7 @@ async fn request(State(server): State<Arc<Server>>, request: Request<Body>) -> R
         Err(_) => return refused((StatusCode::REQUEST_TIMEOUT, "the request takes too long\n")),
     };
     let session =
-        Session::without_notifications(server.machine.clone(), server.config.limits.clone());
+        Session::without_notifications(server.served.clone(), server.config.limits.clone());
     let answer =
         tokio::task::spawn_blocking(move || session.answer(&String::from_utf8_lossy(&body)));
     match answer.await {
@@ -216,7 +215,7 @@ async fn converse(server: Arc<Server>, socket: WebSocket) {
     let (mut to_client, mut from_client) = socket.split();
     let (sender, mut messages) = mpsc::channel::<String>(QUEUE);
     let session = Session::new(
-        server.machine.clone(),
+        server.served.clone(),
         server.config.limits.clone(),
         Arc::new(Queue(sender)),
     );

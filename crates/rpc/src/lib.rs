@@ -12,6 +12,7 @@
 mod auth;
 mod encoding;
 pub mod http;
+pub mod keeper;
 pub mod lines;
 pub mod mcp;
 mod message;
@@ -22,5 +23,6 @@ mod session;
 mod types;
 
 pub use auth::Token;
+pub use keeper::{Keeper, Served};
 pub use openrpc::document as openrpc_document;
 pub use session::{Limits, Outbox, Session};

@@ -2,13 +2,15 @@
 
 use crate::{
     encoding::{base64, from_base64},
-    message::{INVALID_PARAMS, METHOD_NOT_FOUND, RpcError},
+    keeper::Keeper,
+    message::{FAILED, INVALID_PARAMS, METHOD_NOT_FOUND, RpcError},
     process,
     session::{Impatient, LONGEST, Session},
     types::{
-        ChangeEvent, Changes, ChangesParams, CommandParams, Contents, Entry, ExecParams,
-        ExecResult, InputParams, KillParams, Killed, Mount, Nothing, PathParams, PidParams,
-        ReadParams, ResizeParams, SpawnParams, Spawned, Stat, Stats, SuspendParams, Task, TaskInfo,
+        ChangeEvent, Changes, ChangesParams, CloneParams, CommandParams, Contents, Entry,
+        ExecParams, ExecResult, InputParams, KillParams, Killed, Mount, Nothing, PathParams,
+        PidParams, ReadParams, ResizeParams, SnapshotParams, SnapshotsParams, SpawnParams, Spawned,
+        Stat, Stats, StoredImage, StoredMachine, StoredSnapshot, SuspendParams, Task, TaskInfo,
         TrackParams, TrackedChange, Tracking, UntrackParams, WatchParams, Watching, WriteParams,
         Written,
     },
@@ -54,7 +56,7 @@ macro_rules! methods {
             match name {
                 $( $name => {
                     let result: $result = $function(session, read_params::<$params>(params)?)?;
-                    serde_json::to_value(result).map_err(|e| RpcError::new(crate::message::FAILED, e.to_string()))
+                    serde_json::to_value(result).map_err(|e| RpcError::new(FAILED, e.to_string()))
                 } )*
                 _ => Err(RpcError::new(METHOD_NOT_FOUND, format!("no method {name:?}"))),
             }
@@ -89,6 +91,13 @@ methods! {
     "machine.mounts", quick, Nothing => Vec<Mount>, mounts, "What is mounted where.";
     "machine.suspend", slow, SuspendParams => (), suspend, "Holds all threads of the machine still and lets go of its stores.";
     "machine.resume", slow, Nothing => (), resume, "Lets a suspended machine go on.";
+    "machine.list", slow, Nothing => Vec<StoredMachine>, machine_list, "The machines of the server's store.";
+    "machine.clone", slow, CloneParams => (), machine_clone, "Makes a machine of the store that is as another one is now; one that runs is held still meanwhile.";
+    "image.list", slow, Nothing => Vec<StoredImage>, image_list, "The images of the server's store.";
+    "snapshot.list", slow, SnapshotsParams => Vec<StoredSnapshot>, snapshot_list, "The snapshots of a machine, oldest first.";
+    "snapshot.create", slow, SnapshotParams => (), snapshot_create, "Remembers how the files of a machine are now; one that runs is held still meanwhile.";
+    "snapshot.restore", slow, SnapshotParams => (), snapshot_restore, "Makes the files of a machine as they were; it must not be running.";
+    "snapshot.remove", slow, SnapshotParams => (), snapshot_remove, "Forgets a snapshot of a machine that is not running.";
     "fs.stat", quick, PathParams => Stat, fs_stat, "What a path names, symbolic links followed.";
     "fs.lstat", quick, PathParams => Stat, fs_lstat, "What a path names, a symbolic link at its end not followed.";
     "fs.readdir", quick, PathParams => Vec<Entry>, fs_readdir, "A directory's entries, at most 10,000.";
@@ -200,6 +209,51 @@ fn suspend(session: &Arc<Session>, params: SuspendParams) -> Answer<()> {
 
 fn resume(session: &Arc<Session>, _: Nothing) -> Answer<()> {
     Ok(session.machine.resume()?)
+}
+
+fn keeper(session: &Arc<Session>) -> Answer<&dyn Keeper> {
+    let keeper = session.keeper.as_deref();
+    keeper.ok_or_else(|| RpcError::new(FAILED, "the machine is not one of a store"))
+}
+
+fn kept<T>(result: Result<T, String>) -> Answer<T> {
+    result.map_err(|text| RpcError::new(FAILED, text))
+}
+
+fn machine_list(session: &Arc<Session>, _: Nothing) -> Answer<Vec<StoredMachine>> {
+    kept(keeper(session)?.machines())
+}
+
+fn machine_clone(session: &Arc<Session>, params: CloneParams) -> Answer<()> {
+    let _counted = session.begin_exec()?;
+    kept(keeper(session)?.clone_machine(params.machine.as_deref(), &params.name))
+}
+
+fn image_list(session: &Arc<Session>, _: Nothing) -> Answer<Vec<StoredImage>> {
+    kept(keeper(session)?.images())
+}
+
+fn snapshot_list(session: &Arc<Session>, params: SnapshotsParams) -> Answer<Vec<StoredSnapshot>> {
+    let mut all = kept(keeper(session)?.machines())?.into_iter();
+    let found = match &params.machine {
+        Some(name) => all.find(|m| m.name == *name),
+        None => all.find(|m| m.served),
+    };
+    let found = found.ok_or_else(|| RpcError::new(FAILED, "there is no such machine"))?;
+    Ok(found.snapshots)
+}
+
+fn snapshot_create(session: &Arc<Session>, params: SnapshotParams) -> Answer<()> {
+    let _counted = session.begin_exec()?;
+    kept(keeper(session)?.snapshot(params.machine.as_deref(), &params.name))
+}
+
+fn snapshot_restore(session: &Arc<Session>, params: SnapshotParams) -> Answer<()> {
+    kept(keeper(session)?.restore(params.machine.as_deref(), &params.name))
+}
+
+fn snapshot_remove(session: &Arc<Session>, params: SnapshotParams) -> Answer<()> {
+    kept(keeper(session)?.remove_snapshot(params.machine.as_deref(), &params.name))
 }
 
 fn kind_name(kind: FileType) -> &'static str {

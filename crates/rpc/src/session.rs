@@ -1,6 +1,7 @@
 //! One client: its requests, its processes and watches, and what it may ask for.
 
 use crate::{
+    keeper::{Keeper, Served},
     message::{BUSY, Incoming, Request, RpcError, notification, reply},
     methods,
     process::Processes,
@@ -64,6 +65,7 @@ struct Allowance {
 #[derive(Debug)]
 pub struct Session {
     pub(crate) machine: Machine,
+    pub(crate) keeper: Option<Arc<dyn Keeper>>,
     pub(crate) limits: Limits,
     /// `None`: the transport carries replies only.
     outbox: Option<Arc<dyn Outbox>>,
@@ -79,23 +81,24 @@ pub struct Session {
 impl Session {
     /// A session that can send notifications.
     #[must_use]
-    pub fn new(machine: Machine, limits: Limits, outbox: Arc<dyn Outbox>) -> Arc<Self> {
-        Self::with(machine, limits, Some(outbox))
+    pub fn new(served: impl Into<Served>, limits: Limits, outbox: Arc<dyn Outbox>) -> Arc<Self> {
+        Self::with(served.into(), limits, Some(outbox))
     }
 
     /// A session for single requests, as HTTP POST carries them.
     #[must_use]
-    pub fn without_notifications(machine: Machine, limits: Limits) -> Arc<Self> {
-        Self::with(machine, limits, None)
+    pub fn without_notifications(served: impl Into<Served>, limits: Limits) -> Arc<Self> {
+        Self::with(served.into(), limits, None)
     }
 
-    fn with(machine: Machine, limits: Limits, outbox: Option<Arc<dyn Outbox>>) -> Arc<Self> {
+    fn with(served: Served, limits: Limits, outbox: Option<Arc<dyn Outbox>>) -> Arc<Self> {
         let allowance = Allowance {
             left: f64::from(limits.rate) * 2.0,
             since: Instant::now(),
         };
         Arc::new(Self {
-            machine,
+            machine: served.machine,
+            keeper: served.keeper,
             limits,
             outbox,
             allowance: Mutex::new(allowance),

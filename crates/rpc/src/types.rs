@@ -267,6 +267,74 @@ pub(crate) struct Stats {
     pub(crate) memory_limit: u64,
 }
 
+/// An image of the server's store.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct StoredImage {
+    /// `NAME` or `NAME:TAG`.
+    pub name: String,
+    /// Where it came from.
+    pub origin: String,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A machine of the server's store.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct StoredMachine {
+    /// Its name.
+    pub name: String,
+    /// The image that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Some process runs it, such as this server.
+    pub running: bool,
+    /// It is the one that this server serves.
+    pub served: bool,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Its snapshots, oldest first.
+    pub snapshots: Vec<StoredSnapshot>,
+}
+
+/// A state of a machine's files.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct StoredSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Seconds since 1970.
+    pub created: u64,
+}
+
+/// A state of a machine.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SnapshotParams {
+    /// Name of the snapshot.
+    pub(crate) name: String,
+    /// The machine; if not given, the one that is served.
+    pub(crate) machine: Option<String>,
+}
+
+/// Whose snapshots.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SnapshotsParams {
+    /// The machine; if not given, the one that is served.
+    pub(crate) machine: Option<String>,
+}
+
+/// A copy of a machine.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CloneParams {
+    /// Name of the new machine.
+    pub(crate) name: String,
+    /// The machine; if not given, the one that is served.
+    pub(crate) machine: Option<String>,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Watching {
     /// Number of the watch in this connection, in notifications and for `fs.unwatch`.

@@ -9,17 +9,18 @@ use std::{
         net::UnixListener,
     },
     path::Path,
+    sync::Arc,
     thread,
 };
 
 use anyhow::{Context, bail};
-use tuxlet::{Machine, Root};
+use tuxlet::Root;
 use tuxlet_image::{
     Error,
     store::{self, Lifetime, Store},
 };
 use tuxlet_rpc::{
-    Limits, Session, Token,
+    Limits, Served, Session, Token,
     http::{self, Config},
     lines, mcp,
 };
@@ -28,18 +29,19 @@ use crate::{
     args::{McpArgs, ProcessArgs, ServeArgs, ServedArgs},
     cmd::run,
     control::Server,
+    keeper::Kept,
     settings::Settings,
 };
 
 pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let (listen, origins) = (args.listen, args.allow_origin);
     if args.stdio {
-        return with_machine(args.served, |machine, _| {
-            talk(machine, io::stdin().lock(), io::stdout())
+        return with_machine(args.served, |served, _| {
+            talk(served, io::stdin().lock(), io::stdout())
         });
     }
     if let Some(path) = args.socket {
-        return with_machine(args.served, |machine, _| serve_socket(machine, &path));
+        return with_machine(args.served, |served, _| serve_socket(served, &path));
     }
     let token = match &args.token_file {
         Some(path) => {
@@ -54,7 +56,7 @@ pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
-    with_machine(args.served, |machine, name| {
+    with_machine(args.served, |served, name| {
         eprintln!("Machine {name} is served on http://{address}/ and ws://{address}/ws");
         if args.token_file.is_none() {
             eprintln!("Token: {}", token.reveal());
@@ -69,15 +71,15 @@ pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<()> {
             origins,
             limits: Limits::default(),
         };
-        http::serve(listener, machine.clone(), config).context("serving failed")
+        http::serve(listener, served.clone(), config).context("serving failed")
     })
 }
 
 pub(crate) fn mcp(args: McpArgs) -> anyhow::Result<()> {
-    with_machine(args.served, |machine, name| {
+    with_machine(args.served, |served, name| {
         let limit = Limits::default().message;
         let make = |outbox| {
-            let server = mcp::Server::new(machine.clone(), name, outbox);
+            let server = mcp::Server::new(served.machine.clone(), name, outbox);
             move |line: &str| server.handle(line)
         };
         lines::serve(io::stdin().lock(), io::stdout(), limit, make)?;
@@ -87,20 +89,20 @@ pub(crate) fn mcp(args: McpArgs) -> anyhow::Result<()> {
 
 /// Talks to one client by lines until it goes.
 fn talk(
-    machine: &Machine,
+    served: &Served,
     input: impl io::BufRead,
     output: impl io::Write + Send,
 ) -> anyhow::Result<()> {
     let limits = Limits::default();
     let limit = limits.message;
     lines::serve(input, output, limit, |outbox| {
-        let session = Session::new(machine.clone(), limits, outbox);
+        let session = Session::new(served.clone(), limits, outbox);
         move |line: &str| session.handle(line)
     })?;
     Ok(())
 }
 
-fn serve_socket(machine: &Machine, path: &Path) -> anyhow::Result<()> {
+fn serve_socket(served: &Served, path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     if path.exists() {
         bail!("{shown} is there already; remove it if nothing serves it any more");
@@ -110,11 +112,11 @@ fn serve_socket(machine: &Machine, path: &Path) -> anyhow::Result<()> {
     for connection in listener.incoming() {
         let connection = connection?;
         let input = BufReader::new(connection.try_clone()?);
-        let machine = machine.clone();
+        let served = served.clone();
         thread::Builder::new()
             .name("client".to_owned())
             .spawn(move || {
-                if let Err(error) = talk(&machine, input, connection) {
+                if let Err(error) = talk(&served, input, connection) {
                     tracing::warn!("a client: {error:#}");
                 }
             })?;
@@ -141,14 +143,14 @@ fn private_socket(path: &Path) -> io::Result<UnixListener> {
 /// Runs a machine for as long as `serve` does. What `exec`, `cp` and `ps` ask for is done, too.
 fn with_machine(
     args: ServedArgs,
-    serve: impl FnOnce(&Machine, &str) -> anyhow::Result<()>,
+    serve: impl FnOnce(&Served, &str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let Some(image) = args.image else {
         let directory = args.rootfs.context("there is no image")?;
         let settings = Settings::new(&args.machine, &ProcessArgs::default(), None, Vec::new())?;
         let builder = settings.builder(run::ROOTFS_NAME);
         let machine = builder.root(Root::HostDir(directory)).build()?;
-        return serve(&machine, run::ROOTFS_NAME);
+        return serve(&machine.into(), run::ROOTFS_NAME);
     };
     let store = Store::open_default()?;
     let (record, mut claim) = match existing(&store, &image.to_string_lossy())? {
@@ -173,7 +175,17 @@ fn with_machine(
         .inspect_err(|e| tracing::warn!("`tuxlet exec` will not reach this machine: {e}"))
         .ok();
     claim.started();
-    let result = serve(&machine, name);
+    let served = Served {
+        machine: machine.clone(),
+        keeper: Some(Arc::new(Kept {
+            store: store.clone(),
+            machine: machine.clone(),
+            name: name.clone(),
+            short_lived: args.rm,
+        })),
+    };
+    let result = serve(&served, name);
+    drop(served);
     if let Some(control) = control {
         control.stop();
     }
