@@ -24,7 +24,7 @@ pub struct Freezer {
     rested: Condvar,
 }
 
-fn rests(task: &Task) -> bool {
+pub(crate) fn rests(task: &Task) -> bool {
     let state = task.run_state();
     task.resting.load(Ordering::SeqCst)
         || matches!(
@@ -72,22 +72,35 @@ impl Kernel {
 }
 
 impl CurrentTask {
-    /// Rests until the machine is thawed or the process is to end.
+    /// Rests while the machine or the task's control group is frozen, or the group's CPU time is spent, or until the
+    /// process is to end.
     pub(crate) fn rest_while_frozen(&mut self) {
         let kernel = Arc::clone(&self.kernel);
+        let before = self.task.run_state();
+        let mut told = false;
         loop {
+            // Before looking: who wants the task to rest from now on sets them again.
+            self.task.clear_work(work::FREEZE | work::THROTTLE);
+            let group = self.task.cgroup();
             {
                 let frozen = kernel.freezer.frozen.lock();
-                if !*frozen || self.dying().is_some() {
+                if !(*frozen || group.holds()) || self.dying().is_some() {
                     self.task.resting.store(false, Ordering::SeqCst);
-                    self.task.clear_work(work::FREEZE);
-                    return;
+                    break;
                 }
                 self.task.resting.store(true, Ordering::SeqCst);
                 kernel.freezer.rested.notify_all();
             }
+            self.task.set_run_state(RunState::Sleeping);
+            if !std::mem::replace(&mut told, true) || group.freezes() {
+                kernel.rest_has_changed(&self.task);
+            }
             // Whoever thaws or kills wakes it.
             self.task.waiter().wait(None);
+        }
+        self.task.set_run_state(before);
+        if told {
+            kernel.rest_has_changed(&self.task);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     arch::vdso::VdsoPages,
     async_io::AsyncFiles,
+    cgroup::Cgroups,
     clock::Clock,
     config::{Config, EventSink},
     freezer::Freezer,
@@ -98,7 +99,9 @@ pub trait FileSystemFactory: Send + Sync {
 }
 
 /// Types of file systems that can be mounted in every user namespace.
-const FOR_ALL: [&[u8]; 6] = [b"proc", b"sysfs", b"tmpfs", b"ramfs", b"devpts", b"mqueue"];
+const FOR_ALL: [&[u8]; 7] = [
+    b"proc", b"sysfs", b"tmpfs", b"ramfs", b"devpts", b"mqueue", b"cgroup2",
+];
 
 /// The kernel of one machine.
 pub struct Kernel {
@@ -120,6 +123,8 @@ pub struct Kernel {
     pub vdso: VdsoPages,
     /// Sockets.
     pub net: Arc<Network>,
+    /// Control groups.
+    pub cgroups: Cgroups,
     /// The namespaces of the first processes.
     pub namespaces: Arc<NsProxy>,
     /// Terminals and who controls them.
@@ -215,6 +220,7 @@ impl Kernel {
             domainname: b"(none)".to_vec(),
         };
         let clock = Clock::new();
+        let cgroups = Cgroups::new(clock.realtime_vfs());
         let kernel = Arc::new(Self {
             vdso: VdsoPages::new(&budget, &clock)?,
             clock,
@@ -223,7 +229,8 @@ impl Kernel {
             budget,
             engine,
             net: Network::new(),
-            namespaces: NsProxy::initial(uts, Arc::clone(&mounts)),
+            namespaces: NsProxy::initial(uts, Arc::clone(&mounts), cgroups.root()),
+            cgroups,
             mounts,
             freezer: Freezer::default(),
             hooks: Hooks::default(),
@@ -246,6 +253,7 @@ impl Kernel {
             reported: Mutex::new(FxHashSet::default()),
             config,
         });
+        kernel.cgroups.set_kernel(&kernel);
         kernel.register_devices();
         kernel.watch_host_clock();
         let version = format!("Linux version {} (tuxlet)", kernel.config.release);
@@ -259,6 +267,7 @@ impl Kernel {
         let tgid = self.tree.lock().alloc_pid()?;
         let started = self.build_first(tgid, spawn).and_then(|current| {
             let task = Arc::clone(&current.task);
+            self.join_cgroup(&task)?;
             self.insert_first(tgid, &task);
             if spawn.controlling_tty {
                 crate::tty::acquire_controlling(self, &spawn.stdio.stdin, tgid);
@@ -336,6 +345,7 @@ impl Kernel {
 
     /// Takes a task out of the tree again whose thread could not be started.
     pub(crate) fn forget_unstarted(&self, task: &Arc<Task>) {
+        self.leave_cgroup(task);
         let mut tree = self.tree.lock();
         tree.remove_thread(task);
         tree.tracees.remove(task.tid());
@@ -426,25 +436,30 @@ impl Kernel {
             .is_none_or(|n| n.zombie.is_some())
     }
 
-    /// The process that the OOM killer takes: the largest resident set, weighted by `oom_score_adj`; never
-    /// process 1.
-    pub(crate) fn oom_victim(&self) -> Option<Arc<ThreadGroup>> {
+    /// The process that the OOM killer takes of those that `eligible` names: the largest resident set, weighted by
+    /// `oom_score_adj` in thousandths of `total` pages; never process 1.
+    pub(crate) fn oom_victim(
+        &self,
+        total: u64,
+        eligible: impl Fn(&Task) -> bool,
+    ) -> Option<Arc<ThreadGroup>> {
         let candidates: Vec<(Arc<ThreadGroup>, Arc<Task>)> = {
             let tree = self.tree.lock();
             let live = tree
                 .groups()
-                .filter(|(id, n)| *id != 1 && n.zombie.is_none());
+                .filter(|(id, n)| *id != 1 && n.zombie.is_none())
+                .filter(|(_, n)| n.threads.first().is_some_and(|t| eligible(t)));
             live.filter_map(|(_, n)| Some((Arc::clone(&n.group), Arc::clone(n.threads.first()?))))
                 .collect()
         };
-        let total = (self.config.memory / 4096).cast_signed();
+        let total = total.cast_signed();
         candidates
             .into_iter()
             .filter_map(|(group, task)| {
                 let adjust = i64::from(group.oom_score_adj.load(Ordering::Relaxed));
                 let usage = task.resources()?.mm.space.usage();
                 let pages = (usage.rss_anon + usage.rss_shmem).cast_signed();
-                (adjust > -1000).then_some((pages + adjust * total / 1000, group))
+                (adjust > -1000).then_some((pages.saturating_add(adjust * (total / 1000)), group))
             })
             .max_by_key(|(score, _)| *score)
             .map(|(_, group)| group)

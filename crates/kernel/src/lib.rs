@@ -12,6 +12,7 @@ pub mod aio;
 pub mod anon;
 pub mod arch;
 pub mod async_io;
+pub mod cgroup;
 pub mod clock;
 pub mod config;
 pub mod dev;

@@ -8,6 +8,8 @@ use tuxlet_vfs::{Cx, FileSystem};
 
 /// Types of which every mount is a new one.
 const MADE: &[&[u8]] = &[b"tmpfs", b"ramfs"];
+/// The control groups, from the caller's namespace's top.
+const CGROUP: &[u8] = b"cgroup2";
 /// Types that exist once per machine: another mount shows the one that is there already.
 const SINGLE: &[&[u8]] = &[b"proc", b"sysfs", b"devpts", b"devtmpfs"];
 
@@ -19,7 +21,7 @@ pub(crate) struct Mountable;
 
 impl FileSystemFactory for Mountable {
     fn knows(&self, kind: &[u8]) -> bool {
-        MADE.contains(&kind) || SINGLE.contains(&kind)
+        MADE.contains(&kind) || SINGLE.contains(&kind) || kind == CGROUP
     }
 
     fn make(
@@ -49,6 +51,11 @@ impl FileSystemFactory for Mountable {
                     id => cx.cred.user_ns.global_gid(id).ok_or(Errno::EINVAL)?,
                 };
                 Ok(Tmpfs::new(cx, &kernel.budget, options))
+            }
+            kind if kind == CGROUP => {
+                let namespaces = kernel.namespaces_of(cx);
+                let root = &namespaces.cgroup.root;
+                kernel.cgroups.mountable(root, options)
             }
             b"proc" if kernel.pid_ns_of(cx).level() > 0 => {
                 Ok(procfs::new(kernel, &kernel.pid_ns_of(cx)))

@@ -28,6 +28,11 @@ pub(crate) fn mounts(
             plain | MountFlags::NOEXEC,
         ),
         (
+            "/sys/fs/cgroup",
+            kernel.cgroups.whole(),
+            plain | MountFlags::NOEXEC,
+        ),
+        (
             "/dev",
             Tmpfs::new(cx, &kernel.budget, dev),
             MountFlags::NOSUID | MountFlags::RELATIME,

@@ -3,14 +3,18 @@
 //! Frames come from aligned 1 MiB chunks. The first block of a chunk holds its header: the owner and the
 //! reference counts of the others, so that a frame's address is all that an entry of the page table needs.
 
-use crate::{PAGE_SIZE, racy};
+use crate::{
+    PAGE_SIZE,
+    group::{FrameKind, MemGroup},
+    racy,
+};
 use std::{
     fmt::{self, Debug},
     mem::ManuallyDrop,
     ptr::NonNull,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicU32, AtomicUsize, Ordering, fence},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
 use tuxlet_sync::Mutex;
@@ -34,7 +38,13 @@ struct Header {
     slot: usize,
     /// Reference counts; 0 = free.
     refs: [AtomicU32; BLOCKS],
+    /// Whose the frames are: the address of a [`MemGroup`] with a strong count of it, 0 for nobody's; the [`FrameKind`] in
+    /// the lowest bits.
+    groups: [AtomicU64; BLOCKS],
 }
+/// The bits of a `groups` entry that are the kind.
+const KIND_BITS: u64 = 3;
+const _: () = assert!(align_of::<MemGroup>() > KIND_BITS as usize);
 const _: () = assert!(size_of::<Header>() <= FRAME);
 
 /// Something that can give up frames which are only a cache.
@@ -188,7 +198,12 @@ impl MemoryBudget {
 
     /// A zeroed frame, or `ENOMEM`.
     pub fn alloc(self: &Arc<Self>) -> Result<PageRef> {
-        let (frame, dirty) = self.take()?;
+        self.alloc_for(FrameKind::Anon)
+    }
+
+    /// A zeroed frame of a kind, or `ENOMEM`.
+    pub fn alloc_for(self: &Arc<Self>, kind: FrameKind) -> Result<PageRef> {
+        let (frame, dirty) = self.take(kind)?;
         if dirty {
             // SAFETY: M4: this is the only reference to the frame.
             unsafe { frame.ptr().write_bytes(0, FRAME) };
@@ -197,12 +212,52 @@ impl MemoryBudget {
     }
 
     /// A frame with undefined contents (but never another machine's), or `ENOMEM`.
-    pub(crate) fn alloc_dirty(self: &Arc<Self>) -> Result<PageRef> {
-        self.take().map(|(frame, _)| frame)
+    pub(crate) fn alloc_dirty(self: &Arc<Self>, kind: FrameKind) -> Result<PageRef> {
+        self.take(kind).map(|(frame, _)| frame)
     }
 
     /// A frame, and whether it was used before.
-    fn take(self: &Arc<Self>) -> Result<(PageRef, bool)> {
+    fn take(self: &Arc<Self>, kind: FrameKind) -> Result<(PageRef, bool)> {
+        let Some(group) = MemGroup::current() else {
+            return self.take_uncounted();
+        };
+        self.charge(&group, kind)?;
+        let taken = self.take_uncounted();
+        match &taken {
+            Ok((frame, _)) => frame.set_group(group, kind),
+            Err(_) => group.uncharge(kind),
+        }
+        taken
+    }
+
+    /// Counts a frame in a group, after making room there if need be.
+    fn charge(&self, group: &Arc<MemGroup>, kind: FrameKind) -> Result<()> {
+        let mut hit = false;
+        while let Err(full) = group.charge(kind) {
+            if !std::mem::replace(&mut hit, true) {
+                full.note_limit_hit();
+            }
+            if self.reclaim_from(&full, RECLAIM_BATCH) == 0 {
+                full.note_refusal();
+                return Err(Errno::ENOMEM);
+            }
+        }
+        if let Some(high) = group.above_high() {
+            high.note_high_hit();
+            self.reclaim_from(high, RECLAIM_BATCH);
+        }
+        Ok(())
+    }
+
+    /// Drops up to `pages` frames of a group that are only a cache; returns how many.
+    pub fn reclaim_from(&self, group: &MemGroup, pages: usize) -> usize {
+        if group.used_for(FrameKind::File) == 0 {
+            return 0;
+        }
+        group.reclaiming(|| self.reclaim(pages))
+    }
+
+    fn take_uncounted(self: &Arc<Self>) -> Result<(PageRef, bool)> {
         loop {
             if let Some(taken) = self.try_take() {
                 if self.used_pages() > self.pressure_at.load(Ordering::Relaxed) {
@@ -260,6 +315,16 @@ impl MemoryBudget {
     unsafe fn release(this: *const Self, ptr: NonNull<u8>) {
         // SAFETY: the frame's own strong count keeps the budget alive until the end of this function.
         let budget = unsafe { &*this };
+        {
+            let (header, block) = locate(ptr);
+            // SAFETY: the header of a chunk with a frame in use is valid.
+            let word = unsafe { header.as_ref().groups[block].swap(0, Ordering::Relaxed) };
+            if word > KIND_BITS {
+                // SAFETY: `set_group` left a strong count here, which this takes over.
+                let group = unsafe { Arc::from_raw((word & !KIND_BITS) as *const MemGroup) };
+                group.uncharge(FrameKind::ALL[(word & KIND_BITS) as usize]);
+            }
+        }
         let mut freed = None;
         {
             let mut pool = budget.pool.lock();
@@ -395,6 +460,32 @@ impl PageRef {
         let (header, block) = locate(self.0);
         // SAFETY: M4: the chunk is mapped while the reference exists; the counts are atomics.
         unsafe { &(*header.as_ptr()).refs[block] }
+    }
+
+    fn group_word(&self) -> &AtomicU64 {
+        let (header, block) = locate(self.0);
+        // SAFETY: M4: the chunk is mapped while the reference exists; the words are atomics.
+        unsafe { &(*header.as_ptr()).groups[block] }
+    }
+
+    /// Says, once, whose the new frame is.
+    fn set_group(&self, group: Arc<MemGroup>, kind: FrameKind) {
+        let word = Arc::into_raw(group) as u64 | kind as u64;
+        self.group_word().store(word, Ordering::Release);
+    }
+
+    /// Whose the frame is.
+    pub(crate) fn group(&self) -> Option<Arc<MemGroup>> {
+        let word = self.group_word().load(Ordering::Acquire) & !KIND_BITS;
+        if word == 0 {
+            return None;
+        }
+        let group = word as *const MemGroup;
+        // SAFETY: the frame holds a strong count of its group while it lives.
+        Some(unsafe {
+            Arc::increment_strong_count(group);
+            Arc::from_raw(group)
+        })
     }
 
     /// Whether this is the only reference.
@@ -541,7 +632,9 @@ mod tests {
     #[test]
     fn many_chunks_come_and_go() {
         let b = MemoryBudget::unlimited();
-        let mut frames: Vec<_> = (0..BLOCKS * 40).map(|_| b.alloc_dirty().unwrap()).collect();
+        let mut frames: Vec<_> = (0..BLOCKS * 40)
+            .map(|_| b.alloc_dirty(FrameKind::Anon).unwrap())
+            .collect();
         let mut seen: Vec<_> = frames.iter().map(|f| f.ptr() as usize).collect();
         seen.sort_unstable();
         seen.dedup();

@@ -24,6 +24,7 @@
 mod access;
 mod addr;
 mod frame;
+mod group;
 mod io;
 mod object;
 mod pages;
@@ -37,6 +38,7 @@ mod user;
 pub use access::{Access, Fault, FaultKind, Prot};
 pub use addr::{MMAP_MIN_ADDR, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_down, page_up};
 pub use frame::{MemoryBudget, PageRef, Reclaim};
+pub use group::{FrameKind, MemGroup};
 pub use io::{IoRead, IoWrite};
 pub use object::{Mappers, MemoryObject, MmNotifier, Why};
 pub use pages::{Backing, FilePages};

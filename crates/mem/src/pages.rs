@@ -13,8 +13,8 @@
 //! memory is touched or mappings are changed.
 
 use crate::{
-    Access, FaultKind, IoRead, IoWrite, Mappers, MemoryBudget, MemoryObject, PAGE_MASK, PAGE_SHIFT,
-    PAGE_SIZE, PageRef, Reclaim,
+    Access, FaultKind, FrameKind, IoRead, IoWrite, Mappers, MemGroup, MemoryBudget, MemoryObject,
+    PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PageRef, Reclaim, group,
 };
 use std::{
     collections::BTreeMap,
@@ -336,7 +336,7 @@ impl FilePages {
         buf[n..].fill(0);
         let mut wanted = None;
         for (i, data) in (first..end).zip(buf.chunks_exact(PAGE_SIZE as usize)) {
-            let frame = match self.budget.alloc_dirty() {
+            let frame = match self.budget.alloc_dirty(FrameKind::File) {
                 Ok(frame) => frame,
                 Err(_) if i < index => continue,
                 Err(_) => break,
@@ -354,6 +354,10 @@ impl FilePages {
                 },
             );
             self.cached.store(state.len(), Ordering::Release);
+        }
+        if wanted.is_some() {
+            // What was only read ahead is nobody's need.
+            let _ = MemGroup::take_refusal();
         }
         wanted.ok_or(FaultKind::Oom)
     }
@@ -414,7 +418,10 @@ impl Reclaim for FilePages {
         let mut freed = 0;
         // References are only made under the lock, so a unique one stays so.
         state.retain(|_, page| {
-            let drop = freed < pages && !page.dirty && page.frame.is_unique();
+            let drop = freed < pages
+                && !page.dirty
+                && page.frame.is_unique()
+                && group::is_wanted(&page.frame);
             freed += usize::from(drop);
             !drop
         });

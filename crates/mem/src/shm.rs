@@ -1,8 +1,8 @@
 //! Memory that is a file: tmpfs, memfd, System V shared memory, shared anonymous mappings.
 
 use crate::{
-    Access, FaultKind, IoRead, IoWrite, Mappers, MemoryBudget, MemoryObject, PAGE_MASK, PAGE_SHIFT,
-    PAGE_SIZE, PageRef, page_down,
+    Access, FaultKind, FrameKind, IoRead, IoWrite, Mappers, MemoryBudget, MemoryObject, PAGE_MASK,
+    PAGE_SHIFT, PAGE_SIZE, PageRef, page_down,
 };
 use std::{
     collections::BTreeMap,
@@ -248,7 +248,7 @@ impl State {
         use std::collections::btree_map::Entry;
         Ok(match self.pages.entry(index) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(budget.alloc()?),
+            Entry::Vacant(entry) => entry.insert(budget.alloc_for(FrameKind::Shmem)?),
         })
     }
 }

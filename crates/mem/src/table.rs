@@ -4,7 +4,7 @@
 //! the read lock of the address space; they are removed only under its write lock (M2), which is why the
 //! functions that remove take `&mut self` or say so.
 
-use crate::{Access, MemoryBudget, PAGE_MASK, PAGE_SIZE, PageRef, Prot};
+use crate::{Access, FrameKind, MemoryBudget, PAGE_MASK, PAGE_SIZE, PageRef, Prot};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -139,7 +139,7 @@ impl<'a> Leaf<'a> {
 impl PageTable {
     pub(crate) fn new(budget: &Arc<MemoryBudget>) -> Result<Self> {
         Ok(Self {
-            root: budget.alloc()?,
+            root: budget.alloc_for(FrameKind::Tables)?,
             budget: Arc::clone(budget),
         })
     }
@@ -180,7 +180,7 @@ impl PageTable {
             let entry = &unsafe { node(raw) }[index(addr, level)];
             raw = entry.load(Ordering::Acquire);
             if raw == 0 {
-                let new = self.budget.alloc()?;
+                let new = self.budget.alloc_for(FrameKind::Tables)?;
                 let address = new.ptr() as u64;
                 match entry.compare_exchange(0, address, Ordering::AcqRel, Ordering::Acquire) {
                     Ok(_) => raw = new.into_raw(),

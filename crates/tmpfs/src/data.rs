@@ -3,7 +3,7 @@
 use crate::Shared;
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
-use tuxlet_mem::{Access, FaultKind, IoRead, IoWrite, Mappers, MemoryObject, PageRef};
+use tuxlet_mem::{Access, FaultKind, FrameKind, IoRead, IoWrite, Mappers, MemoryObject, PageRef};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::{
@@ -78,7 +78,7 @@ impl Data {
         let page = self
             .shared
             .budget
-            .alloc()
+            .alloc_for(FrameKind::Shmem)
             .inspect_err(|_| self.shared.uncharge(1))?;
         pages.frames.insert(
             index,

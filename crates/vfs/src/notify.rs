@@ -14,7 +14,8 @@ use std::{
     },
 };
 use tuxlet_uapi::inotify::{
-    IN_ATTRIB, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_ATTRIB, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM,
+    IN_MOVED_TO,
 };
 
 /// Something that happened.
@@ -110,6 +111,24 @@ pub fn on_dentry(dentry: &Arc<Dentry>, mask: u32) {
             unlinked: false,
         },
     );
+}
+
+/// Tells the watchers of a file, and of the directory that it is in under this name, that it reads otherwise than before.
+pub fn modified(inode: &InodeRef, directory: &InodeRef, name: &[u8]) {
+    if !active() {
+        return;
+    }
+    for (subject, name) in [(directory, Some(name)), (inode, None)] {
+        tell(
+            subject,
+            &Event {
+                mask: IN_MODIFY,
+                cookie: 0,
+                name,
+                unlinked: false,
+            },
+        );
+    }
 }
 
 /// Tells a directory's watchers of an entry.

@@ -5,7 +5,7 @@ pub(crate) mod file;
 pub(crate) mod idmap;
 pub mod pid;
 
-use crate::{ipc::Ipc, kernel::UtsNames};
+use crate::{cgroup::Cgroup, ipc::Ipc, kernel::UtsNames};
 use parking_lot::RwLock;
 use pid::PidNs;
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub struct IpcNs {
 pub struct CgroupNs {
     /// Who it is.
     pub id: Identity,
+    /// What is shown as the top.
+    pub root: Arc<Cgroup>,
 }
 
 /// The namespaces of a task.
@@ -84,7 +86,11 @@ pub struct NsProxy {
 impl NsProxy {
     /// The namespaces of a machine's first process.
     #[must_use]
-    pub(crate) fn initial(names: UtsNames, mnt: Arc<MountNamespace>) -> Arc<Self> {
+    pub(crate) fn initial(
+        names: UtsNames,
+        mnt: Arc<MountNamespace>,
+        cgroups: &Arc<Cgroup>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             uts: Arc::new(UtsNs {
                 id: Identity::initial(4_026_531_838),
@@ -98,6 +104,7 @@ impl NsProxy {
             pid_for_children: PidNs::initial(),
             cgroup: Arc::new(CgroupNs {
                 id: Identity::initial(4_026_531_835),
+                root: Arc::clone(cgroups),
             }),
         })
     }
@@ -119,10 +126,11 @@ impl NsProxy {
         });
     }
 
-    /// A new view of the control groups.
-    pub(crate) fn unshare_cgroup(&mut self, owner: &Arc<UserNs>) {
+    /// A new view of the control groups, whose top is `root`.
+    pub(crate) fn unshare_cgroup(&mut self, owner: &Arc<UserNs>, root: Arc<Cgroup>) {
         self.cgroup = Arc::new(CgroupNs {
             id: Identity::new(owner),
+            root,
         });
     }
 }
@@ -163,7 +171,8 @@ pub(crate) fn must_be_admin_of(cred: &Cred, owner: &UserNs) -> Result<()> {
 
 impl crate::kernel::Kernel {
     /// The namespaces of a caller: the initial ones for the host.
-    pub(crate) fn namespaces_of(&self, cx: &Cx) -> Arc<NsProxy> {
+    #[must_use]
+    pub fn namespaces_of(&self, cx: &Cx) -> Arc<NsProxy> {
         let task = self.tree.lock().task(cx.tid).cloned();
         task.and_then(|t| t.resources())
             .map_or_else(|| Arc::clone(&self.namespaces), |r| r.ns)

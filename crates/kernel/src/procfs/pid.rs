@@ -365,8 +365,12 @@ impl Listing for NsDir {
     }
 }
 
-fn cgroup(_: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
-    Ok(b"0::/\n".to_vec())
+fn cgroup(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
+    let root = Arc::clone(&s.kernel.namespaces_of(cx).cgroup.root);
+    let mut line = b"0::".to_vec();
+    line.extend(s.task.cgroup().path_from(&root));
+    line.push(b'\n');
+    Ok(line)
 }
 
 fn children(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {

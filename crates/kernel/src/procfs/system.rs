@@ -20,6 +20,7 @@ type Make = fn(&Shared, &Kernel) -> Result<String>;
 
 /// Files that anyone may read.
 const FILES: &[(&str, Make)] = &[
+    ("cgroups", cgroups),
     ("cmdline", |_, _| Ok("\n".into())),
     ("consoles", |_, _| Ok(String::new())),
     ("cpuinfo", cpuinfo),
@@ -45,6 +46,16 @@ const FILES: &[(&str, Make)] = &[
     ("version", version),
     ("vmstat", vmstat),
 ];
+
+/// The controllers with the numbers of their hierarchies (0: version 2) and of groups.
+fn cgroups(_: &Shared, kernel: &Kernel) -> Result<String> {
+    let groups = kernel.cgroups.count();
+    let mut text = String::from("#subsys_name\thierarchy\tnum_cgroups\tenabled\n");
+    for name in ["cpu", "memory", "pids"] {
+        text.push_str(&format!("{name}\t0\t{groups}\t1\n"));
+    }
+    Ok(text)
+}
 
 /// All entries of the top directory but processes and `sys`.
 pub(super) fn entries(fs: &Arc<PseudoFs>, shared: &Arc<Shared>) -> Vec<(&'static str, InodeRef)> {
@@ -121,7 +132,7 @@ fn devices(_: &Shared, _: &Kernel) -> Result<String> {
 }
 
 fn filesystems(_: &Shared, _: &Kernel) -> Result<String> {
-    Ok(["sysfs", "tmpfs", "proc", "devpts", "overlay"]
+    Ok(["sysfs", "tmpfs", "proc", "cgroup2", "devpts", "overlay"]
         .map(|name| format!("nodev\t{name}\n"))
         .concat())
 }

@@ -84,7 +84,7 @@ impl CurrentTask {
             ns.unshare_ipc(owner);
         }
         if has(CLONE_NEWCGROUP) {
-            ns.unshare_cgroup(owner);
+            ns.unshare_cgroup(owner, self.task.cgroup());
         }
         if has(CLONE_NEWNS) {
             let (copy, made) = ns.mnt.copy(owner);

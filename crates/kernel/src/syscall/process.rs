@@ -2,13 +2,18 @@
 
 use super::{Flags, UserPath, UserPtr};
 use crate::{
+    cgroup::Cgroup,
     exec::ExecRequest,
     task::{CloneRequest, CurrentTask, ExitKind, WaitStatus},
 };
+use std::sync::Arc;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW},
-    sched::{CLONE_ARGS_SIZE_VER0, CSIGNAL, CloneArgs},
+    sched::{
+        CLONE_ARGS_SIZE_VER0, CLONE_ARGS_SIZE_VER2, CLONE_INTO_CGROUP, CLONE_THREAD, CSIGNAL,
+        CloneArgs,
+    },
 };
 use tuxlet_vfs::resolver::LookupFlags;
 use zerocopy::FromZeros;
@@ -37,6 +42,7 @@ pub(super) fn sys_clone(
         // clone(2) has no pointer of its own for the descriptor.
         pidfd: parent_tid,
         set_tid: Vec::new(),
+        cgroup: None,
     })
 }
 
@@ -58,6 +64,12 @@ pub(super) fn sys_clone3(
     if request.flags & CSIGNAL != 0 || (request.stack == 0) != (request.stack_size == 0) {
         return Err(Errno::EINVAL);
     }
+    let into_cgroup = request.flags & CLONE_INTO_CGROUP != 0;
+    if into_cgroup
+        && (size < CLONE_ARGS_SIZE_VER2 as usize || i32::try_from(request.cgroup).is_err())
+    {
+        return Err(Errno::EINVAL);
+    }
     let has_ids = request.set_tid != 0;
     if request.set_tid_size > MAX_PID_LEVEL || has_ids != (request.set_tid_size != 0) {
         return Err(Errno::EINVAL);
@@ -66,6 +78,12 @@ pub(super) fn sys_clone3(
         UserPtr::<u32>::new(request.set_tid).read_vec(task, request.set_tid_size as usize)?
     } else {
         Vec::new()
+    };
+    let cgroup = if into_cgroup {
+        let whole = request.flags & CLONE_THREAD == 0;
+        Some(task.birth_cgroup(request.cgroup as i32, whole)?)
+    } else {
+        None
     };
     task.clone_task(&CloneRequest {
         flags: request.flags,
@@ -76,6 +94,7 @@ pub(super) fn sys_clone3(
         child_tid: request.child_tid,
         pidfd: request.pidfd,
         set_tid,
+        cgroup,
     })
 }
 
@@ -163,6 +182,15 @@ pub(super) fn sys_exit_group(task: &mut CurrentTask, code: i32) -> Result<()> {
 }
 
 impl CurrentTask {
+    /// The control group that a directory's descriptor stands for, and that a child may begin in.
+    fn birth_cgroup(&self, fd: i32, whole: bool) -> Result<Arc<Cgroup>> {
+        let file = self.fds.get(fd)?;
+        let path = file.path().ok_or(Errno::EBADF)?;
+        let group = Cgroup::of_inode(path.inode())?;
+        group.may_be_born(&self.cx(), &self.task.cgroup(), whole)?;
+        Ok(group)
+    }
+
     /// Reads a structure that grows with kernel versions: what the caller does not have is zero, what we do not
     /// know must be zero (`E2BIG`): clone3(2), openat2(2), sched_setattr(2).
     pub(crate) fn read_extensible<T: FromZeros + zerocopy::FromBytes + zerocopy::IntoBytes>(

@@ -234,7 +234,7 @@ syscalls! {
     EXIT => process::sys_exit, Full;
     EXIT_GROUP => process::sys_exit_group, Full;
     CLONE => process::sys_clone, Partial "no network and time namespaces";
-    CLONE3 => process::sys_clone3, Partial "no network and time namespaces, no CLONE_INTO_CGROUP";
+    CLONE3 => process::sys_clone3, Partial "no network and time namespaces";
     EXECVE => process::sys_execve, Full;
     EXECVEAT => process::sys_execveat, Full;
     WAIT4 => wait::sys_wait4, Full;

@@ -2,6 +2,7 @@
 
 use super::{CurrentTask, Node, Resources, Task, ThreadGroup, WaitStatus, work};
 use crate::{
+    cgroup::Cgroup,
     hooks::Fork,
     ns::{NsProxy, pid::PidNs},
     signal::TaskSignals,
@@ -42,6 +43,8 @@ pub struct CloneRequest {
     pub pidfd: u64,
     /// The ids that clone3(2)'s `set_tid` asks for, the innermost namespace's first.
     pub set_tid: Vec<u32>,
+    /// The control group that the child begins in: `CLONE_INTO_CGROUP`.
+    pub cgroup: Option<Arc<Cgroup>>,
 }
 
 /// What of a child may be in other namespaces.
@@ -323,6 +326,9 @@ impl CurrentTask {
         let comm = super::comm_bytes(&self.task.comm());
         let task = Task::new(&self.kernel, tid, group, cred, comm, resources, signals);
         task.inherit(&self.task);
+        if let Some(cgroup) = &request.cgroup {
+            task.cgroup.lock().group = Arc::clone(cgroup);
+        }
         let parent_tid = if has(CLONE_PARENT) || !new_group {
             self.task.parent_tid.load(Ordering::SeqCst)
         } else {
@@ -345,6 +351,7 @@ impl CurrentTask {
         if self.kernel.broadcasts.load(Ordering::SeqCst) != broadcasts && self.signal_pending() {
             return Err(Errno::ERESTARTNOINTR);
         }
+        self.kernel.join_cgroup(child)?;
         let mut tree = self.kernel.tree.lock();
         if !new_group {
             tree.insert_thread(Arc::clone(child));
@@ -391,6 +398,7 @@ impl CurrentTask {
         let mut table = tuxlet_vfs::PollTable::new(waiter.clone());
         table.add(&done.0.1);
         self.task.resting.store(true, Ordering::SeqCst);
+        self.kernel.rest_has_changed(&self.task);
         while !done.is_done() && self.task.group().signals.lock().group_exit.is_none() {
             waiter.wait(None);
         }

@@ -95,6 +95,8 @@ pub struct CurrentTask {
     pub(crate) native: Option<crate::native::NativeStart>,
     /// Number of the current system call, -1 outside: a tracer may change it at entry.
     pub(crate) syscall_nr: i32,
+    /// Its memory counts in a control group.
+    pub(crate) counted: bool,
 }
 
 impl std::fmt::Debug for CurrentTask {
@@ -134,6 +136,7 @@ impl CurrentTask {
             orig_x0: 0,
             native: None,
             syscall_nr: -1,
+            counted: false,
         }
     }
 

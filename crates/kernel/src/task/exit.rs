@@ -76,6 +76,7 @@ impl CurrentTask {
         kernel.send_pdeath_signals(&task);
         task.set_run_state(RunState::Zombie);
         kernel.end_namespace(&task);
+        kernel.leave_cgroup(&task);
         kernel.task_is_dead(&task, last_words, &ns);
     }
 }

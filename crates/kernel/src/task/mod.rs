@@ -27,7 +27,8 @@ pub use usage::{CpuTimes, of_times};
 pub use waiting::{WaitFor, WaitOptions, WaitResult};
 
 use crate::{
-    fd::FdTable, kernel::Kernel, ns::NsProxy, ptrace::Ptrace, seccomp::Seccomp, signal::TaskSignals,
+    cgroup::Membership, fd::FdTable, kernel::Kernel, ns::NsProxy, ptrace::Ptrace, seccomp::Seccomp,
+    signal::TaskSignals,
 };
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
@@ -51,8 +52,12 @@ pub mod work {
     pub const TRAP: u32 = 16;
     /// Something else to run at the next safe point (membarrier, rseq, tracing).
     pub const NOTIFY: u32 = 8;
-    /// The embedder wants the thread to hold still.
+    /// The embedder or the control group wants the thread to hold still.
     pub const FREEZE: u32 = 32;
+    /// The thread is in another control group, or new in one.
+    pub const CGROUP: u32 = 64;
+    /// The CPU time of the control group is spent, or there is some again. No reason to end a sleep.
+    pub const THROTTLE: u32 = 128;
 }
 
 /// Bits of `Task::hooks`: what is to be done around system calls and instructions.
@@ -161,6 +166,10 @@ pub struct Task {
     pub robust_list: AtomicU64,
     /// Scheduling policy and what prctl(2) and personality(2) set.
     pub settings: Mutex<TaskSettings>,
+    /// Which control group it is in.
+    pub(crate) cgroup: Mutex<Membership>,
+    /// The CPU time of the group, or of one above it, may be limited.
+    pub(crate) cpu_limited: AtomicBool,
 }
 
 impl Task {
@@ -206,6 +215,8 @@ impl Task {
             maker: Mutex::default(),
             robust_list: AtomicU64::new(0),
             settings: Mutex::default(),
+            cgroup: Mutex::new(Membership::new(Arc::clone(kernel.cgroups.root()))),
+            cpu_limited: AtomicBool::new(false),
         })
     }
 
@@ -246,6 +257,7 @@ impl Task {
             .store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
         self.affinity
             .store(parent.affinity.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.cgroup.lock().group = parent.cgroup();
         let settings = parent.settings.lock().for_child();
         *self.settings.lock() = settings;
     }

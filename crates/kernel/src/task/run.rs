@@ -17,6 +17,7 @@ impl CurrentTask {
     /// Runs the task to its end. The body of its host thread.
     pub fn run(mut self) {
         self.task.note_host_thread();
+        self.enter_cgroup();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_loop()));
         let kind = outcome.unwrap_or_else(|panic| {
             // Our bug kills the guest process, never the embedder.
@@ -88,6 +89,7 @@ impl CurrentTask {
 
     /// Runs guest code until something needs the kernel.
     fn run_guest(&mut self) -> Exit {
+        self.use_cpu();
         let hooks = self.task.hooks();
         if hooks & (hook::STEP | hook::DEBUG) == 0 {
             return self.vcpu.run(&mut self.cpu);
@@ -138,6 +140,9 @@ impl CurrentTask {
                 }
             }
         }
+        if self.counted {
+            self.settle_memory();
+        }
         if verdict == Verdict::Skip {
             restart = restart_code(self.cpu.x[0]);
         }
@@ -187,7 +192,10 @@ impl CurrentTask {
             }
             self.task.clear_work(work::EXIT);
         }
-        if self.task.pending_work() & work::FREEZE != 0 {
+        if self.task.pending_work() & work::CGROUP != 0 {
+            self.enter_cgroup();
+        }
+        if self.task.pending_work() & (work::FREEZE | work::THROTTLE) != 0 {
             self.rest_while_frozen();
         }
         let interrupted = restart.map(|code| self.rewind(code));
@@ -230,6 +238,7 @@ impl CurrentTask {
             self.kernel.report_stopped(&group, signal, stopped, None);
         }
         self.task.set_run_state(RunState::Stopped);
+        self.kernel.rest_has_changed(&self.task);
         while self.dying().is_none() {
             {
                 let shared = group.signals.lock();
@@ -258,19 +267,11 @@ impl CurrentTask {
         self.force_signal(SigInfo::fault(signal, code, fault.addr));
     }
 
-    /// The machine's memory budget is spent: the guest's OOM killer picks a process, as Linux does.
+    /// The memory of the machine, or of a control group, is spent: the guest's OOM killer picks a process, as Linux does.
     fn out_of_memory(&mut self) {
-        let victim = self
-            .kernel
-            .oom_victim()
-            .unwrap_or_else(|| std::sync::Arc::clone(self.task.group()));
+        let victim = self.group_out_of_memory();
+        let victim = victim.unwrap_or_else(|| self.machine_out_of_memory());
         tracing::warn!(tgid = victim.tgid(), "out of memory: killed");
-        self.kernel.log.info(
-            self.kernel.clock.boottime_ns(),
-            &format!("Out of memory: Killed process {}", victim.tgid()),
-        );
-        let info = SigInfo::kernel(Signal::SIGKILL);
-        let _ = crate::signal::send_to_group(&self.kernel, &victim, info);
         if victim.tgid() != self.task.tgid() {
             // Let the victim die and give its memory back before the access is tried again.
             let gone = std::sync::Arc::clone(&victim);
@@ -282,5 +283,20 @@ impl CurrentTask {
                 task.kernel.is_zombie(gone.tgid()).then_some(())
             });
         }
+    }
+
+    fn machine_out_of_memory(&self) -> std::sync::Arc<super::ThreadGroup> {
+        let total = self.kernel.config.memory / 4096;
+        let victim = self
+            .kernel
+            .oom_victim(total, |_| true)
+            .unwrap_or_else(|| std::sync::Arc::clone(self.task.group()));
+        self.kernel.log.info(
+            self.kernel.clock.boottime_ns(),
+            &format!("Out of memory: Killed process {}", victim.tgid()),
+        );
+        let info = SigInfo::kernel(Signal::SIGKILL);
+        let _ = crate::signal::send_to_group(&self.kernel, &victim, info);
+        victim
     }
 }

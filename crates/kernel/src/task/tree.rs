@@ -191,6 +191,7 @@ impl Tree {
         });
         // A dead leader keeps its id until the whole group has been waited for.
         if tid != tgid {
+            task.uncount();
             self.tasks.remove(&tid);
             self.forget_id(&task.group().pid_ns, tid);
         }
@@ -201,7 +202,9 @@ impl Tree {
     pub fn become_leader(&mut self, task: &Arc<Task>, old_tid: u32) {
         self.tasks.remove(&old_tid);
         self.forget_id(&task.group().pid_ns, old_tid);
-        self.tasks.insert(task.tid(), Arc::clone(task));
+        if let Some(old) = self.tasks.insert(task.tid(), Arc::clone(task)) {
+            old.uncount();
+        }
         self.tracees.rename(old_tid, task.tid());
     }
 
@@ -309,7 +312,9 @@ impl Tree {
     /// Removes a zombie for good.
     pub fn reap(&mut self, tgid: u32) -> Option<Node> {
         let node = self.nodes.remove(&tgid)?;
-        self.tasks.remove(&tgid);
+        if let Some(leader) = self.tasks.remove(&tgid) {
+            leader.uncount();
+        }
         self.tracees.remove(tgid);
         if let Some(parent) = self.nodes.get_mut(&node.parent) {
             parent.children.retain(|c| *c != tgid);

@@ -5,7 +5,8 @@
 
 use super::{AddressSpace, Batch, Inner, Vma, VmaFlags, vma::STACK_GUARD_GAP};
 use crate::{
-    Access, Fault, FaultKind, PAGE_SIZE, PageRef, Prot, TASK_SIZE, Tlb, Why, page_down, table::Pte,
+    Access, Fault, FaultKind, FrameKind, PAGE_SIZE, PageRef, Prot, TASK_SIZE, Tlb, Why, page_down,
+    table::Pte,
 };
 use std::sync::atomic::AtomicU64;
 use tuxlet_uapi::errno::Errno;
@@ -207,7 +208,7 @@ impl AddressSpace {
         }
         let frame = object.page(index, Access::Read)?;
         if access == Access::Write {
-            let copy = self.budget.alloc_dirty().map_err(oom)?;
+            let copy = self.budget.alloc_dirty(FrameKind::Anon).map_err(oom)?;
             copy.copy_from(&frame);
             return Ok(Pte::new(copy.into_raw(), vma.prot.granted(), Pte::ANON));
         }
@@ -296,7 +297,7 @@ impl AddressSpace {
         let copy = if old.has(Pte::ZERO) {
             self.budget.alloc().map_err(oom)?
         } else {
-            let copy = self.budget.alloc_dirty().map_err(oom)?;
+            let copy = self.budget.alloc_dirty(FrameKind::Anon).map_err(oom)?;
             // SAFETY: M2: the entry is present and we hold the lock.
             copy.copy_from(&unsafe { old.pin() });
             copy
