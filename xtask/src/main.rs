@@ -5,11 +5,13 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check_asm;
 mod conformance;
+mod coverage;
 mod crypto;
 mod decoders;
 mod floats;
 mod fuzz_isa;
 mod isa;
+mod shims;
 mod tidy;
 mod torture;
 mod vectors;
@@ -31,6 +33,8 @@ enum Task {
     CheckAsm(check_asm::Args),
     /// Run a conformance suite's programs in machines and compare with the published list.
     Conformance(conformance::Args),
+    /// Run language runtimes and tools of the distribution and of registries in machines.
+    Coverage(coverage::Args),
     /// Compare OpenSSL in a machine with OpenSSL on the host.
     Crypto(crypto::Args),
     /// Compare the A64 decoder with bad64 and Capstone.
@@ -53,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(args) => bench::run(&args),
         Task::CheckAsm(args) => check_asm::run(&args),
         Task::Conformance(args) => conformance::run(&args),
+        Task::Coverage(args) => coverage::run(&args),
         Task::Crypto(args) => crypto::run(&args),
         Task::Decoders(args) => decoders::run(&args),
         Task::Floats(args) => floats::run(&args),

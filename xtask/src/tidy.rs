@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: the crate graph, where `unsafe` may be, file lengths and licences.
+//! `cargo xtask tidy`: the crate graph, where `unsafe` may be, file lengths, licences and shims.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -94,7 +94,7 @@ pub(crate) fn run() -> Result<()> {
         eprintln!("{problem}");
     }
     ensure!(problems.is_empty(), "{} problems", problems.len());
-    println!("crate graph, licences, unsafe and file lengths are in order");
+    println!("crate graph, licences, unsafe, file lengths and shims are in order");
     Ok(())
 }
 
@@ -198,6 +198,7 @@ fn sources(dir: &Path, problems: &mut Vec<String>) -> Result<()> {
         }
         let crate_dir = text.split('/').nth(1).unwrap_or_default();
         let source = fs::read_to_string(&path)?;
+        crate::shims::check(&path, &source, problems);
         let is_test =
             text.contains("/tests") || text.ends_with("tests.rs") || text.contains("/benches/");
         let lines = source.lines().count();
