@@ -107,6 +107,7 @@ impl CurrentTask {
         self.kernel.futexes.release_pi_locks(self.task.tid());
         self.rseq = None;
         self.restart = None;
+        self.ns = self.ns.with_childrens_time();
         self.switch_mm(Arc::clone(&loaded.mm));
         if let Some(done) = self.vfork_done.take() {
             done.complete();

@@ -276,7 +276,10 @@ pub(super) fn load(
     layout.data = data.map_or((0, 0), |s| {
         (s.p_vaddr + bias, s.p_vaddr + s.p_filesz + bias)
     });
-    let vdso = task.kernel.vdso.map(&task.kernel, &space)?;
+    let vdso = task
+        .kernel
+        .vdso
+        .map(&task.kernel, &task.ns.with_childrens_time(), &space)?;
     layout.vdso = vdso.base;
     layout.sigreturn = vdso.sigreturn;
 

@@ -1,11 +1,12 @@
 //! Files that stand for namespaces: `/proc/PID/ns/*`, ioctl_ns(2), and what setns(2) takes.
 
-use super::{CgroupNs, IpcNs, UtsNs, pid::PidNs};
+use super::{CgroupNs, IpcNs, UtsNs, pid::PidNs, time::TimeNs};
 use std::{any::Any, sync::Arc};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     sched::{
-        CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
+        CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER,
+        CLONE_NEWUTS,
     },
 };
 use tuxlet_vfs::{Attr, Cx, DeviceId, File, FileOps, FileType, MountNamespace, UserNs};
@@ -22,6 +23,7 @@ pub(crate) enum Namespace {
     Pid(Arc<PidNs>),
     Cgroup(Arc<CgroupNs>),
     User(Arc<UserNs>),
+    Time(Arc<TimeNs>),
     /// One of which there is only the first: name, flag, number.
     Only(&'static str, u64, u64),
 }
@@ -36,6 +38,7 @@ impl Namespace {
             Self::Pid(_) => "pid",
             Self::Cgroup(_) => "cgroup",
             Self::User(_) => "user",
+            Self::Time(_) => "time",
             Self::Only(kind, ..) => kind,
         }
     }
@@ -49,6 +52,7 @@ impl Namespace {
             Self::Pid(_) => CLONE_NEWPID,
             Self::Cgroup(_) => CLONE_NEWCGROUP,
             Self::User(_) => CLONE_NEWUSER,
+            Self::Time(_) => CLONE_NEWTIME,
             Self::Only(_, flag, _) => *flag,
         }
     }
@@ -62,6 +66,7 @@ impl Namespace {
             Self::Pid(ns) => ns.id.number,
             Self::Cgroup(ns) => ns.id.number,
             Self::User(ns) => ns.number(),
+            Self::Time(ns) => ns.id.number,
             Self::Only(.., number) => *number,
         }
     }
@@ -75,6 +80,7 @@ impl Namespace {
             Self::Pid(ns) => Some(&ns.id.owner),
             Self::Cgroup(ns) => Some(&ns.id.owner),
             Self::User(ns) => ns.parent(),
+            Self::Time(ns) => Some(&ns.id.owner),
             Self::Only(..) => Some(UserNs::initial()),
         }
     }

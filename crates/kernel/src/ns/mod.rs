@@ -4,11 +4,13 @@
 pub(crate) mod file;
 pub(crate) mod idmap;
 pub mod pid;
+pub mod time;
 
 use crate::{cgroup::Cgroup, ipc::Ipc, kernel::UtsNames};
 use parking_lot::RwLock;
 use pid::PidNs;
 use std::sync::Arc;
+use time::TimeNs;
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{
     Cred, Cx, MountNamespace, UserNs,
@@ -81,6 +83,10 @@ pub struct NsProxy {
     pub pid_for_children: Arc<PidNs>,
     /// View of the control groups.
     pub cgroup: Arc<CgroupNs>,
+    /// Offsets of clocks.
+    pub time: Arc<TimeNs>,
+    /// Those of children and of the next program: `unshare(CLONE_NEWTIME)` changes only this.
+    pub time_for_children: Arc<TimeNs>,
 }
 
 impl NsProxy {
@@ -91,7 +97,10 @@ impl NsProxy {
         mnt: Arc<MountNamespace>,
         cgroups: &Arc<Cgroup>,
     ) -> Arc<Self> {
+        let time = TimeNs::initial();
         Arc::new(Self {
+            time: Arc::clone(&time),
+            time_for_children: time,
             uts: Arc::new(UtsNs {
                 id: Identity::initial(4_026_531_838),
                 names: RwLock::new(names),
@@ -124,6 +133,23 @@ impl NsProxy {
             id: Identity::new(owner),
             objects: Ipc::default(),
         });
+    }
+
+    /// A new namespace of clocks for children.
+    pub(crate) fn unshare_time(&mut self, owner: &Arc<UserNs>) {
+        self.time_for_children = self.time_for_children.child(owner);
+    }
+
+    /// With the children's clocks as its own, if those are others: what a new process and a new program have.
+    pub(crate) fn with_childrens_time(self: &Arc<Self>) -> Arc<Self> {
+        if Arc::ptr_eq(&self.time, &self.time_for_children) {
+            return Arc::clone(self);
+        }
+        self.time_for_children.freeze();
+        Arc::new(Self {
+            time: Arc::clone(&self.time_for_children),
+            ..(**self).clone()
+        })
     }
 
     /// A new view of the control groups, whose top is `root`.

@@ -12,7 +12,8 @@ use crate::{
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_uapi::{
     errno::{Errno, Result},
-    sched::{CLONE_NEWNET, CLONE_NEWTIME},
+    sched::CLONE_NEWNET,
+    time::CLOCK_BOOTTIME,
 };
 use tuxlet_vfs::{
     Attr, Cx, FileOps, FileType, Inode, InodeRef, Link, Path,
@@ -106,6 +107,12 @@ const ENTRIES: &[(&str, u32, Kind, bool)] = &[
     ("status", 0o444, Kind::File(status::status), true),
     ("syscall", 0o400, Kind::File(syscall), true),
     ("task", 0o555, Kind::Dir(tasks), false),
+    (
+        "timens_offsets",
+        0o644,
+        Kind::Writable(time_offsets, set_time_offsets),
+        false,
+    ),
     (
         "timerslack_ns",
         0o666,
@@ -278,11 +285,9 @@ const NAMESPACES: &[(&str, Find)] = &[
     ("pid_for_children", |_, ns| {
         Namespace::Pid(Arc::clone(&ns.pid_for_children))
     }),
-    ("time", |_, _| {
-        Namespace::Only("time", CLONE_NEWTIME, 4_026_531_834)
-    }),
-    ("time_for_children", |_, _| {
-        Namespace::Only("time", CLONE_NEWTIME, 4_026_531_834)
+    ("time", |_, ns| Namespace::Time(Arc::clone(&ns.time))),
+    ("time_for_children", |_, ns| {
+        Namespace::Time(Arc::clone(&ns.time_for_children))
     }),
     ("user", |s, _| {
         Namespace::User(Arc::clone(&s.task.cred().user_ns))
@@ -371,6 +376,29 @@ fn cgroup(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
     line.extend(s.task.cgroup().path_from(&root));
     line.push(b'\n');
     Ok(line)
+}
+
+fn time_offsets(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {
+    let ns = s.resources().ok_or(Errno::ESRCH)?.ns;
+    Ok(ns.time_for_children.show().into_bytes())
+}
+
+fn set_time_offsets(s: &Snapshot, cx: &Cx, data: &[u8]) -> Result<()> {
+    let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+    let ns = s
+        .resources()
+        .ok_or(Errno::ESRCH)?
+        .ns
+        .time_for_children
+        .clone();
+    if !cx.cred.has_cap_in(&ns.id.owner, cap::SYS_TIME) {
+        return Err(Errno::EPERM);
+    }
+    let clock = &s.kernel.clock;
+    ns.store(text, |id| match id {
+        CLOCK_BOOTTIME => clock.boottime_ns(),
+        _ => clock.monotonic_ns(),
+    })
 }
 
 fn children(s: &Snapshot, _: &Cx) -> Result<Vec<u8>> {

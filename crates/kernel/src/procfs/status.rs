@@ -89,7 +89,12 @@ pub(super) fn stat(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
         nice.to_string(),
         s.threads.len().max(1).to_string(),
         "0".to_owned(),
-        (s.task.start_ns / NS_PER_TICK).to_string(),
+        (s.kernel
+            .namespaces_of(cx)
+            .time
+            .shown_boottime(s.task.start_ns)
+            / NS_PER_TICK)
+            .to_string(),
         (usage.mapped * 4096).to_string(),
         usage.rss().to_string(),
         s.group

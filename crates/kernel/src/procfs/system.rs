@@ -2,7 +2,8 @@
 
 use super::{Shared, fd::lock_lines, sysvipc};
 use crate::{
-    arch::hwcap, clock::NSEC_PER_SEC, fd::FdTable, ipc::Ipc, kernel::Kernel, task::RunState,
+    arch::hwcap, clock::NSEC_PER_SEC, fd::FdTable, ipc::Ipc, kernel::Kernel, ns::NsProxy,
+    task::RunState,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tuxlet_uapi::{
@@ -17,6 +18,9 @@ use tuxlet_vfs::{
 
 /// Makes a file's content.
 type Make = fn(&Shared, &Kernel) -> Result<String>;
+
+/// Makes a file's content for a reader in some namespaces.
+type MakeFor = fn(&Kernel, &NsProxy) -> Result<String>;
 
 /// Files that anyone may read.
 const FILES: &[(&str, Make)] = &[
@@ -38,11 +42,9 @@ const FILES: &[(&str, Make)] = &[
     ("partitions", |_, _| {
         Ok("major minor  #blocks  name\n\n".into())
     }),
-    ("stat", stat),
     ("swaps", |_, _| {
         Ok("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into())
     }),
-    ("uptime", uptime),
     ("version", version),
     ("vmstat", vmstat),
 ];
@@ -65,6 +67,16 @@ pub(super) fn entries(fs: &Arc<PseudoFs>, shared: &Arc<Shared>) -> Vec<(&'static
         let file = fs.file(0o444, move |_| {
             let kernel = shared.kernel()?;
             make(&shared, &kernel).map(String::into_bytes)
+        });
+        all.push((name, file));
+    }
+    // Times depend on the reader's clocks.
+    for (name, make) in [("stat", stat as MakeFor), ("uptime", uptime)] {
+        let shared = Arc::clone(shared);
+        let file = fs.file(0o444, move |cx| {
+            let kernel = shared.kernel()?;
+            let ns = kernel.namespaces_of(cx);
+            make(&kernel, &ns).map(String::into_bytes)
         });
         all.push((name, file));
     }
@@ -310,7 +322,7 @@ fn busy_and_up(kernel: &Kernel) -> (u64, u64) {
     (busy, kernel.clock.boottime_ns())
 }
 
-fn stat(_: &Shared, kernel: &Kernel) -> Result<String> {
+fn stat(kernel: &Kernel, ns: &NsProxy) -> Result<String> {
     let (busy, up) = busy_and_up(kernel);
     let processors = kernel.config.processors as u64;
     let tick = super::status::NS_PER_TICK;
@@ -324,6 +336,7 @@ fn stat(_: &Shared, kernel: &Kernel) -> Result<String> {
         text += &cpu(&format!("cpu{n}"), busy / processors, idle / processors);
     }
     let (running, _) = task_counts(kernel);
+    let up = ns.time.shown_boottime(up);
     let boot = kernel.clock.realtime_ns() - up.cast_signed();
     let boot = boot.div_euclid(NSEC_PER_SEC.cast_signed());
     let forks = kernel.tree.lock().last_pid();
@@ -334,10 +347,11 @@ fn stat(_: &Shared, kernel: &Kernel) -> Result<String> {
     Ok(text)
 }
 
-fn uptime(_: &Shared, kernel: &Kernel) -> Result<String> {
+fn uptime(kernel: &Kernel, ns: &NsProxy) -> Result<String> {
     let (busy, up) = busy_and_up(kernel);
     let idle = (up * kernel.config.processors as u64).saturating_sub(busy);
     let show = |ns: u64| format!("{}.{:02}", ns / NSEC_PER_SEC, ns / 10_000_000 % 100);
+    let up = ns.time.shown_boottime(up);
     Ok(format!("{} {}\n", show(up), show(idle)))
 }
 

@@ -75,6 +75,7 @@ pub(super) fn sys_timerfd_settime(
     let file = task.fds.get(fd)?;
     let timer = timer_of(&file)?;
     let cancel = absolute && flags.has(TFD_TIMER_CANCEL_ON_SET) && timer.clock().is_settable();
+    let setting = setting.in_namespace(timer.clock(), &task.ns.time);
     let before = timer.set(&task.kernel, setting, cancel)?;
     old.write_opt(task, &itimerspec(before))
 }

@@ -133,6 +133,7 @@ fn absolute_deadline(
     Ok(if realtime {
         Deadline::Realtime(i64::try_from(ns).unwrap_or(i64::MAX))
     } else {
+        let ns = task.ns.time.to_host(tuxlet_uapi::time::CLOCK_MONOTONIC, ns);
         Deadline::At(task.kernel.clock.monotonic_instant(ns))
     })
 }

@@ -52,7 +52,9 @@ pub(super) fn sys_sysinfo(task: &mut CurrentTask, to: UserPtr<Sysinfo>) -> Resul
     let kernel = &task.kernel;
     let total = kernel.config.memory;
     let info = Sysinfo {
-        uptime: (kernel.clock.boottime_ns() / crate::clock::NSEC_PER_SEC).cast_signed(),
+        uptime: (task.ns.time.shown_boottime(kernel.clock.boottime_ns())
+            / crate::clock::NSEC_PER_SEC)
+            .cast_signed(),
         totalram: total,
         freeram: total.saturating_sub(kernel.budget.used_pages() as u64 * 4096),
         procs: kernel.tree.lock().task_count().min(usize::from(u16::MAX)) as u16,

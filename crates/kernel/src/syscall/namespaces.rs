@@ -34,7 +34,7 @@ const NAMESPACES: u64 = CLONE_NEWNS
     | CLONE_NEWTIME;
 /// Those of which there can be others than the first. DEVIATION: for the rest, the answers are those of a kernel that was
 /// built without them.
-const MADE: u64 = NAMESPACES & !(CLONE_NEWNET | CLONE_NEWTIME);
+const MADE: u64 = NAMESPACES & !CLONE_NEWNET;
 
 /// Requests of ioctl_ns(2).
 const NS_GET_USERNS: u32 = 0xb701;
@@ -85,6 +85,9 @@ impl CurrentTask {
         }
         if has(CLONE_NEWCGROUP) {
             ns.unshare_cgroup(owner, self.task.cgroup());
+        }
+        if has(CLONE_NEWTIME) {
+            ns.unshare_time(owner);
         }
         if has(CLONE_NEWNS) {
             let (copy, made) = ns.mnt.copy(owner);
@@ -176,6 +179,13 @@ impl Entering {
             must_be_admin_of(cred, owner)?;
         }
         match namespace {
+            Namespace::Time(ns) => {
+                if task.is_threaded() {
+                    return Err(Errno::EUSERS);
+                }
+                self.ns.time = Arc::clone(ns);
+                self.ns.time_for_children = Arc::clone(ns);
+            }
             Namespace::Uts(ns) => self.ns.uts = Arc::clone(ns),
             Namespace::Ipc(ns) => self.ns.ipc = Arc::clone(ns),
             Namespace::Cgroup(ns) => self.ns.cgroup = Arc::clone(ns),
@@ -230,8 +240,13 @@ pub(super) fn sys_setns(task: &mut CurrentTask, fd: i32, kinds: u64) -> Result<(
         task.fs.set_root(root.clone());
         task.fs.set_cwd(root);
     }
+    let other_clocks = !Arc::ptr_eq(&task.ns.time, &ns.time);
     task.ns = Arc::new(ns);
     task.publish_resources();
+    if other_clocks {
+        task.ns.time.freeze();
+        task.kernel.remap_clocks(&task.mm, &task.ns)?;
+    }
     if cred != *task.task.cred() {
         task.task.set_cred(cred);
     }
@@ -252,6 +267,7 @@ fn namespaces_of(task: &CurrentTask, file: &File) -> Result<Vec<Namespace>> {
         Namespace::Ipc(Arc::clone(&ns.ipc)),
         Namespace::Pid(Arc::clone(&target.group().pid_ns)),
         Namespace::Cgroup(Arc::clone(&ns.cgroup)),
+        Namespace::Time(Arc::clone(&ns.time)),
     ])
 }
 

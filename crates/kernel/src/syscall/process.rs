@@ -11,8 +11,8 @@ use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW},
     sched::{
-        CLONE_ARGS_SIZE_VER0, CLONE_ARGS_SIZE_VER2, CLONE_INTO_CGROUP, CLONE_THREAD, CSIGNAL,
-        CloneArgs,
+        CLONE_ARGS_SIZE_VER0, CLONE_ARGS_SIZE_VER2, CLONE_INTO_CGROUP, CLONE_NEWTIME, CLONE_THREAD,
+        CSIGNAL, CloneArgs,
     },
 };
 use tuxlet_vfs::resolver::LookupFlags;
@@ -61,7 +61,9 @@ pub(super) fn sys_clone3(
     if request.exit_signal & !CSIGNAL != 0 || request.exit_signal > 64 {
         return Err(Errno::EINVAL);
     }
-    if request.flags & CSIGNAL != 0 || (request.stack == 0) != (request.stack_size == 0) {
+    if request.flags & CSIGNAL & !CLONE_NEWTIME != 0
+        || (request.stack == 0) != (request.stack_size == 0)
+    {
         return Err(Errno::EINVAL);
     }
     let into_cgroup = request.flags & CLONE_INTO_CGROUP != 0;

@@ -25,7 +25,8 @@ const USER_HZ: u64 = 100;
 /// Reads a clock in nanoseconds. `EINVAL` for one that does not exist.
 pub(crate) fn read_clock(task: &CurrentTask, clock: u32) -> Result<i64> {
     let clocks = &task.kernel.clock;
-    Ok(match clock {
+    let offset = task.ns.time.offset(clock);
+    Ok(offset.saturating_add(match clock {
         CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => {
             clocks.realtime_ns()
         }
@@ -39,7 +40,7 @@ pub(crate) fn read_clock(task: &CurrentTask, clock: u32) -> Result<i64> {
             cpu_clock(task, dynamic.cast_signed())?.cast_signed()
         }
         _ => return Err(Errno::EINVAL),
-    })
+    }))
 }
 
 /// The CPU clock of another process or thread: clock_getcpuclockid(3). The id is `~pid << 3 | kind`.

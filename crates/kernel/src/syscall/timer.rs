@@ -112,6 +112,7 @@ pub(super) fn sys_timer_settime(
     let group = Arc::clone(task.task.group());
     let timer = group.timers.get(id)?;
     task.discard_timer_signal(id);
+    let setting = setting.in_namespace(timer.clock(), &task.ns.time);
     let before = timer.set(&task.kernel, setting);
     old.write_opt(task, &itimerspec(before))
 }

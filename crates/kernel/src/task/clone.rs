@@ -16,9 +16,9 @@ use tuxlet_uapi::{
     resource::RLIMIT_NPROC,
     sched::{
         CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS,
-        CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER,
-        CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM,
-        CLONE_THREAD, CLONE_VFORK, CLONE_VM,
+        CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT,
+        CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD,
+        CLONE_VFORK, CLONE_VM,
     },
     signal::{Signal, StackT},
 };
@@ -84,8 +84,8 @@ fn check_flags(flags: u64) -> Result<()> {
         || (has(CLONE_FS) && (has(CLONE_NEWNS) || has(CLONE_NEWUSER)))
         || (has(CLONE_THREAD) && (has(CLONE_NEWPID) || has(CLONE_NEWUSER)))
         || (has(CLONE_NEWIPC) && has(CLONE_SYSVSEM));
-    // DEVIATION: a kernel built without these two kinds of namespaces says EINVAL as well.
-    if wrong || has(CLONE_NEWNET | CLONE_NEWTIME) {
+    // DEVIATION: a kernel built without network namespaces says EINVAL as well.
+    if wrong || has(CLONE_NEWNET) {
         Err(Errno::EINVAL)
     } else {
         Ok(())
@@ -190,7 +190,11 @@ impl CurrentTask {
         } else {
             Arc::new(self.fs.copy())
         };
-        let ns = self.new_namespaces(request.flags, &cred, &fs)?;
+        let mut ns = self.new_namespaces(request.flags, &cred, &fs)?;
+        // Who shares the memory shares what is mapped of the clocks, until it has another program.
+        if !has(CLONE_VM) {
+            ns = ns.with_childrens_time();
+        }
         Ok(Setting { cred, fs, ns })
     }
 
@@ -283,6 +287,12 @@ impl CurrentTask {
             } else {
                 self.mm
                     .fork()
+                    .and_then(|mm| {
+                        if !Arc::ptr_eq(&ns.time, &self.ns.time) {
+                            self.kernel.remap_clocks(&mm, &ns)?;
+                        }
+                        Ok(mm)
+                    })
                     .map_err(|errno| (errno, Arc::clone(&pid_ns)))?
             },
             fds: if has(CLONE_FILES) {

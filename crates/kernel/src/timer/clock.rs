@@ -3,6 +3,7 @@
 use crate::{
     clock::instant_after,
     kernel::Kernel,
+    ns::time::TimeNs,
     task::{CurrentTask, Task, ThreadGroup},
 };
 use std::{
@@ -126,6 +127,16 @@ impl TimerClock {
         match self {
             Self::Realtime => Self::Monotonic,
             other => other.clone(),
+        }
+    }
+
+    /// The time of this clock in the first time namespace, for one that a task in another gives.
+    #[must_use]
+    pub fn to_host(&self, ns: &TimeNs, time: u64) -> u64 {
+        match self {
+            Self::Monotonic => ns.to_host(CLOCK_MONOTONIC, time),
+            Self::Boottime => ns.to_host(CLOCK_BOOTTIME, time),
+            _ => time,
         }
     }
 

@@ -1,7 +1,7 @@
 //! When a timer is due: pure arithmetic on the nanoseconds of one clock.
 
 use super::TimerClock;
-use crate::kernel::Kernel;
+use crate::{kernel::Kernel, ns::time::TimeNs};
 
 /// The next expiry and the interval of a timer, in nanoseconds of its clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,16 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// The setting with the clock's time in the first time namespace, for one of a task in another.
+    #[must_use]
+    pub fn in_namespace(mut self, clock: &TimerClock, ns: &TimeNs) -> Self {
+        if self.absolute && self.value != 0 {
+            // The start of the clock is past, but not the same as nothing.
+            self.value = clock.to_host(ns, self.value).max(1);
+        }
+        self
+    }
+
     /// The schedule of a timer on `clock` from now on, and the clock that it is of.
     #[must_use]
     pub fn on(&self, clock: &TimerClock, kernel: &Kernel) -> (TimerClock, Schedule) {

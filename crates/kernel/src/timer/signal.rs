@@ -96,6 +96,12 @@ impl SignalTimer {
         })
     }
 
+    /// The timer's clock.
+    #[must_use]
+    pub fn clock(&self) -> &TimerClock {
+        &self.clock
+    }
+
     /// The time to the next expiry and the interval, in nanoseconds; 0 if disarmed.
     #[must_use]
     pub fn remaining(&self, kernel: &Kernel) -> (u64, u64) {

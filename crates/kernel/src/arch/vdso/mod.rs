@@ -3,7 +3,7 @@
 //! Two pages that all processes share: a data page that the kernel writes, and behind it an ELF image (`vdso.so`, made
 //! of `vdso.S` by `build.sh`). The counter register counts nanoseconds, so a clock is the counter plus an offset.
 
-use crate::{clock::Clock, kernel::Kernel};
+use crate::{clock::Clock, kernel::Kernel, ns::NsProxy, task::Mm};
 use std::sync::Arc;
 use tuxlet_mem::{
     AddressSpace, MapRequest, MemoryBudget, PAGE_SIZE, Placement, Prot, ShmObject, VmaFlags,
@@ -35,6 +35,8 @@ pub struct Vdso {
 #[derive(Debug)]
 pub struct VdsoPages {
     data: Arc<ShmObject>,
+    /// The data page of time namespaces with offsets: it answers for no clock, so that the system call does.
+    no_clocks: Arc<ShmObject>,
     code: Arc<ShmObject>,
     trampoline: u64,
 }
@@ -79,6 +81,7 @@ impl VdsoPages {
             .unwrap_or(0) as u64;
         Ok(Self {
             data: object(b"[vvar]", &data_page(clock))?,
+            no_clocks: object(b"[vvar]", &[0; 8])?,
             code: object(b"[vdso]", IMAGE)?,
             trampoline,
         })
@@ -92,14 +95,20 @@ impl VdsoPages {
         let _ = self.data.write_at(0, &mut from);
     }
 
-    /// Maps both pages into a new memory.
-    pub fn map(&self, kernel: &Kernel, space: &Arc<AddressSpace>) -> Result<Vdso> {
-        self.update(&kernel.clock);
-        let mut data = MapRequest::shared(self.data.clone(), 0, 2 * PAGE_SIZE, Prot::READ);
+    fn data_request(&self, ns: &NsProxy, len: u64) -> MapRequest {
+        let first = ns.time.offset(CLOCK_MONOTONIC) == 0 && ns.time.offset(CLOCK_BOOTTIME) == 0;
+        let object = if first { &self.data } else { &self.no_clocks };
+        let mut data = MapRequest::shared(object.clone(), 0, len, Prot::READ);
         data.max_prot = Prot::READ;
         data.flags |= VmaFlags::SPECIAL;
         data.name = Some(b"[vvar]".as_slice().into());
-        let at = space.map(data)?;
+        data
+    }
+
+    /// Maps both pages into a new memory of a process in some namespaces.
+    pub fn map(&self, kernel: &Kernel, ns: &NsProxy, space: &Arc<AddressSpace>) -> Result<Vdso> {
+        self.update(&kernel.clock);
+        let at = space.map(self.data_request(ns, 2 * PAGE_SIZE))?;
         let base = at + PAGE_SIZE;
         let mut code = MapRequest::private(self.code.clone(), 0, PAGE_SIZE, Prot::RX)
             .at(Placement::Fixed(base));
@@ -110,6 +119,19 @@ impl VdsoPages {
             base,
             sigreturn: base + self.trampoline,
         })
+    }
+}
+
+impl Kernel {
+    /// Maps the clocks of a time namespace into the memory of a process that enters it.
+    pub(crate) fn remap_clocks(&self, mm: &Mm, ns: &NsProxy) -> Result<()> {
+        let base = mm.layout.lock().vdso;
+        if base == 0 {
+            return Ok(());
+        }
+        let data = self.vdso.data_request(ns, PAGE_SIZE);
+        let at = Placement::Fixed(base - PAGE_SIZE);
+        mm.space.map(data.at(at)).map(drop)
     }
 }
 
