@@ -3,9 +3,16 @@
 use std::sync::{Arc, OnceLock};
 use tuxlet::{Command, Machine, Root};
 use tuxlet_net::Network;
-use tuxlet_vfs::{Cred, Cx, Time, socket::SendMsg};
+use tuxlet_vfs::{
+    Cred, Cx, FileOps, Time,
+    socket::{Name, SendMsg},
+};
 
+const AF_UNIX: u32 = 1;
+const AF_INET: u32 = 2;
 const AF_NETLINK: u32 = 16;
+const SOCK_STREAM: u32 = 1;
+const SOCK_DGRAM: u32 = 2;
 const SOCK_RAW: u32 = 3;
 
 fn cx() -> Cx {
@@ -20,21 +27,41 @@ fn cx() -> Cx {
     }
 }
 
-/// A message to the route netlink, and all the answers.
+/// A message to each netlink that answers, and all the answers.
 pub(crate) fn netlink(data: &[u8]) {
-    static NETWORK: OnceLock<Arc<Network>> = OnceLock::new();
-    let network = NETWORK.get_or_init(Network::new);
-    let file = network
-        .socket(&cx(), AF_NETLINK, SOCK_RAW, 0)
-        .expect("a socket");
-    let socket = file.as_socket().expect("a socket");
-    let mut message = data;
-    if socket
-        .sendmsg(&cx(), &mut message, &mut SendMsg::default())
-        .is_ok()
-    {
-        let mut buffer = vec![0; 1 << 16];
-        while socket.recvmsg(&cx(), &mut &mut buffer[..], 0).is_ok() {}
+    const ROUTE: u32 = 0;
+    const SOCK_DIAG: u32 = 4;
+    const GENERIC: u32 = 16;
+    // Something to be asked about: a pair of Unix sockets and a bound datagram socket.
+    type Asked = (Arc<Network>, Vec<Arc<dyn FileOps>>);
+    static NETWORK: OnceLock<Asked> = OnceLock::new();
+    let (network, _) = NETWORK.get_or_init(|| {
+        let network = Network::new();
+        let (a, b) = network
+            .socketpair(&cx(), AF_UNIX, SOCK_STREAM, 0)
+            .expect("a pair");
+        let udp = network
+            .socket(&cx(), AF_INET, SOCK_DGRAM, 0)
+            .expect("a socket");
+        let bytes = &[2, 0, 0, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        let name = Name { bytes, inode: None };
+        let socket = udp.as_socket().expect("a socket");
+        socket.bind(&cx(), name).expect("a port");
+        (network, vec![a, b, udp])
+    });
+    for protocol in [ROUTE, SOCK_DIAG, GENERIC] {
+        let file = network
+            .socket(&cx(), AF_NETLINK, SOCK_RAW, protocol)
+            .expect("a socket");
+        let socket = file.as_socket().expect("a socket");
+        let mut message = data;
+        if socket
+            .sendmsg(&cx(), &mut message, &mut SendMsg::default())
+            .is_ok()
+        {
+            let mut buffer = vec![0; 1 << 16];
+            while socket.recvmsg(&cx(), &mut &mut buffer[..], 0).is_ok() {}
+        }
     }
 }
 

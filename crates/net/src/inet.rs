@@ -4,8 +4,10 @@
 //! [`Shared::arm`] asks it for one report of what is not ready, while anybody is on the wait queue.
 
 use crate::{
-    Node, icmp, interface,
-    option::{Options, int_value},
+    Network, icmp,
+    inet_info::InetEntry,
+    interface,
+    option::{Options, cut, int_value},
 };
 use std::{
     any::Any,
@@ -70,7 +72,6 @@ const SOCKET_OPTIONS: &[u32] = &[
     SO_MAX_PACING_RATE,
     SO_INCOMING_CPU,
     SO_MEMINFO,
-    SO_COOKIE,
     SO_TXREHASH,
 ];
 const TCP_OPTIONS: &[u32] = &[
@@ -226,7 +227,6 @@ impl Shared {
 /// An `AF_INET` or `AF_INET6` socket.
 #[derive(Debug)]
 pub(crate) struct InetSocket {
-    node: Node,
     domain: u16,
     kind: u32,
     protocol: u32,
@@ -235,12 +235,20 @@ pub(crate) struct InetSocket {
     shared: Arc<Shared>,
     /// Makes an unprivileged host's ping socket look like a raw socket.
     ping: Option<icmp::Ping>,
+    net: Arc<Network>,
+    entry: Arc<InetEntry>,
+}
+
+impl Drop for InetSocket {
+    fn drop(&mut self) {
+        self.net.registry.remove_inet(self.entry.ino());
+    }
 }
 
 impl InetSocket {
     pub(crate) fn new(
-        node: Node,
-        _cx: &Cx,
+        net: &Arc<Network>,
+        cx: &Cx,
         domain: u16,
         kind: u32,
         protocol: u32,
@@ -260,15 +268,37 @@ impl InetSocket {
             // The time to live of replies, for the header that a raw socket shows.
             socket.set_option(IPPROTO_IP, IP_RECVTTL, &1i32.to_le_bytes())?;
         }
-        Ok(InetSocket {
-            node,
+        Ok(InetSocket::of(
+            net,
+            cx,
+            (domain, kind, protocol),
+            socket,
+            ping,
+        ))
+    }
+
+    /// A socket of the machine with an inode of its own, from the host's.
+    fn of(
+        net: &Arc<Network>,
+        cx: &Cx,
+        (domain, kind, protocol): (u16, u32, u32),
+        socket: Socket,
+        ping: Option<icmp::Ping>,
+    ) -> InetSocket {
+        let shared = Shared::new(socket);
+        let host = Arc::clone(&shared.socket);
+        let entry = InetEntry::new(net.node(cx), domain, kind, protocol, host);
+        net.registry.add_inet(&entry);
+        InetSocket {
             domain,
             kind,
             protocol,
             options: Options::default(),
-            shared: Shared::new(socket),
+            shared,
             ping,
-        })
+            net: Arc::clone(net),
+            entry,
+        }
     }
 
     fn host(&self) -> &Socket {
@@ -294,16 +324,19 @@ impl SocketOps for InetSocket {
     }
 
     fn bind(&self, _cx: &Cx, name: Name<'_>) -> Result<()> {
-        self.host().bind(name.bytes)
+        self.host().bind(name.bytes)?;
+        self.entry.set_bound(name.bytes);
+        Ok(())
     }
 
     fn listen(&self, _cx: &Cx, backlog: i32) -> Result<()> {
         self.host().listen(backlog)?;
+        self.entry.set_listening();
         self.shared.rearm();
         Ok(())
     }
 
-    fn accept(&self, _cx: &Cx) -> Result<(Arc<dyn FileOps>, Vec<u8>)> {
+    fn accept(&self, cx: &Cx) -> Result<(Arc<dyn FileOps>, Vec<u8>)> {
         if !self.is_stream() {
             return Err(EOPNOTSUPP);
         }
@@ -311,15 +344,13 @@ impl SocketOps for InetSocket {
         self.shared.rearm();
         let (socket, peer) = accepted?;
         Ok((
-            Arc::new(InetSocket {
-                node: self.node,
-                domain: self.domain,
-                kind: self.kind,
-                protocol: self.protocol,
-                options: Options::default(),
-                shared: Shared::new(socket),
-                ping: None,
-            }),
+            Arc::new(InetSocket::of(
+                &self.net,
+                cx,
+                (self.domain, self.kind, self.protocol),
+                socket,
+                None,
+            )),
             peer,
         ))
     }
@@ -469,6 +500,7 @@ impl SocketOps for InetSocket {
                 SO_TYPE => return Ok(int_value(self.kind.cast_signed(), len)),
                 SO_DOMAIN => return Ok(int_value(i32::from(self.domain), len)),
                 SO_PROTOCOL => return Ok(int_value(self.protocol.cast_signed(), len)),
+                SO_COOKIE => return Ok(cut(&self.entry.ino().to_le_bytes(), len)),
                 _ => {}
             }
         }
@@ -520,7 +552,7 @@ impl FileOps for InetSocket {
     }
 
     fn attr(&self, cx: &Cx) -> Result<Attr> {
-        Ok(self.node.attr(cx))
+        Ok(self.entry.node.attr(cx))
     }
 
     fn poll(&self, _cx: &Cx, table: Option<&mut PollTable>) -> Events {

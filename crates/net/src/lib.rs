@@ -1,21 +1,31 @@
-//! Sockets: Unix sockets in the process, Internet sockets by host sockets, and route netlink.
+//! Sockets: Unix sockets in the process, Internet sockets by host sockets, and netlink.
 //!
 //! [`Network`] belongs to a machine; it makes sockets, which are [`FileOps`] with
 //! [`FileOps::as_socket`]. Unix sockets never touch the host: [`unix`] moves bytes and open files between
 //! queues. Internet sockets are non-blocking host sockets whose readiness comes through the host's reactor.
-//! Netlink answers the questions that resolvers and `ip` ask from the host's interfaces and routes.
+//! Netlink answers the questions that resolvers and `ip` ask from the host's interfaces and routes, and those that
+//! `ss` asks from the machine's own list of sockets.
 //! [`cmsg`] turns the guest's control messages into open files and back.
 
 #![forbid(unsafe_code)]
 
 pub mod cmsg;
+mod generic;
 mod icmp;
 mod inet;
+mod inet_diag;
+mod inet_filter;
+mod inet_info;
 mod interface;
+mod message;
 pub mod netlink;
 mod option;
+mod registry;
 mod route;
+mod sock_diag;
 pub mod unix;
+
+pub use inet_info::{Endpoint, InetInfo};
 
 use std::{
     fmt,
@@ -26,7 +36,6 @@ use std::{
 };
 use tuxlet_uapi::{
     errno::{EAFNOSUPPORT, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT, Result},
-    netlink::NETLINK_ROUTE,
     socket::{
         AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP,
         IPPROTO_UDP, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
@@ -34,11 +43,15 @@ use tuxlet_uapi::{
 };
 use tuxlet_vfs::{Attr, Cx, DeviceId, FileOps, FileType, cx::cap};
 
-/// Highest address family number of Linux 6.12 plus one (`AF_MAX`).
-const AF_MAX: u32 = 46;
+/// The first socket's inode number. net-tools takes `socket:[N]` with an `N` of one digit for no socket.
+const FIRST_INO: u64 = 4096;
 
-/// The network of one machine: the names of its Unix sockets.
+/// Highest address family number of Linux 6.12 plus one (`AF_MAX`).
+pub(crate) const AF_MAX: u32 = 46;
+
+/// The network of one machine: its sockets, and the names of its Unix sockets.
 pub struct Network {
+    pub(crate) registry: registry::Registry,
     pub(crate) names: unix::Names,
     next_ino: AtomicU64,
     dev: DeviceId,
@@ -61,8 +74,9 @@ impl Network {
     #[must_use]
     pub fn new() -> Arc<Network> {
         Arc::new(Network {
+            registry: registry::Registry::default(),
             names: unix::Names::default(),
-            next_ino: AtomicU64::new(1),
+            next_ino: AtomicU64::new(FIRST_INO),
             dev: sockfs_dev(),
         })
     }
@@ -93,21 +107,17 @@ impl Network {
                 let domain = domain as u16;
                 let protocol = inet_protocol(cx, domain, kind, protocol)?;
                 Ok(Arc::new(inet::InetSocket::new(
-                    self.node(cx),
-                    cx,
-                    domain,
-                    kind,
-                    protocol,
+                    self, cx, domain, kind, protocol,
                 )?))
             }
             AF_NETLINK => {
                 if kind != SOCK_RAW && kind != SOCK_DGRAM {
                     return Err(ESOCKTNOSUPPORT);
                 }
-                if protocol != NETLINK_ROUTE {
+                if !netlink::PROTOCOLS.contains(&protocol) {
                     return Err(EPROTONOSUPPORT);
                 }
-                Ok(Arc::new(netlink::NetlinkSocket::new(self.node(cx), kind)))
+                Ok(netlink::NetlinkSocket::new(self, cx, kind, protocol))
             }
             _ => Err(EAFNOSUPPORT),
         }
@@ -127,6 +137,41 @@ impl Network {
         }
         let (a, b) = unix::UnixSocket::pair(self, cx, kind, protocol)?;
         Ok((Arc::new(a), Arc::new(b)))
+    }
+
+    /// The Internet sockets that have a name, in the order of their making.
+    #[must_use]
+    pub fn inet_sockets(&self) -> Vec<InetInfo> {
+        let mut all = Vec::new();
+        self.registry.each_inet(|_, info| all.push(info));
+        all
+    }
+
+    /// How many Internet sockets of a family, type and protocol there are, whether they have a name or not.
+    #[must_use]
+    pub fn count_inet(&self, family: u16, kind: u32, protocol: u32) -> usize {
+        self.registry
+            .count_inet(|e| e.domain == family && e.kind == kind && e.protocol == protocol)
+    }
+
+    /// How many sockets there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.registry.count_inet(|_| true)
+            + self.registry.unix().len()
+            + self.registry.netlink().len()
+    }
+
+    /// The Unix sockets, in the order of their making.
+    #[must_use]
+    pub fn unix_sockets(&self) -> Vec<unix::UnixInfo> {
+        self.registry.unix()
+    }
+
+    /// The netlink sockets, in the order of their making.
+    #[must_use]
+    pub fn netlink_sockets(&self) -> Vec<netlink::NetlinkInfo> {
+        self.registry.netlink()
     }
 
     /// The inode of a new socket.
@@ -167,7 +212,7 @@ fn inet_protocol(cx: &Cx, domain: u16, kind: u32, protocol: u32) -> Result<u32> 
 pub(crate) struct Node {
     dev: DeviceId,
     pub(crate) ino: u64,
-    uid: u32,
+    pub(crate) uid: u32,
     gid: u32,
 }
 

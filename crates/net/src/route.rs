@@ -2,197 +2,63 @@
 //!
 //! The guest can look but not change anything: `RTM_NEW*` and `RTM_DEL*` give `EPERM`.
 
-use crate::interface::hardware_type;
+use crate::{
+    interface::hardware_type,
+    message::{self, Message, To, attribute, text},
+};
 use tuxlet_host::net::{Interface, interfaces, routes};
 use tuxlet_uapi::{
-    errno::{EINVAL, ENODEV, EOPNOTSUPP, EPERM, Errno, Result},
+    errno::{EINVAL, ENODEV, EOPNOTSUPP, EPERM, Result},
     netlink::*,
     socket::{AF_INET, AF_INET6, AF_UNSPEC, IFF_LOOPBACK, IFF_LOWER_UP, IFF_RUNNING},
 };
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, IntoBytes};
 
-/// Size of the message header.
-const HEADER: usize = size_of::<Nlmsghdr>();
-/// A datagram of a dump holds about this many bytes.
-const DATAGRAM: usize = 8192;
 /// `IF_OPER_UP`, `IF_OPER_DOWN`.
 const OPER: [u8; 2] = [2, 6];
 /// `RTNH_F_ONLINK` and others are not known; routes have no flags.
 const FOREVER: u32 = u32::MAX;
 
-/// One message under construction.
-struct Message(Vec<u8>);
-
-impl Message {
-    fn new<T: IntoBytes + Immutable>(
-        kind: u16,
-        flags: u16,
-        to: &Nlmsghdr,
-        port: u32,
-        body: &T,
-    ) -> Message {
-        let header = Nlmsghdr {
-            nlmsg_len: 0,
-            nlmsg_type: kind,
-            nlmsg_flags: flags,
-            nlmsg_seq: to.nlmsg_seq,
-            nlmsg_pid: port,
-        };
-        let mut bytes = header.as_bytes().to_vec();
-        bytes.extend_from_slice(body.as_bytes());
-        Message(bytes)
-    }
-
-    /// Adds an attribute. What fills it up belongs to the message, even behind the last one: Go relies on it.
-    fn attribute(&mut self, kind: u16, data: &[u8]) {
-        let len = (size_of::<Rtattr>() + data.len()) as u16;
-        self.0.extend_from_slice(
-            Rtattr {
-                rta_len: len,
-                rta_type: kind,
-            }
-            .as_bytes(),
-        );
-        self.0.extend_from_slice(data);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-    }
-
-    fn text(&mut self, kind: u16, text: &str) {
-        let mut bytes = text.as_bytes().to_vec();
-        bytes.push(0);
-        self.attribute(kind, &bytes);
-    }
-
-    fn int(&mut self, kind: u16, value: u32) {
-        self.attribute(kind, &value.to_le_bytes());
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        // The padding of the last attribute counts, as in Linux; iproute2 misses it otherwise.
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-        let len = self.0.len() as u32;
-        self.0[..4].copy_from_slice(&len.to_le_bytes());
-        self.0
-    }
-}
-
 /// The datagrams that answer what a program sent; `port` is its netlink port.
-pub(crate) fn answer(mut request: &[u8], port: u32) -> Vec<Vec<u8>> {
-    let mut datagrams = Vec::new();
-    while let Ok((header, _)) = Nlmsghdr::read_from_prefix(request) {
-        let len = header.nlmsg_len as usize;
-        if len < HEADER || len > request.len() {
-            break;
-        }
-        let body = &request[HEADER..len];
-        request = request.get(len.next_multiple_of(4)..).unwrap_or_default();
-        if header.nlmsg_flags & NLM_F_REQUEST == 0 || header.nlmsg_type < NLMSG_MIN_TYPE {
-            if header.nlmsg_flags & NLM_F_ACK != 0 {
-                datagrams.push(error(&header, port, None));
-            }
-            continue;
-        }
-        match one(&header, body, port) {
-            Ok((messages, dump)) => {
-                pack(&mut datagrams, messages);
-                if dump {
-                    let done = Message::new(NLMSG_DONE, NLM_F_MULTI, &header, port, &0i32);
-                    datagrams.push(done.finish());
-                } else if header.nlmsg_flags & NLM_F_ACK != 0 {
-                    datagrams.push(error(&header, port, None));
-                }
-            }
-            Err(e) => datagrams.push(error(&header, port, Some(e))),
-        }
-    }
-    datagrams
+pub(crate) fn answer(request: &[u8], port: u32) -> Vec<Vec<u8>> {
+    message::answer(request, port, one)
 }
 
-/// Puts messages together into datagrams.
-fn pack(datagrams: &mut Vec<Vec<u8>>, messages: Vec<Vec<u8>>) {
-    let mut current = Vec::new();
-    for message in messages {
-        if !current.is_empty() && current.len() + message.len() > DATAGRAM {
-            datagrams.push(std::mem::take(&mut current));
-        }
-        current.extend(message);
-    }
-    if !current.is_empty() {
-        datagrams.push(current);
-    }
-}
-
-/// `NLMSG_ERROR`: an error, or an acknowledgement.
-fn error(to: &Nlmsghdr, port: u32, error: Option<Errno>) -> Vec<u8> {
-    let body = Nlmsgerr {
-        error: error.map_or(0, |e| -e.raw()),
-        msg: *to,
-    };
-    Message::new(NLMSG_ERROR, 0, to, port, &body).finish()
-}
-
-type Answer = Result<(Vec<Vec<u8>>, bool)>;
-
-fn one(header: &Nlmsghdr, body: &[u8], port: u32) -> Answer {
-    let dump = header.nlmsg_flags & NLM_F_DUMP != 0;
+fn one(to: &To, body: &[u8]) -> Result<Vec<Vec<u8>>> {
     // A dump may come with a short body of which only the family counts.
     let family = body.first().copied().map_or(AF_UNSPEC, u16::from);
-    let flags = if dump { NLM_F_MULTI } else { 0 };
-    let messages = match header.nlmsg_type {
-        RTM_GETLINK => links(header, body, port, flags, dump)?,
-        RTM_GETADDR if dump => addresses(header, family, port),
-        RTM_GETROUTE if dump => all_routes(header, family, port),
-        RTM_GETNEIGH | RTM_GETRULE | RTM_GETQDISC | RTM_GETSTATS if dump => Vec::new(),
+    Ok(match to.header.nlmsg_type {
+        RTM_GETLINK => links(to, body)?,
+        RTM_GETADDR if to.dump() => addresses(to, family),
+        RTM_GETROUTE if to.dump() => all_routes(to, family),
+        RTM_GETNEIGH | RTM_GETRULE | RTM_GETQDISC | RTM_GETSTATS if to.dump() => Vec::new(),
         // Types come in fours: new, delete, get, set.
         kind if (kind - NLMSG_MIN_TYPE) % 4 != 2 => return Err(EPERM),
         _ => return Err(EOPNOTSUPP),
-    };
-    Ok((messages, dump))
+    })
 }
 
-fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
-    let mut all = Vec::new();
-    while let Ok((attr, _)) = Rtattr::read_from_prefix(bytes) {
-        let len = usize::from(attr.rta_len);
-        let Some(data) = bytes.get(size_of::<Rtattr>()..len) else {
-            break;
-        };
-        all.push((attr.rta_type & 0x3fff, data));
-        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
-    }
-    all
-}
-
-fn links(
-    header: &Nlmsghdr,
-    body: &[u8],
-    port: u32,
-    flags: u16,
-    dump: bool,
-) -> Result<Vec<Vec<u8>>> {
+fn links(to: &To, body: &[u8]) -> Result<Vec<Vec<u8>>> {
     let all = interfaces();
-    if dump {
-        return Ok(all.iter().map(|i| link(header, i, port, flags)).collect());
+    if to.dump() {
+        return Ok(all.iter().map(|i| link(to, i)).collect());
     }
     let (info, rest) = Ifinfomsg::read_from_prefix(body).map_err(|_| EINVAL)?;
-    let name = attributes(rest)
-        .into_iter()
-        .find(|&(kind, _)| kind == IFLA_IFNAME)
-        .map(|(_, n)| n);
+    let name = attribute(rest, IFLA_IFNAME).map(text);
     let found = all.iter().find(|i| {
         if info.ifi_index > 0 {
             i.index == info.ifi_index.cast_unsigned()
         } else {
-            name.is_some_and(|n| n.split(|&b| b == 0).next() == Some(i.name.as_bytes()))
+            name == Some(i.name.as_bytes())
         }
     });
     if info.ifi_index <= 0 && name.is_none() {
         return Err(EINVAL);
     }
-    Ok(vec![link(header, found.ok_or(ENODEV)?, port, flags)])
+    Ok(vec![link(to, found.ok_or(ENODEV)?)])
 }
 
-fn link(header: &Nlmsghdr, interface: &Interface, port: u32, flags: u16) -> Vec<u8> {
+fn link(to: &To, interface: &Interface) -> Vec<u8> {
     let up = interface.flags & IFF_RUNNING != 0;
     let info = Ifinfomsg {
         ifi_family: AF_UNSPEC as u8,
@@ -202,7 +68,7 @@ fn link(header: &Nlmsghdr, interface: &Interface, port: u32, flags: u16) -> Vec<
         ..Ifinfomsg::default()
     };
     let loopback = interface.flags & IFF_LOOPBACK != 0;
-    let mut message = Message::new(RTM_NEWLINK, flags, header, port, &info);
+    let mut message = Message::new(RTM_NEWLINK, to.flags(), to, &info);
     message.text(IFLA_IFNAME, &interface.name);
     message.int(IFLA_TXQLEN, 1000);
     // An interface of loopback kind has no operational state.
@@ -226,7 +92,7 @@ fn link(header: &Nlmsghdr, interface: &Interface, port: u32, flags: u16) -> Vec<
     message.finish()
 }
 
-fn addresses(header: &Nlmsghdr, family: u16, port: u32) -> Vec<Vec<u8>> {
+fn addresses(to: &To, family: u16) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     for interface in &interfaces() {
         for address in &interface.addrs {
@@ -249,7 +115,7 @@ fn addresses(header: &Nlmsghdr, family: u16, port: u32) -> Vec<Vec<u8>> {
                 },
                 ifa_index: interface.index,
             };
-            let mut message = Message::new(RTM_NEWADDR, NLM_F_MULTI, header, port, &body);
+            let mut message = Message::new(RTM_NEWADDR, NLM_F_MULTI, to, &body);
             message.attribute(IFA_ADDRESS, &address.address);
             if address.family == AF_INET {
                 message.attribute(IFA_LOCAL, &address.address);
@@ -271,7 +137,7 @@ fn addresses(header: &Nlmsghdr, family: u16, port: u32) -> Vec<Vec<u8>> {
     messages
 }
 
-fn all_routes(header: &Nlmsghdr, family: u16, port: u32) -> Vec<Vec<u8>> {
+fn all_routes(to: &To, family: u16) -> Vec<Vec<u8>> {
     let links = interfaces();
     let mut messages = Vec::new();
     for route in routes() {
@@ -303,7 +169,7 @@ fn all_routes(header: &Nlmsghdr, family: u16, port: u32) -> Vec<Vec<u8>> {
             rtm_type: RTN_UNICAST,
             ..Rtmsg::default()
         };
-        let mut message = Message::new(RTM_NEWROUTE, NLM_F_MULTI, header, port, &body);
+        let mut message = Message::new(RTM_NEWROUTE, NLM_F_MULTI, to, &body);
         message.int(RTA_TABLE, u32::from(RT_TABLE_MAIN));
         if route.prefix_len > 0 {
             message.attribute(RTA_DST, &route.destination);
@@ -325,13 +191,14 @@ fn all_routes(header: &Nlmsghdr, family: u16, port: u32) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zerocopy::Immutable;
 
     fn request<T: IntoBytes + Immutable>(kind: u16, flags: u16, body: &T) -> Vec<u8> {
-        let to = Nlmsghdr {
+        let header = Nlmsghdr {
             nlmsg_seq: 77,
             ..Nlmsghdr::default()
         };
-        Message::new(kind, flags, &to, 0, body).finish()
+        Message::new(kind, flags, &To { header, port: 0 }, body).finish()
     }
 
     fn headers(datagrams: &[Vec<u8>]) -> Vec<Nlmsghdr> {

@@ -41,6 +41,7 @@ fn ours() -> BTreeMap<String, i128> {
     module!(eventfd: [EFD] []);
     module!(fcntl: [OPEN_FLAGS O_MASKS AT AT_ALIASES AT_FD F FD_FLAGS F_LOCK_TYPES F_OWNER_TYPES LOCK SEALS RWH DN RESOLVE SEEK ACCESS FALLOC POSIX_FADV RENAME SYNC_FILE_RANGE SPLICE RWF CLOSE_RANGE XATTR LIMITS] [Flock FOwnerEx OpenHow]);
     module!(futex: [FUTEX_OPS FUTEX_FLAGS FUTEX_WORD FUTEX_OP FUTEX_OP_CMP FUTEX2 FUTEX_LIMITS] [RobustList RobustListHead FutexWaitv]);
+    module!(genetlink: [GENL_ID GENL_FLAGS CTRL_CMD CTRL_ATTR] [Genlmsghdr]);
     module!(inotify: [IN_EVENTS IN_SETS IN_FLAGS] [InotifyEvent]);
     module!(ioctl: [TTY_IOCTLS SOCK_IOCTLS SOCK_IOCTL_ALIASES FS_IOCTLS CONSOLE_IOCTLS RANDOM_IOCTLS NS_IOCTLS TIOCPKT_BITS LDISC] []);
     module!(ipc: [IPC IPC_CMDS IPC_KEYS SHM SEM SEM_LIMITS MSG_IPC MSG_LIMITS] [IpcPerm ShmidDs SemidDs MsqidDs Sembuf]);
@@ -57,6 +58,7 @@ fn ours() -> BTreeMap<String, i128> {
     module!(sched: [CLONE CLONE3 CLONE_MASKS SCHED SCHED_POLICY_FLAGS SCHED_FLAGS CLONE_ARGS_SIZES KCMP PERSONALITY] [CloneArgs SchedParam SchedAttr]);
     module!(signal: [SA SIG_HANDLERS SIG_HOW SS STACK_SIZES SI ILL FPE SEGV BUS TRAP CLD POLL_CODES SYS_CODES SIGEV CONTEXT_MAGIC] [SigAction StackT SigInfo SigEvent SigContext UContext Aarch64Ctx FpsimdContext EsrContext ExtraContext RtSigframe FrameRecord]);
     module!(signalfd: [SFD] [SignalfdSiginfo]);
+    module!(sock_diag: [SOCK_DIAG INET_DIAG_REQ INET_DIAG INET_DIAG_BC UDIAG_SHOW UNIX_DIAG DIAG_COOKIE TCP_STATES] [InetDiagSockid InetDiagReqV2 InetDiagBcOp InetDiagHostcond InetDiagMsg UnixDiagReq UnixDiagMsg]);
     module!(socket: [AF SOCK SOCK_FLAGS SOCK_MASKS IPPROTO SOL SO SCM MSG SHUT TCP UDP IP IPV6 ICMP_OPTIONS IFF SOCKET_LIMITS] [Iovec Msghdr Mmsghdr Cmsghdr SockaddrIn SockaddrIn6 SockaddrUn Ucred Linger IpMreq IpMreqn Ipv6Mreq InPktinfo In6Pktinfo Ifreq Ifconf]);
     module!(stat: [FILE_TYPES MODE_BITS MODE_MASKS STATX_MASK STATX_SETS STATX_ATTR ST MAGIC] [Stat StatxTimestamp Statx Statfs]);
     module!(sysinfo: [] [Sysinfo]);

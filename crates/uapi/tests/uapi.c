@@ -55,6 +55,10 @@ int printf(const char *format, ...);
 #include <linux/mount.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/genetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/inet_diag.h>
+#include <linux/unix_diag.h>
 #include <linux/if_link.h>
 #include <linux/if_addr.h>
 #include <asm/poll.h>
@@ -97,6 +101,18 @@ int main(void)
 	const char *module;
 #ifdef LIBC
 
+	module = "sock_diag";
+	C(TCP_ESTABLISHED);
+	C(TCP_SYN_SENT);
+	C(TCP_SYN_RECV);
+	C(TCP_FIN_WAIT1);
+	C(TCP_FIN_WAIT2);
+	C(TCP_TIME_WAIT);
+	C(TCP_CLOSE);
+	C(TCP_CLOSE_WAIT);
+	C(TCP_LAST_ACK);
+	C(TCP_LISTEN);
+	C(TCP_CLOSING);
 	module = "socket";
 	C(AF_UNSPEC);
 	C(AF_UNIX);
@@ -1485,6 +1501,127 @@ int main(void)
 	F(struct mount_attr, attr_clr);
 	F(struct mount_attr, propagation);
 	F(struct mount_attr, userns_fd);
+
+	module = "genetlink";
+	C(GENL_ID_CTRL);
+	C(GENL_CMD_CAP_DO);
+	C(GENL_CMD_CAP_DUMP);
+	C(GENL_CMD_CAP_HASPOL);
+	C(CTRL_CMD_NEWFAMILY);
+	C(CTRL_CMD_GETFAMILY);
+	C(CTRL_CMD_GETPOLICY);
+	C(CTRL_ATTR_FAMILY_ID);
+	C(CTRL_ATTR_FAMILY_NAME);
+	C(CTRL_ATTR_VERSION);
+	C(CTRL_ATTR_HDRSIZE);
+	C(CTRL_ATTR_MAXATTR);
+	C(CTRL_ATTR_OPS);
+	C(CTRL_ATTR_MCAST_GROUPS);
+	C(CTRL_ATTR_MAX);
+	C(CTRL_ATTR_OP_ID);
+	C(CTRL_ATTR_OP_FLAGS);
+	C(CTRL_ATTR_MCAST_GRP_NAME);
+	C(CTRL_ATTR_MCAST_GRP_ID);
+	S(struct genlmsghdr);
+	F(struct genlmsghdr, cmd);
+	F(struct genlmsghdr, version);
+	F(struct genlmsghdr, reserved);
+
+	module = "sock_diag";
+	C(TCPDIAG_GETSOCK);
+	C(DCCPDIAG_GETSOCK);
+	C(SOCK_DIAG_BY_FAMILY);
+	C(SOCK_DESTROY);
+	C(INET_DIAG_REQ_BYTECODE);
+	C(INET_DIAG_REQ_PROTOCOL);
+	C(INET_DIAG_MEMINFO);
+	C(INET_DIAG_INFO);
+	C(INET_DIAG_CONG);
+	C(INET_DIAG_TOS);
+	C(INET_DIAG_TCLASS);
+	C(INET_DIAG_SKMEMINFO);
+	C(INET_DIAG_SHUTDOWN);
+	C(INET_DIAG_PROTOCOL);
+	C(INET_DIAG_SKV6ONLY);
+	C(INET_DIAG_MARK);
+	C(INET_DIAG_BC_NOP);
+	C(INET_DIAG_BC_JMP);
+	C(INET_DIAG_BC_S_GE);
+	C(INET_DIAG_BC_S_LE);
+	C(INET_DIAG_BC_D_GE);
+	C(INET_DIAG_BC_D_LE);
+	C(INET_DIAG_BC_AUTO);
+	C(INET_DIAG_BC_S_COND);
+	C(INET_DIAG_BC_D_COND);
+	C(INET_DIAG_BC_DEV_COND);
+	C(INET_DIAG_BC_MARK_COND);
+	C(INET_DIAG_BC_S_EQ);
+	C(INET_DIAG_BC_D_EQ);
+	C(INET_DIAG_BC_CGROUP_COND);
+	C(UDIAG_SHOW_NAME);
+	C(UDIAG_SHOW_VFS);
+	C(UDIAG_SHOW_PEER);
+	C(UDIAG_SHOW_ICONS);
+	C(UDIAG_SHOW_RQLEN);
+	C(UDIAG_SHOW_MEMINFO);
+	C(UDIAG_SHOW_UID);
+	C(UNIX_DIAG_NAME);
+	C(UNIX_DIAG_VFS);
+	C(UNIX_DIAG_PEER);
+	C(UNIX_DIAG_ICONS);
+	C(UNIX_DIAG_RQLEN);
+	C(UNIX_DIAG_MEMINFO);
+	C(UNIX_DIAG_SHUTDOWN);
+	C(UNIX_DIAG_UID);
+	C(INET_DIAG_NOCOOKIE);
+	S(struct inet_diag_sockid);
+	F(struct inet_diag_sockid, idiag_sport);
+	F(struct inet_diag_sockid, idiag_dport);
+	F(struct inet_diag_sockid, idiag_src);
+	F(struct inet_diag_sockid, idiag_dst);
+	F(struct inet_diag_sockid, idiag_if);
+	F(struct inet_diag_sockid, idiag_cookie);
+	S(struct inet_diag_req_v2);
+	F(struct inet_diag_req_v2, sdiag_family);
+	F(struct inet_diag_req_v2, sdiag_protocol);
+	F(struct inet_diag_req_v2, idiag_ext);
+	F(struct inet_diag_req_v2, pad);
+	F(struct inet_diag_req_v2, idiag_states);
+	F(struct inet_diag_req_v2, id);
+	S(struct inet_diag_bc_op);
+	F(struct inet_diag_bc_op, code);
+	F(struct inet_diag_bc_op, yes);
+	F(struct inet_diag_bc_op, no);
+	S(struct inet_diag_hostcond);
+	F(struct inet_diag_hostcond, family);
+	F(struct inet_diag_hostcond, prefix_len);
+	F(struct inet_diag_hostcond, port);
+	S(struct inet_diag_msg);
+	F(struct inet_diag_msg, idiag_family);
+	F(struct inet_diag_msg, idiag_state);
+	F(struct inet_diag_msg, idiag_timer);
+	F(struct inet_diag_msg, idiag_retrans);
+	F(struct inet_diag_msg, id);
+	F(struct inet_diag_msg, idiag_expires);
+	F(struct inet_diag_msg, idiag_rqueue);
+	F(struct inet_diag_msg, idiag_wqueue);
+	F(struct inet_diag_msg, idiag_uid);
+	F(struct inet_diag_msg, idiag_inode);
+	S(struct unix_diag_req);
+	F(struct unix_diag_req, sdiag_family);
+	F(struct unix_diag_req, sdiag_protocol);
+	F(struct unix_diag_req, pad);
+	F(struct unix_diag_req, udiag_states);
+	F(struct unix_diag_req, udiag_ino);
+	F(struct unix_diag_req, udiag_show);
+	F(struct unix_diag_req, udiag_cookie);
+	S(struct unix_diag_msg);
+	F(struct unix_diag_msg, udiag_family);
+	F(struct unix_diag_msg, udiag_type);
+	F(struct unix_diag_msg, udiag_state);
+	F(struct unix_diag_msg, pad);
+	F(struct unix_diag_msg, udiag_ino);
+	F(struct unix_diag_msg, udiag_cookie);
 
 	module = "netlink";
 	C(NETLINK_ROUTE);

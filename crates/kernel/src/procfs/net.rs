@@ -1,14 +1,18 @@
-//! `/proc/net`: interfaces and routes of the host, and the sockets that the machine's processes have open.
+//! `/proc/net`: interfaces and routes of the host, and the machine's sockets.
 
 use super::{DynDir, Entries, Listing, Snapshot, Target, pid::TAG_NET};
-use rustc_hash::FxHashSet;
-use std::{fmt::Write, net::Ipv6Addr, sync::Arc};
+use std::{fmt::Write, net::Ipv6Addr};
 use tuxlet_host::net::interfaces;
+use tuxlet_net::{Endpoint, InetInfo};
 use tuxlet_uapi::{
     errno::{Errno, Result},
-    socket::{AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SOL_SOCKET},
+    sock_diag::{TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN},
+    socket::{
+        AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SOCK_RAW,
+        SOCK_STREAM,
+    },
 };
-use tuxlet_vfs::{Cx, File, FileType, InodeRef, SocketOps, pseudo::GeneratedFile};
+use tuxlet_vfs::{Cx, FileType, InodeRef, pseudo::GeneratedFile};
 
 /// Makes a file's content.
 type Make = fn(&Snapshot, &Cx) -> Result<String>;
@@ -16,18 +20,23 @@ type Make = fn(&Snapshot, &Cx) -> Result<String>;
 const FILES: &[(&str, Make)] = &[
     ("arp", |_, _| Ok(ARP.into())),
     ("dev", dev),
+    ("icmp", |s, cx| inet(s, cx, AF_INET, Table::Icmp)),
+    ("icmp6", |s, cx| inet(s, cx, AF_INET6, Table::Icmp)),
     ("if_inet6", if_inet6),
+    ("netlink", netlink),
     ("netstat", |_, _| Ok(String::new())),
     ("packet", |_, _| Ok(PACKET.into())),
     ("protocols", |_, _| Ok(PROTOCOLS.into())),
-    ("raw", |_, _| Ok(UDP.into())),
+    ("raw", |s, cx| inet(s, cx, AF_INET, Table::Raw)),
+    ("raw6", |s, cx| inet(s, cx, AF_INET6, Table::Raw)),
     ("route", route),
-    ("snmp", |_, _| Ok(String::new())),
+    ("snmp", snmp),
     ("sockstat", sockstat),
-    ("tcp", |s, cx| Ok(inet(s, cx, AF_INET, IPPROTO_TCP))),
-    ("tcp6", |s, cx| Ok(inet(s, cx, AF_INET6, IPPROTO_TCP))),
-    ("udp", |s, cx| Ok(inet(s, cx, AF_INET, IPPROTO_UDP))),
-    ("udp6", |s, cx| Ok(inet(s, cx, AF_INET6, IPPROTO_UDP))),
+    ("sockstat6", sockstat6),
+    ("tcp", |s, cx| inet(s, cx, AF_INET, Table::Tcp)),
+    ("tcp6", |s, cx| inet(s, cx, AF_INET6, Table::Tcp)),
+    ("udp", |s, cx| inet(s, cx, AF_INET, Table::Udp)),
+    ("udp6", |s, cx| inet(s, cx, AF_INET6, Table::Udp)),
     ("unix", unix),
 ];
 
@@ -44,12 +53,9 @@ const UDP: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm
      timeout inode ref pointer drops             \n";
 const UDP6: &str = "  sl  local_address                         remote_address                        st \
      tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
+const NETLINK: &str =
+    "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n";
 const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
-
-/// States of sockets.
-const ESTABLISHED: u8 = 1;
-const CLOSE: u8 = 7;
-const LISTEN: u8 = 10;
 
 #[derive(Debug)]
 struct NetDir(Target);
@@ -176,148 +182,99 @@ fn route(_: &Snapshot, _: &Cx) -> Result<String> {
     Ok(text)
 }
 
-/// A socket that some process has open.
-struct Open {
-    file: Arc<File>,
-    uid: u32,
-    ino: u64,
-}
-
-impl Open {
-    fn socket(&self) -> Option<&dyn SocketOps> {
-        self.file.ops().as_socket()
-    }
-}
-
-/// The sockets of all processes, each once.
-fn sockets(s: &Snapshot, cx: &Cx) -> Vec<Open> {
-    let tasks: Vec<_> = {
-        let tree = s.kernel.tree.lock();
-        tree.groups()
-            .filter_map(|(_, n)| n.threads.first().cloned())
-            .collect()
-    };
-    let mut seen = FxHashSet::default();
-    let mut open = Vec::new();
-    for resources in tasks.iter().filter_map(|t| t.resources()) {
-        for (_, file, _) in resources.fds.snapshot() {
-            if file.ops().as_socket().is_none() {
-                continue;
-            }
-            let Ok(attr) = file.attr(cx) else { continue };
-            if seen.insert(attr.ino) {
-                open.push(Open {
-                    file,
-                    uid: attr.uid,
-                    ino: attr.ino,
-                });
-            }
-        }
-    }
-    open.sort_by_key(|o| o.ino);
-    open
-}
-
-fn listens(socket: &dyn SocketOps, cx: &Cx) -> bool {
-    let value = socket.getsockopt(cx, SOL_SOCKET, SO_ACCEPTCONN, 4);
-    value.is_ok_and(|v| v.first().is_some_and(|b| *b != 0))
-}
-
-/// Address and port of a `struct sockaddr_in` or `sockaddr_in6` as these files print them; zeros without one.
-fn endpoint(domain: u16, name: Option<Vec<u8>>) -> String {
-    let name = name.unwrap_or_default();
-    let port = match name.get(2..4) {
-        Some(p) => u16::from_be_bytes([p[0], p[1]]),
-        None => 0,
-    };
-    let (at, len) = if domain == AF_INET { (4, 4) } else { (8, 16) };
-    let zeros = [0; 16];
-    let bytes = name.get(at..at + len).unwrap_or(&zeros[..len]);
-    let words: String = bytes
+/// Address and port as these files print them.
+fn endpoint(family: u16, endpoint: &Endpoint) -> String {
+    let len = if family == AF_INET { 4 } else { 16 };
+    let words: String = endpoint.address[..len]
         .chunks(4)
         .map(|four| format!("{:08X}", word(four)))
         .collect();
-    format!("{words}:{port:04X}")
+    format!("{words}:{:04X}", endpoint.port)
 }
 
-fn inet(s: &Snapshot, cx: &Cx, domain: u16, protocol: u32) -> String {
-    let tcp = protocol == IPPROTO_TCP;
-    let mut text = match (tcp, domain == AF_INET) {
+/// One of the tables of Internet sockets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Tcp,
+    Udp,
+    Raw,
+    /// Datagram sockets of `IPPROTO_ICMP` and `IPPROTO_ICMPV6`, which send pings.
+    Icmp,
+}
+
+impl Table {
+    /// The table that shows a socket.
+    fn of(info: &InetInfo) -> Option<Table> {
+        match info.protocol {
+            _ if info.kind == SOCK_RAW => Some(Table::Raw),
+            IPPROTO_TCP => Some(Table::Tcp),
+            IPPROTO_UDP => Some(Table::Udp),
+            IPPROTO_ICMP | IPPROTO_ICMPV6 => Some(Table::Icmp),
+            _ => None,
+        }
+    }
+}
+
+/// The sockets in a table.
+fn members(s: &Snapshot, family: u16, table: Table) -> Vec<InetInfo> {
+    let mut all = s.kernel.net.inet_sockets();
+    all.retain(|i| i.family == family && Table::of(i) == Some(table));
+    all
+}
+
+fn inet(s: &Snapshot, cx: &Cx, family: u16, table: Table) -> Result<String> {
+    let tcp = table == Table::Tcp;
+    let mut text = match (tcp, family == AF_INET) {
         // The width of a line of an IPv4 table.
         (true, true) => format!("{TCP:<149}\n"),
         (true, false) => format!("{TCP6}\n"),
         (false, true) => UDP.to_owned(),
         (false, false) => UDP6.to_owned(),
     };
-    let mut row = 0;
-    for open in sockets(s, cx) {
-        let Some(socket) = open.socket() else {
-            continue;
-        };
-        if socket.domain() != domain || socket.protocol() != protocol {
-            continue;
-        }
-        let local = socket.sockname().ok();
-        let bound = local
-            .as_ref()
-            .and_then(|n| n.get(2..4))
-            .is_some_and(|port| port != [0, 0]);
-        // As Linux, which keeps only bound sockets in these tables.
-        if !bound {
-            continue;
-        }
-        let peer = socket.peername().ok();
-        let state = if peer.is_some() {
-            ESTABLISHED
-        } else if tcp && listens(socket, cx) {
-            LISTEN
+    for (row, info) in members(s, family, table).iter().enumerate() {
+        let local = endpoint(family, &info.local);
+        let peer = endpoint(family, &info.peer);
+        // Of a listening socket only the connections that wait are shown.
+        let send_queue = if info.state == TCP_LISTEN {
+            0
         } else {
-            CLOSE
+            info.send_queue
         };
-        let (local, peer) = (endpoint(domain, local), endpoint(domain, peer));
-        let (uid, ino) = (open.uid, open.ino);
         let line = format!(
-            "{row:>4}: {local} {peer} {state:02X} 00000000:00000000 00:00000000 00000000 {uid:>5}        \
-             0 {ino}"
+            "{row:>4}: {local} {peer} {:02X} {send_queue:08X}:{:08X} 00:00000000 {:08X} {:>5}        0 {}",
+            info.state,
+            info.recv_queue,
+            info.retransmits,
+            cx.cred.user_ns.shown_uid(info.uid),
+            info.ino,
         );
         text += &if tcp {
-            format!("{line:<149}\n")
+            format!("{:<149}\n", line + " 1 0000000000000000 20 4 0 10 -1")
         } else {
             format!("{line} 2 0000000000000000 0\n")
         };
-        row += 1;
     }
-    text
+    Ok(text)
 }
 
-fn unix(s: &Snapshot, cx: &Cx) -> Result<String> {
+fn unix(s: &Snapshot, _: &Cx) -> Result<String> {
     let mut text = String::from(UNIX);
-    for open in sockets(s, cx) {
-        let Some(socket) = open.socket() else {
-            continue;
-        };
-        if socket.domain() != AF_UNIX {
-            continue;
-        }
-        let listening = listens(socket, cx);
-        let connected = socket.peername().is_ok();
-        let flags = if listening { 0x10000 } else { 0 };
+    for info in s.kernel.net.unix_sockets() {
+        let flags = if info.state == TCP_LISTEN { 0x10000 } else { 0 };
         // SS_UNCONNECTED and SS_CONNECTED.
-        let state = if connected { 3 } else { 1 };
+        let state = if info.state == TCP_ESTABLISHED { 3 } else { 1 };
         let _ = write!(
             text,
             "0000000000000000: 00000002 00000000 {flags:08X} {:04X} {state:02X} {:>5}",
-            socket.kind(),
-            open.ino
+            info.kind, info.ino
         );
-        let name = socket.sockname().unwrap_or_default();
-        let path = name.get(2..).unwrap_or_default();
-        if !path.is_empty() {
-            let shown = match path.split_first() {
+        if !info.name.is_empty() {
+            let shown = match info.name.split_first() {
                 Some((0, rest)) => format!("@{}", String::from_utf8_lossy(rest)),
                 _ => {
-                    let end = path.iter().position(|b| *b == 0).unwrap_or(path.len());
-                    String::from_utf8_lossy(&path[..end]).into_owned()
+                    let end = info.name.iter().position(|b| *b == 0);
+                    let path = &info.name[..end.unwrap_or(info.name.len())];
+                    String::from_utf8_lossy(path).into_owned()
                 }
             };
             let _ = write!(text, " {}", shown.replace('\0', "@"));
@@ -327,19 +284,55 @@ fn unix(s: &Snapshot, cx: &Cx) -> Result<String> {
     Ok(text)
 }
 
-fn sockstat(s: &Snapshot, cx: &Cx) -> Result<String> {
-    let open = sockets(s, cx);
-    let count = |domain: u16, protocol: u32| {
-        let all = open.iter().filter_map(Open::socket);
-        all.filter(|s| s.domain() == domain && s.protocol() == protocol)
-            .count()
-    };
+fn netlink(s: &Snapshot, _: &Cx) -> Result<String> {
+    let mut text = String::from(NETLINK);
+    for info in s.kernel.net.netlink_sockets() {
+        let _ = writeln!(
+            text,
+            "0000000000000000 {:<3} {:<10} {:08x} {:<8} {:<8} {:<5} {:<8} {:<8} {:<8}",
+            info.protocol, info.port, info.groups, info.recv_queue, 0, 0, 2, 0, info.ino
+        );
+    }
+    Ok(text)
+}
+
+fn sockstat(s: &Snapshot, _: &Cx) -> Result<String> {
+    let net = &s.kernel.net;
+    let count = |table| members(s, AF_INET, table).len();
     Ok(format!(
         "sockets: used {}\nTCP: inuse {} orphan 0 tw 0 alloc {} mem 0\nUDP: inuse {} mem 0\n\
-         UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
-        open.len(),
-        count(AF_INET, IPPROTO_TCP),
-        count(AF_INET, IPPROTO_TCP) + count(AF_INET6, IPPROTO_TCP),
-        count(AF_INET, IPPROTO_UDP),
+         UDPLITE: inuse 0\nRAW: inuse {}\nFRAG: inuse 0 memory 0\n",
+        net.count(),
+        count(Table::Tcp),
+        net.count_inet(AF_INET, SOCK_STREAM, IPPROTO_TCP)
+            + net.count_inet(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+        count(Table::Udp),
+        count(Table::Raw),
+    ))
+}
+
+fn sockstat6(s: &Snapshot, _: &Cx) -> Result<String> {
+    let count = |table| members(s, AF_INET6, table).len();
+    Ok(format!(
+        "TCP6: inuse {}\nUDP6: inuse {}\nUDPLITE6: inuse 0\nRAW6: inuse {}\n\
+         FRAG6: inuse 0 memory 0\n",
+        count(Table::Tcp),
+        count(Table::Udp),
+        count(Table::Raw),
+    ))
+}
+
+/// DEVIATION: the host's counters are not known; all are 0 but the number of connections.
+fn snmp(s: &Snapshot, _: &Cx) -> Result<String> {
+    let connected = s.kernel.net.inet_sockets();
+    let connected = connected
+        .iter()
+        .filter(|i| Table::of(i) == Some(Table::Tcp))
+        .filter(|i| matches!(i.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT))
+        .count();
+    Ok(format!(
+        "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab \
+         InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n\
+         Tcp: 1 200 120000 -1 0 0 0 0 {connected} 0 0 0 0 0 0\n"
     ))
 }

@@ -163,7 +163,7 @@ syscalls! {
     PIPE2 => pipe::sys_pipe2, Full;
     PPOLL => poll::sys_ppoll, Full;
     PSELECT6 => poll::sys_pselect6, Full;
-    SOCKET => socket::sys_socket, Partial "AF_UNIX, AF_INET, AF_INET6, NETLINK_ROUTE";
+    SOCKET => socket::sys_socket, Partial "AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (route, sock_diag, generic, uevent, usersock)";
     SOCKETPAIR => socket::sys_socketpair, Full;
     BIND => socket::sys_bind, Full;
     LISTEN => socket::sys_listen, Full;

@@ -58,6 +58,14 @@ pub(super) struct Bound {
     inode: Option<InodeRef>,
 }
 
+impl Bound {
+    /// Inode number and device of a path; the device as the kernel itself writes it, a minor number of 20 bits.
+    pub(super) fn inode_number(&self) -> Option<(u64, u32)> {
+        let id = self.inode.as_ref()?.id();
+        Some((id.ino, id.dev.major << 20 | id.dev.minor))
+    }
+}
+
 /// The socket bound to an inode, kept at the inode.
 #[derive(Debug, Default)]
 struct AtInode(Mutex<Weak<Sock>>);

@@ -10,6 +10,7 @@
 
 mod address;
 mod close;
+mod info;
 mod recv;
 mod send;
 mod socket;
@@ -18,4 +19,6 @@ mod state;
 pub use address::{Names, socket_path};
 pub(crate) use close::MAX_NESTING;
 pub use close::nesting;
+pub use info::UnixInfo;
 pub use socket::UnixSocket;
+pub(crate) use state::Sock;

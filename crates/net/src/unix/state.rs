@@ -93,7 +93,7 @@ pub(super) struct State {
 
 /// An endpoint.
 #[derive(Debug)]
-pub(super) struct Sock {
+pub(crate) struct Sock {
     pub(super) net: Arc<Network>,
     pub(super) kind: u32,
     pub(super) node: Node,
@@ -104,9 +104,15 @@ pub(super) struct Sock {
     pub(super) nesting: AtomicU32,
 }
 
+impl Drop for Sock {
+    fn drop(&mut self) {
+        self.net.registry.remove_unix(self.node.ino);
+    }
+}
+
 impl Sock {
     pub(super) fn new(net: &Arc<Network>, cx: &Cx, kind: u32) -> Arc<Sock> {
-        Arc::new(Sock {
+        let sock = Arc::new(Sock {
             net: Arc::clone(net),
             kind,
             node: net.node(cx),
@@ -127,7 +133,9 @@ impl Sock {
                 starved: Vec::new(),
             }),
             nesting: AtomicU32::new(0),
-        })
+        });
+        net.registry.add_unix(&sock);
+        sock
     }
 
     pub(super) fn is_stream(&self) -> bool {
