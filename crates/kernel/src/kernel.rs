@@ -221,6 +221,7 @@ impl Kernel {
         };
         let clock = Clock::new();
         let cgroups = Cgroups::new(clock.realtime_vfs());
+        let net = Network::new();
         let kernel = Arc::new(Self {
             vdso: VdsoPages::new(&budget, &clock)?,
             clock,
@@ -228,9 +229,9 @@ impl Kernel {
             futexes: FutexTable::default(),
             budget,
             engine,
-            net: Network::new(),
-            namespaces: NsProxy::initial(uts, Arc::clone(&mounts), cgroups.root()),
+            namespaces: NsProxy::initial(uts, Arc::clone(&mounts), cgroups.root(), &net),
             cgroups,
+            net,
             mounts,
             freezer: Freezer::default(),
             hooks: Hooks::default(),

@@ -566,12 +566,12 @@ impl FileOps for InetSocket {
         true
     }
 
-    fn ioctl(&self, _cx: &Cx, request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {
+    fn ioctl(&self, cx: &Cx, request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {
         let value = match request {
             FIONREAD => self.host().readable_len()?,
             TIOCOUTQ => self.host().unsent_len()?,
             SIOCATMARK => 0,
-            _ => return interface::ioctl(request, arg, mm).unwrap_or(Err(ENOTTY)),
+            _ => return interface::ioctl(&self.net, cx, request, arg, mm).unwrap_or(Err(ENOTTY)),
         };
         mm.write(arg, &i32::try_from(value).unwrap_or(i32::MAX))?;
         Ok(0)

@@ -1,6 +1,7 @@
 //! The `SIOCGIF*` requests: what netdevice(7) tells of the host's interfaces.
 
-use tuxlet_host::net::{Interface, InterfaceAddr, interfaces};
+use crate::Network;
+use tuxlet_host::net::{Interface, InterfaceAddr};
 use tuxlet_mem::AddressSpace;
 use tuxlet_uapi::{
     errno::{EADDRNOTAVAIL, EFAULT, ENODEV, EPERM, Result},
@@ -8,6 +9,7 @@ use tuxlet_uapi::{
     netlink::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE},
     socket::{AF_INET, IFF_LOOPBACK, IFNAMSIZ, Ifconf, Ifreq},
 };
+use tuxlet_vfs::Cx;
 
 /// Hardware type for `SIOCGIFHWADDR` and netlink.
 pub(crate) fn hardware_type(interface: &Interface) -> u16 {
@@ -21,14 +23,22 @@ pub(crate) fn hardware_type(interface: &Interface) -> u16 {
 }
 
 /// Answers a request about interfaces; `None` if it is none.
-pub(crate) fn ioctl(request: u32, arg: u64, mm: &AddressSpace) -> Option<Result<i64>> {
+pub(crate) fn ioctl(
+    net: &Network,
+    cx: &Cx,
+    request: u32,
+    arg: u64,
+    mm: &AddressSpace,
+) -> Option<Result<i64>> {
     match request {
-        SIOCGIFCONF => Some(list(arg, mm)),
+        SIOCGIFCONF => Some(list(net, arg, mm)),
         SIOCGIFNAME | SIOCGIFFLAGS | SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR
         | SIOCGIFNETMASK | SIOCGIFMETRIC | SIOCGIFMTU | SIOCGIFHWADDR | SIOCGIFINDEX
-        | SIOCGIFTXQLEN => Some(one(request, arg, mm)),
-        SIOCSIFFLAGS | SIOCSIFADDR | SIOCSIFNETMASK | SIOCSIFMTU | SIOCSIFHWADDR | SIOCADDRT
-        | SIOCDELRT => Some(Err(EPERM)),
+        | SIOCGIFTXQLEN => Some(one(net, request, arg, mm)),
+        SIOCSIFFLAGS => Some(set_flags(net, cx, arg, mm)),
+        SIOCSIFADDR | SIOCSIFNETMASK | SIOCSIFMTU | SIOCSIFHWADDR | SIOCADDRT | SIOCDELRT => {
+            Some(Err(EPERM))
+        }
         _ => None,
     }
 }
@@ -58,9 +68,22 @@ fn v4_of(interface: &Interface) -> Option<&InterfaceAddr> {
     interface.addrs.iter().find(|a| a.family == AF_INET)
 }
 
-fn list(arg: u64, mm: &AddressSpace) -> Result<i64> {
+/// Brings the interface of a private network up or down; the host's is not for guests to change.
+fn set_flags(net: &Network, cx: &Cx, arg: u64, mm: &AddressSpace) -> Result<i64> {
+    let req: Ifreq = mm.read(arg)?;
+    let lo = net.loopback.as_ref().ok_or(EPERM)?;
+    lo.must_be_admin(cx)?;
+    if req.ifr_name.split(|&b| b == 0).next() != Some(b"lo") {
+        return Err(ENODEV);
+    }
+    lo.set_flags(u32::from(u16::from_le_bytes([req._ifru[0], req._ifru[1]])));
+    Ok(0)
+}
+
+fn list(net: &Network, arg: u64, mm: &AddressSpace) -> Result<i64> {
     let mut conf: Ifconf = mm.read(arg)?;
-    let all: Vec<Ifreq> = interfaces()
+    let all: Vec<Ifreq> = net
+        .interfaces()
         .iter()
         .filter_map(|i| {
             let address = v4_of(i)?;
@@ -85,9 +108,9 @@ fn list(arg: u64, mm: &AddressSpace) -> Result<i64> {
     Ok(0)
 }
 
-fn one(request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {
+fn one(net: &Network, request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {
     let mut req: Ifreq = mm.read(arg)?;
-    let all = interfaces();
+    let all = net.interfaces();
     let name = req.ifr_name.split(|&b| b == 0).next().unwrap_or_default();
     let index = u32::from_le_bytes([req._ifru[0], req._ifru[1], req._ifru[2], req._ifru[3]]);
     let found = all

@@ -20,6 +20,7 @@ mod interface;
 mod message;
 pub mod netlink;
 mod option;
+mod private;
 mod registry;
 mod route;
 mod sock_diag;
@@ -34,6 +35,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+use tuxlet_host::net::{Interface, Route, interfaces, routes};
 use tuxlet_uapi::{
     errno::{EAFNOSUPPORT, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT, Result},
     socket::{
@@ -41,7 +43,7 @@ use tuxlet_uapi::{
         IPPROTO_UDP, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
     },
 };
-use tuxlet_vfs::{Attr, Cx, DeviceId, FileOps, FileType, cx::cap};
+use tuxlet_vfs::{Attr, Cx, DeviceId, FileOps, FileType, UserNs, cx::cap};
 
 /// The first socket's inode number. net-tools takes `socket:[N]` with an `N` of one digit for no socket.
 const FIRST_INO: u64 = 4096;
@@ -55,6 +57,8 @@ pub struct Network {
     pub(crate) names: unix::Names,
     next_ino: AtomicU64,
     dev: DeviceId,
+    /// What there is instead of the host's network.
+    loopback: Option<Arc<private::Loopback>>,
 }
 
 impl fmt::Debug for Network {
@@ -73,7 +77,19 @@ impl Network {
     /// A network without sockets.
     #[must_use]
     pub fn new() -> Arc<Network> {
+        Self::with(None)
+    }
+
+    /// A network with nothing but a loopback interface, which is down: that of a new network namespace, which belongs to
+    /// a user namespace.
+    #[must_use]
+    pub fn private(owner: &Arc<UserNs>) -> Arc<Network> {
+        Self::with(Some(Arc::new(private::Loopback::new(owner))))
+    }
+
+    fn with(loopback: Option<Arc<private::Loopback>>) -> Arc<Network> {
         Arc::new(Network {
+            loopback,
             registry: registry::Registry::default(),
             names: unix::Names::default(),
             next_ino: AtomicU64::new(FIRST_INO),
@@ -106,6 +122,11 @@ impl Network {
             AF_INET | AF_INET6 => {
                 let domain = domain as u16;
                 let protocol = inet_protocol(cx, domain, kind, protocol)?;
+                if let Some(lo) = &self.loopback {
+                    let socket =
+                        private::LoopbackSocket::new(self, lo, cx, domain, kind, protocol)?;
+                    return Ok(Arc::new(socket));
+                }
                 Ok(Arc::new(inet::InetSocket::new(
                     self, cx, domain, kind, protocol,
                 )?))
@@ -172,6 +193,20 @@ impl Network {
     #[must_use]
     pub fn netlink_sockets(&self) -> Vec<netlink::NetlinkInfo> {
         self.registry.netlink()
+    }
+
+    /// The network interfaces, in the order of their indices.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<Interface> {
+        self.loopback
+            .as_ref()
+            .map_or_else(interfaces, |lo| vec![lo.interface()])
+    }
+
+    /// The routes of the main table.
+    #[must_use]
+    pub fn routes(&self) -> Vec<Route> {
+        self.loopback.as_ref().map_or_else(routes, |_| Vec::new())
     }
 
     /// The inode of a new socket.

@@ -241,7 +241,7 @@ impl NetlinkSocket {
     fn ask_kernel(&self, cx: &Cx, request: &[u8]) -> Result<()> {
         let port = self.port(cx);
         let answers = match self.protocol {
-            NETLINK_ROUTE => route::answer(request, port),
+            NETLINK_ROUTE => route::answer(&self.net, cx, request, port),
             NETLINK_SOCK_DIAG => sock_diag::answer(&self.net, cx, request, port),
             NETLINK_GENERIC => generic::answer(request, port),
             // The kernel listens, to pass events on to other machines; none are told of.
@@ -591,9 +591,9 @@ impl FileOps for NetlinkSocket {
         true
     }
 
-    fn ioctl(&self, _cx: &Cx, request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {
+    fn ioctl(&self, cx: &Cx, request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {
         if request != FIONREAD {
-            return interface::ioctl(request, arg, mm).unwrap_or(Err(ENOTTY));
+            return interface::ioctl(&self.net, cx, request, arg, mm).unwrap_or(Err(ENOTTY));
         }
         let len = self
             .state

@@ -1,17 +1,20 @@
 //! Route netlink: answers about links, addresses and routes, from what the host tells.
 //!
-//! The guest can look but not change anything: `RTM_NEW*` and `RTM_DEL*` give `EPERM`.
+//! The guest can look but not change anything of the host's: `RTM_NEW*` and `RTM_DEL*` give `EPERM`. The loopback interface of
+//! a private network can be brought up and down.
 
 use crate::{
+    Network,
     interface::hardware_type,
     message::{self, Message, To, attribute, text},
 };
-use tuxlet_host::net::{Interface, interfaces, routes};
+use tuxlet_host::net::Interface;
 use tuxlet_uapi::{
     errno::{EINVAL, ENODEV, EOPNOTSUPP, EPERM, Result},
     netlink::*,
     socket::{AF_INET, AF_INET6, AF_UNSPEC, IFF_LOOPBACK, IFF_LOWER_UP, IFF_RUNNING},
 };
+use tuxlet_vfs::Cx;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// `IF_OPER_UP`, `IF_OPER_DOWN`.
@@ -20,26 +23,68 @@ const OPER: [u8; 2] = [2, 6];
 const FOREVER: u32 = u32::MAX;
 
 /// The datagrams that answer what a program sent; `port` is its netlink port.
-pub(crate) fn answer(request: &[u8], port: u32) -> Vec<Vec<u8>> {
-    message::answer(request, port, one)
+pub(crate) fn answer(net: &Network, cx: &Cx, request: &[u8], port: u32) -> Vec<Vec<u8>> {
+    message::answer(request, port, |to, body| one(net, cx, to, body))
 }
 
-fn one(to: &To, body: &[u8]) -> Result<Vec<Vec<u8>>> {
+fn one(net: &Network, cx: &Cx, to: &To, body: &[u8]) -> Result<Vec<Vec<u8>>> {
     // A dump may come with a short body of which only the family counts.
     let family = body.first().copied().map_or(AF_UNSPEC, u16::from);
     Ok(match to.header.nlmsg_type {
-        RTM_GETLINK => links(to, body)?,
-        RTM_GETADDR if to.dump() => addresses(to, family),
-        RTM_GETROUTE if to.dump() => all_routes(to, family),
+        RTM_GETLINK => links(net, to, body)?,
+        RTM_GETADDR if to.dump() => addresses(net, to, family),
+        RTM_GETROUTE if to.dump() => all_routes(net, to, family),
         RTM_GETNEIGH | RTM_GETRULE | RTM_GETQDISC | RTM_GETSTATS if to.dump() => Vec::new(),
+        RTM_NEWLINK | RTM_SETLINK if net.loopback.is_some() => set_link(net, cx, body)?,
+        RTM_NEWADDR if net.loopback.is_some() => add_address(net, cx, body)?,
         // Types come in fours: new, delete, get, set.
         kind if (kind - NLMSG_MIN_TYPE) % 4 != 2 => return Err(EPERM),
         _ => return Err(EOPNOTSUPP),
     })
 }
 
-fn links(to: &To, body: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let all = interfaces();
+/// Brings the interface of a private network up or down.
+fn set_link(net: &Network, cx: &Cx, body: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let lo = net.loopback.as_ref().ok_or(EPERM)?;
+    lo.must_be_admin(cx)?;
+    let (info, rest) = Ifinfomsg::read_from_prefix(body).map_err(|_| EINVAL)?;
+    let name = attribute(rest, IFLA_IFNAME).map(text);
+    if info.ifi_index > 1 || name.is_some_and(|n| n != b"lo") {
+        return Err(if info.ifi_index > 1 {
+            ENODEV
+        } else {
+            EOPNOTSUPP
+        });
+    }
+    if info.ifi_index != 1 && name.is_none() {
+        return Err(EINVAL);
+    }
+    let old = lo.interface().flags;
+    let flags = match info.ifi_change {
+        0 => info.ifi_flags,
+        change => info.ifi_flags & change | old & !change,
+    };
+    if info.ifi_flags != 0 || info.ifi_change != 0 {
+        lo.set_flags(flags);
+    }
+    Ok(Vec::new())
+}
+
+/// Adds an address to the interface of a private network.
+fn add_address(net: &Network, cx: &Cx, body: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let lo = net.loopback.as_ref().ok_or(EPERM)?;
+    lo.must_be_admin(cx)?;
+    let (info, rest) = Ifaddrmsg::read_from_prefix(body).map_err(|_| EINVAL)?;
+    if info.ifa_index != 1 {
+        return Err(ENODEV);
+    }
+    let address = attribute(rest, IFA_LOCAL).or_else(|| attribute(rest, IFA_ADDRESS));
+    lo.add_address(address.ok_or(EINVAL)?, info.ifa_prefixlen)?;
+    Ok(Vec::new())
+}
+
+fn links(net: &Network, to: &To, body: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let all = net.interfaces();
     if to.dump() {
         return Ok(all.iter().map(|i| link(to, i)).collect());
     }
@@ -92,9 +137,9 @@ fn link(to: &To, interface: &Interface) -> Vec<u8> {
     message.finish()
 }
 
-fn addresses(to: &To, family: u16) -> Vec<Vec<u8>> {
+fn addresses(net: &Network, to: &To, family: u16) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
-    for interface in &interfaces() {
+    for interface in &net.interfaces() {
         for address in &interface.addrs {
             if family != AF_UNSPEC && family != address.family {
                 continue;
@@ -137,10 +182,10 @@ fn addresses(to: &To, family: u16) -> Vec<Vec<u8>> {
     messages
 }
 
-fn all_routes(to: &To, family: u16) -> Vec<Vec<u8>> {
-    let links = interfaces();
+fn all_routes(net: &Network, to: &To, family: u16) -> Vec<Vec<u8>> {
+    let links = net.interfaces();
     let mut messages = Vec::new();
-    for route in routes() {
+    for route in net.routes() {
         let of = if route.destination.len() == 4 {
             AF_INET
         } else {
@@ -191,6 +236,48 @@ fn all_routes(to: &To, family: u16) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use tuxlet_vfs::{Cred, UserNs};
+
+    fn cx() -> Cx {
+        Cx {
+            cred: Arc::new(Cred::root()),
+            umask: 0,
+            now: tuxlet_vfs::attr::Time::default(),
+            fsize_limit: u64::MAX,
+            tgid: 1,
+            tid: 1,
+            context: 0,
+        }
+    }
+
+    fn ask(request: &[u8], port: u32) -> Vec<Vec<u8>> {
+        answer(&Network::new(), &cx(), request, port)
+    }
+
+    #[test]
+    fn the_loopback_interface_of_a_private_network_can_be_brought_up() {
+        let net = Network::private(UserNs::initial());
+        let code = |got: &[Vec<u8>]| i32::from_le_bytes(got[0][16..20].try_into().unwrap());
+        let flags = || net.interfaces()[0].flags;
+        assert_eq!(flags(), IFF_LOOPBACK);
+        let info = Ifinfomsg {
+            ifi_index: 1,
+            ifi_flags: tuxlet_uapi::socket::IFF_UP,
+            ifi_change: tuxlet_uapi::socket::IFF_UP,
+            ..Ifinfomsg::default()
+        };
+        let up = request(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, &info);
+        assert_eq!(code(&answer(&net, &cx(), &up, 5)), 0);
+        assert_ne!(flags() & IFF_RUNNING, 0);
+        assert_eq!(net.interfaces()[0].addrs.len(), 2);
+        let other = Ifinfomsg {
+            ifi_index: 2,
+            ..info
+        };
+        let other = request(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, &other);
+        assert_eq!(code(&answer(&net, &cx(), &other, 5)), -ENODEV.raw());
+    }
     use zerocopy::Immutable;
 
     fn request<T: IntoBytes + Immutable>(kind: u16, flags: u16, body: &T) -> Vec<u8> {
@@ -216,7 +303,7 @@ mod tests {
     #[test]
     fn dumps_end_with_done() {
         for kind in [RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH] {
-            let got = answer(&request(kind, NLM_F_REQUEST | NLM_F_DUMP, &0u32), 5);
+            let got = ask(&request(kind, NLM_F_REQUEST | NLM_F_DUMP, &0u32), 5);
             let all = headers(&got);
             let (last, rest) = all.split_last().unwrap();
             assert_eq!(last.nlmsg_type, NLMSG_DONE);
@@ -232,7 +319,7 @@ mod tests {
     #[test]
     fn changes_and_unknown_links_are_refused() {
         let code = |got: &[Vec<u8>]| i32::from_le_bytes(got[0][16..20].try_into().unwrap());
-        let set = answer(
+        let set = ask(
             &request(
                 RTM_NEWLINK,
                 NLM_F_REQUEST | NLM_F_ACK,
@@ -245,9 +332,9 @@ mod tests {
             ifi_index: 9999,
             ..Ifinfomsg::default()
         };
-        let get = answer(&request(RTM_GETLINK, NLM_F_REQUEST, &info), 5);
+        let get = ask(&request(RTM_GETLINK, NLM_F_REQUEST, &info), 5);
         assert_eq!(code(&get), -ENODEV.raw());
-        assert!(answer(&[1, 2, 3], 5).is_empty());
-        assert!(answer(&[0xff; 64], 5).is_empty());
+        assert!(ask(&[1, 2, 3], 5).is_empty());
+        assert!(ask(&[0xff; 64], 5).is_empty());
     }
 }

@@ -1,12 +1,12 @@
 //! Files that stand for namespaces: `/proc/PID/ns/*`, ioctl_ns(2), and what setns(2) takes.
 
-use super::{CgroupNs, IpcNs, UtsNs, pid::PidNs, time::TimeNs};
+use super::{CgroupNs, IpcNs, NetNs, UtsNs, pid::PidNs, time::TimeNs};
 use std::{any::Any, sync::Arc};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     sched::{
-        CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER,
-        CLONE_NEWUTS,
+        CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
+        CLONE_NEWUSER, CLONE_NEWUTS,
     },
 };
 use tuxlet_vfs::{Attr, Cx, DeviceId, File, FileOps, FileType, MountNamespace, UserNs};
@@ -24,8 +24,7 @@ pub(crate) enum Namespace {
     Cgroup(Arc<CgroupNs>),
     User(Arc<UserNs>),
     Time(Arc<TimeNs>),
-    /// One of which there is only the first: name, flag, number.
-    Only(&'static str, u64, u64),
+    Net(Arc<NetNs>),
 }
 
 impl Namespace {
@@ -39,7 +38,7 @@ impl Namespace {
             Self::Cgroup(_) => "cgroup",
             Self::User(_) => "user",
             Self::Time(_) => "time",
-            Self::Only(kind, ..) => kind,
+            Self::Net(_) => "net",
         }
     }
 
@@ -53,7 +52,7 @@ impl Namespace {
             Self::Cgroup(_) => CLONE_NEWCGROUP,
             Self::User(_) => CLONE_NEWUSER,
             Self::Time(_) => CLONE_NEWTIME,
-            Self::Only(_, flag, _) => *flag,
+            Self::Net(_) => CLONE_NEWNET,
         }
     }
 
@@ -67,7 +66,7 @@ impl Namespace {
             Self::Cgroup(ns) => ns.id.number,
             Self::User(ns) => ns.number(),
             Self::Time(ns) => ns.id.number,
-            Self::Only(.., number) => *number,
+            Self::Net(ns) => ns.id.number,
         }
     }
 
@@ -81,7 +80,7 @@ impl Namespace {
             Self::Cgroup(ns) => Some(&ns.id.owner),
             Self::User(ns) => ns.parent(),
             Self::Time(ns) => Some(&ns.id.owner),
-            Self::Only(..) => Some(UserNs::initial()),
+            Self::Net(ns) => Some(&ns.id.owner),
         }
     }
 

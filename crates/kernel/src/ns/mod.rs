@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use pid::PidNs;
 use std::sync::Arc;
 use time::TimeNs;
+use tuxlet_net::Network;
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{
     Cred, Cx, MountNamespace, UserNs,
@@ -70,6 +71,15 @@ pub struct CgroupNs {
     pub root: Arc<Cgroup>,
 }
 
+/// Sockets and network interfaces: network_namespaces(7).
+#[derive(Debug)]
+pub struct NetNs {
+    /// Who it is.
+    pub id: Identity,
+    /// The sockets.
+    pub network: Arc<Network>,
+}
+
 /// The namespaces of a task.
 #[derive(Clone, Debug)]
 pub struct NsProxy {
@@ -83,6 +93,8 @@ pub struct NsProxy {
     pub pid_for_children: Arc<PidNs>,
     /// View of the control groups.
     pub cgroup: Arc<CgroupNs>,
+    /// Sockets and network interfaces.
+    pub net: Arc<NetNs>,
     /// Offsets of clocks.
     pub time: Arc<TimeNs>,
     /// Those of children and of the next program: `unshare(CLONE_NEWTIME)` changes only this.
@@ -96,9 +108,14 @@ impl NsProxy {
         names: UtsNames,
         mnt: Arc<MountNamespace>,
         cgroups: &Arc<Cgroup>,
+        network: &Arc<Network>,
     ) -> Arc<Self> {
         let time = TimeNs::initial();
         Arc::new(Self {
+            net: Arc::new(NetNs {
+                id: Identity::initial(4_026_531_840),
+                network: Arc::clone(network),
+            }),
             time: Arc::clone(&time),
             time_for_children: time,
             uts: Arc::new(UtsNs {
@@ -132,6 +149,14 @@ impl NsProxy {
         self.ipc = Arc::new(IpcNs {
             id: Identity::new(owner),
             objects: Ipc::default(),
+        });
+    }
+
+    /// A new network, of nothing but a loopback interface.
+    pub(crate) fn unshare_net(&mut self, owner: &Arc<UserNs>) {
+        self.net = Arc::new(NetNs {
+            id: Identity::new(owner),
+            network: Network::private(owner),
         });
     }
 

@@ -1,9 +1,8 @@
 //! `/proc/net`: interfaces and routes of the host, and the machine's sockets.
 
 use super::{DynDir, Entries, Listing, Snapshot, Target, pid::TAG_NET};
-use std::{fmt::Write, net::Ipv6Addr};
-use tuxlet_host::net::interfaces;
-use tuxlet_net::{Endpoint, InetInfo};
+use std::{fmt::Write, net::Ipv6Addr, sync::Arc};
+use tuxlet_net::{Endpoint, InetInfo, Network};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     sock_diag::{TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN},
@@ -97,14 +96,20 @@ impl Listing for NetDir {
     }
 }
 
+/// The network that a process sees.
+fn network(s: &Snapshot) -> Result<Arc<Network>> {
+    let ns = s.resources().ok_or(Errno::ESRCH)?.ns;
+    Ok(Arc::clone(&ns.net.network))
+}
+
 /// DEVIATION: the host's counters are not known; all are 0.
-fn dev(_: &Snapshot, _: &Cx) -> Result<String> {
+fn dev(s: &Snapshot, _: &Cx) -> Result<String> {
     let mut text = String::from(
         "Inter-|   Receive                                                |  Transmit\n \
          face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs \
          drop fifo colls carrier compressed\n",
     );
-    for interface in interfaces() {
+    for interface in network(s)?.interfaces() {
         let zeros = "       0       0    0    0    0     0          0         0        0       0    \
                      0    0    0     0       0          0";
         text += &format!("{:>6}: {zeros}\n", interface.name);
@@ -112,9 +117,9 @@ fn dev(_: &Snapshot, _: &Cx) -> Result<String> {
     Ok(text)
 }
 
-fn if_inet6(_: &Snapshot, _: &Cx) -> Result<String> {
+fn if_inet6(s: &Snapshot, _: &Cx) -> Result<String> {
     let mut text = String::new();
-    for interface in interfaces() {
+    for interface in network(s)?.interfaces() {
         for addr in interface.addrs.iter().filter(|a| a.family == AF_INET6) {
             let Ok(bytes) = <[u8; 16]>::try_from(addr.address.as_slice()) else {
                 continue;
@@ -153,14 +158,14 @@ fn word(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(four)
 }
 
-fn route(_: &Snapshot, _: &Cx) -> Result<String> {
+fn route(s: &Snapshot, _: &Cx) -> Result<String> {
     const UP: u32 = 1;
     const GATEWAY: u32 = 2;
     let mut text = format!(
         "{:<127}\n",
         "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
     );
-    for route in tuxlet_host::net::routes() {
+    for route in network(s)?.routes() {
         if route.destination.len() != 4 {
             continue;
         }
@@ -216,10 +221,10 @@ impl Table {
 }
 
 /// The sockets in a table.
-fn members(s: &Snapshot, family: u16, table: Table) -> Vec<InetInfo> {
-    let mut all = s.kernel.net.inet_sockets();
+fn members(s: &Snapshot, family: u16, table: Table) -> Result<Vec<InetInfo>> {
+    let mut all = network(s)?.inet_sockets();
     all.retain(|i| i.family == family && Table::of(i) == Some(table));
-    all
+    Ok(all)
 }
 
 fn inet(s: &Snapshot, cx: &Cx, family: u16, table: Table) -> Result<String> {
@@ -231,7 +236,7 @@ fn inet(s: &Snapshot, cx: &Cx, family: u16, table: Table) -> Result<String> {
         (false, true) => UDP.to_owned(),
         (false, false) => UDP6.to_owned(),
     };
-    for (row, info) in members(s, family, table).iter().enumerate() {
+    for (row, info) in members(s, family, table)?.iter().enumerate() {
         let local = endpoint(family, &info.local);
         let peer = endpoint(family, &info.peer);
         // Of a listening socket only the connections that wait are shown.
@@ -259,7 +264,7 @@ fn inet(s: &Snapshot, cx: &Cx, family: u16, table: Table) -> Result<String> {
 
 fn unix(s: &Snapshot, _: &Cx) -> Result<String> {
     let mut text = String::from(UNIX);
-    for info in s.kernel.net.unix_sockets() {
+    for info in network(s)?.unix_sockets() {
         let flags = if info.state == TCP_LISTEN { 0x10000 } else { 0 };
         // SS_UNCONNECTED and SS_CONNECTED.
         let state = if info.state == TCP_ESTABLISHED { 3 } else { 1 };
@@ -286,7 +291,7 @@ fn unix(s: &Snapshot, _: &Cx) -> Result<String> {
 
 fn netlink(s: &Snapshot, _: &Cx) -> Result<String> {
     let mut text = String::from(NETLINK);
-    for info in s.kernel.net.netlink_sockets() {
+    for info in network(s)?.netlink_sockets() {
         let _ = writeln!(
             text,
             "0000000000000000 {:<3} {:<10} {:08x} {:<8} {:<8} {:<5} {:<8} {:<8} {:<8}",
@@ -297,8 +302,8 @@ fn netlink(s: &Snapshot, _: &Cx) -> Result<String> {
 }
 
 fn sockstat(s: &Snapshot, _: &Cx) -> Result<String> {
-    let net = &s.kernel.net;
-    let count = |table| members(s, AF_INET, table).len();
+    let net = network(s)?;
+    let count = |table| members(s, AF_INET, table).map_or(0, |all| all.len());
     Ok(format!(
         "sockets: used {}\nTCP: inuse {} orphan 0 tw 0 alloc {} mem 0\nUDP: inuse {} mem 0\n\
          UDPLITE: inuse 0\nRAW: inuse {}\nFRAG: inuse 0 memory 0\n",
@@ -312,7 +317,7 @@ fn sockstat(s: &Snapshot, _: &Cx) -> Result<String> {
 }
 
 fn sockstat6(s: &Snapshot, _: &Cx) -> Result<String> {
-    let count = |table| members(s, AF_INET6, table).len();
+    let count = |table| members(s, AF_INET6, table).map_or(0, |all| all.len());
     Ok(format!(
         "TCP6: inuse {}\nUDP6: inuse {}\nUDPLITE6: inuse 0\nRAW6: inuse {}\n\
          FRAG6: inuse 0 memory 0\n",
@@ -324,7 +329,7 @@ fn sockstat6(s: &Snapshot, _: &Cx) -> Result<String> {
 
 /// DEVIATION: the host's counters are not known; all are 0 but the number of connections.
 fn snmp(s: &Snapshot, _: &Cx) -> Result<String> {
-    let connected = s.kernel.net.inet_sockets();
+    let connected = network(s)?.inet_sockets();
     let connected = connected
         .iter()
         .filter(|i| Table::of(i) == Some(Table::Tcp))

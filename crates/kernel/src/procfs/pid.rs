@@ -12,7 +12,6 @@ use crate::{
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_uapi::{
     errno::{Errno, Result},
-    sched::CLONE_NEWNET,
     time::CLOCK_BOOTTIME,
 };
 use tuxlet_vfs::{
@@ -278,9 +277,7 @@ const NAMESPACES: &[(&str, Find)] = &[
     ("cgroup", |_, ns| Namespace::Cgroup(Arc::clone(&ns.cgroup))),
     ("ipc", |_, ns| Namespace::Ipc(Arc::clone(&ns.ipc))),
     ("mnt", |_, ns| Namespace::Mnt(Arc::clone(&ns.mnt))),
-    ("net", |_, _| {
-        Namespace::Only("net", CLONE_NEWNET, 4_026_531_840)
-    }),
+    ("net", |_, ns| Namespace::Net(Arc::clone(&ns.net))),
     ("pid", |s, _| Namespace::Pid(Arc::clone(&s.group.pid_ns))),
     ("pid_for_children", |_, ns| {
         Namespace::Pid(Arc::clone(&ns.pid_for_children))

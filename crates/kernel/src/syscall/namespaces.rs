@@ -24,7 +24,7 @@ use tuxlet_uapi::{
 use tuxlet_vfs::{Cred, File, FsContext, Path, cx::cap};
 
 /// All kinds of namespaces.
-const NAMESPACES: u64 = CLONE_NEWNS
+const MADE: u64 = CLONE_NEWNS
     | CLONE_NEWCGROUP
     | CLONE_NEWUTS
     | CLONE_NEWIPC
@@ -32,9 +32,6 @@ const NAMESPACES: u64 = CLONE_NEWNS
     | CLONE_NEWPID
     | CLONE_NEWNET
     | CLONE_NEWTIME;
-/// Those of which there can be others than the first. DEVIATION: for the rest, the answers are those of a kernel that was
-/// built without them.
-const MADE: u64 = NAMESPACES & !CLONE_NEWNET;
 
 /// Requests of ioctl_ns(2).
 const NS_GET_USERNS: u32 = 0xb701;
@@ -85,6 +82,9 @@ impl CurrentTask {
         }
         if has(CLONE_NEWCGROUP) {
             ns.unshare_cgroup(owner, self.task.cgroup());
+        }
+        if has(CLONE_NEWNET) {
+            ns.unshare_net(owner);
         }
         if has(CLONE_NEWTIME) {
             ns.unshare_time(owner);
@@ -205,7 +205,8 @@ impl Entering {
                 self.root = Some(ns.root());
                 self.ns.mnt = Arc::clone(ns);
             }
-            Namespace::User(_) | Namespace::Only(..) => {}
+            Namespace::Net(ns) => self.ns.net = Arc::clone(ns),
+            Namespace::User(_) => {}
         }
         Ok(())
     }
@@ -267,6 +268,7 @@ fn namespaces_of(task: &CurrentTask, file: &File) -> Result<Vec<Namespace>> {
         Namespace::Ipc(Arc::clone(&ns.ipc)),
         Namespace::Pid(Arc::clone(&target.group().pid_ns)),
         Namespace::Cgroup(Arc::clone(&ns.cgroup)),
+        Namespace::Net(Arc::clone(&ns.net)),
         Namespace::Time(Arc::clone(&ns.time)),
     ])
 }

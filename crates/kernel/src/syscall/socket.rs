@@ -121,7 +121,11 @@ pub(super) fn sys_socket(
     protocol: u32,
 ) -> Result<i32> {
     let (kind, flags) = split_kind(kind.0)?;
-    let socket = task.kernel.net.socket(&task.cx(), domain, kind, protocol)?;
+    let socket = task
+        .ns
+        .net
+        .network
+        .socket(&task.cx(), domain, kind, protocol)?;
     install(task, socket, flags)
 }
 
@@ -134,8 +138,9 @@ pub(super) fn sys_socketpair(
 ) -> Result<()> {
     let (kind, flags) = split_kind(kind.0)?;
     let (a, b) = task
-        .kernel
+        .ns
         .net
+        .network
         .socketpair(&task.cx(), domain, kind, protocol)?;
     let first = install(task, a, flags)?;
     let cx = task.cx();

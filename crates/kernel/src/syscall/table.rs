@@ -233,8 +233,8 @@ syscalls! {
     GETCPU => misc::sys_getcpu, Full;
     EXIT => process::sys_exit, Full;
     EXIT_GROUP => process::sys_exit_group, Full;
-    CLONE => process::sys_clone, Partial "no network namespaces";
-    CLONE3 => process::sys_clone3, Partial "no network namespaces";
+    CLONE => process::sys_clone, Partial "new network namespaces have only a loopback interface";
+    CLONE3 => process::sys_clone3, Partial "new network namespaces have only a loopback interface";
     EXECVE => process::sys_execve, Full;
     EXECVEAT => process::sys_execveat, Full;
     WAIT4 => wait::sys_wait4, Full;
@@ -324,8 +324,8 @@ syscalls! {
     IO_CANCEL => aio::sys_io_cancel, Full;
     IO_GETEVENTS => aio::sys_io_getevents, Full;
     IO_PGETEVENTS => aio::sys_io_pgetevents, Full;
-    UNSHARE => namespaces::sys_unshare, Partial "no network namespaces; Unix credentials, access control lists and IPC status show ids of the initial namespaces";
-    SETNS => namespaces::sys_setns, Partial "no network namespaces";
+    UNSHARE => namespaces::sys_unshare, Partial "new network namespaces have only a loopback interface; Unix credentials, access control lists and IPC status show ids of the initial namespaces";
+    SETNS => namespaces::sys_setns, Full;
     SETXATTR => xattr::sys_setxattr, Full;
     LSETXATTR => xattr::sys_lsetxattr, Full;
     FSETXATTR => xattr::sys_fsetxattr, Full;

@@ -16,9 +16,9 @@ use tuxlet_uapi::{
     resource::RLIMIT_NPROC,
     sched::{
         CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_CLEAR_SIGHAND, CLONE_FILES, CLONE_FS,
-        CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT,
-        CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD,
-        CLONE_VFORK, CLONE_VM,
+        CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT, CLONE_PARENT_SETTID,
+        CLONE_PIDFD, CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK,
+        CLONE_VM,
     },
     signal::{Signal, StackT},
 };
@@ -84,12 +84,7 @@ fn check_flags(flags: u64) -> Result<()> {
         || (has(CLONE_FS) && (has(CLONE_NEWNS) || has(CLONE_NEWUSER)))
         || (has(CLONE_THREAD) && (has(CLONE_NEWPID) || has(CLONE_NEWUSER)))
         || (has(CLONE_NEWIPC) && has(CLONE_SYSVSEM));
-    // DEVIATION: a kernel built without network namespaces says EINVAL as well.
-    if wrong || has(CLONE_NEWNET) {
-        Err(Errno::EINVAL)
-    } else {
-        Ok(())
-    }
+    if wrong { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 impl CurrentTask {

@@ -427,12 +427,15 @@ impl FileOps for UnixSocket {
         true
     }
 
-    fn ioctl(&self, _cx: &Cx, request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {
+    fn ioctl(&self, cx: &Cx, request: u32, arg: u64, mm: &AddressSpace) -> Result<i64> {
         let value = match request {
             FIONREAD => self.sock.readable_len()?,
             TIOCOUTQ => self.sock.peer().map_or(0, |peer| peer.state.lock().queued),
             // A socket of any family answers these.
-            _ => return crate::interface::ioctl(request, arg, mm).unwrap_or(Err(ENOTTY)),
+            _ => {
+                return crate::interface::ioctl(&self.sock.net, cx, request, arg, mm)
+                    .unwrap_or(Err(ENOTTY));
+            }
         };
         mm.write(arg, &i32::try_from(value).unwrap_or(i32::MAX))?;
         Ok(0)
