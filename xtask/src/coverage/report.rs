@@ -245,11 +245,20 @@ fn passed(entries: &[Entry]) -> usize {
         .count()
 }
 
-/// Replaces the table in the page.
-pub(super) fn bless(entries: &[Entry]) -> Result<()> {
+/// Replaces the table in the page, and says which of these rows have no result.
+pub(super) fn bless(names: &[String], entries: &[Entry]) -> Result<()> {
     let page = fs::read_to_string(PAGE).with_context(|| PAGE.to_owned())?;
     let end = page.find(MARK).context("the page has lost its mark")? + MARK.len();
-    fs::write(PAGE, format!("{}\n\n{}", &page[..end], markdown(entries)))?;
+    let mut text = format!("{}\n\n{}", &page[..end], markdown(entries));
+    let missing: Vec<&str> = names
+        .iter()
+        .filter(|n| !entries.iter().any(|e| e.is(n)))
+        .map(String::as_str)
+        .collect();
+    if !missing.is_empty() {
+        let _ = writeln!(text, "\nWithout a result: {}.", missing.join(", "));
+    }
+    fs::write(PAGE, text)?;
     Ok(())
 }
 
