@@ -494,6 +494,11 @@ impl PageRef {
         self.count().load(Ordering::Acquire) == 1
     }
 
+    /// How many references there are.
+    pub(crate) fn references(&self) -> u32 {
+        self.count().load(Ordering::Acquire)
+    }
+
     /// Gives the reference to whoever keeps the address.
     pub(crate) fn into_raw(self) -> u64 {
         ManuallyDrop::new(self).0.as_ptr() as u64

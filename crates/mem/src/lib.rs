@@ -44,7 +44,7 @@ pub use object::{Mappers, MemoryObject, MmNotifier, Why};
 pub use pages::{Backing, FilePages};
 pub use shm::ShmObject;
 pub use space::{
-    AddressSpace, FutexKey, Layout, Limits, MapRequest, Placement, Usage, VmaFlags, VmaInfo,
+    AddressSpace, FutexKey, Layout, Limits, MapRequest, Placement, Shares, Usage, VmaFlags, VmaInfo,
 };
 pub use tlb::{KICK_FLUSH, KICK_REQUEST, TLB_ENTRIES, Tlb, TlbEntry, VcpuLink};
 pub use user::{IoVec, UserReader, UserWriter};

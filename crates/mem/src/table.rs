@@ -5,9 +5,12 @@
 //! functions that remove take `&mut self` or say so.
 
 use crate::{Access, FrameKind, MemoryBudget, PAGE_MASK, PAGE_SIZE, PageRef, Prot};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    mem::ManuallyDrop,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tuxlet_uapi::errno::Result;
 
@@ -79,6 +82,17 @@ impl Pte {
         // SAFETY: a present entry other than ZERO holds one count, made by `PageRef::into_raw`.
         (self.is_present() && !self.has(Self::ZERO))
             .then(|| unsafe { PageRef::from_raw(self.frame()) })
+    }
+    /// How many tables have the frame of an entry, this one included. What is looked at or copied just now counts, too.
+    ///
+    /// # Safety
+    /// The entry is present and not `ZERO`, and the caller has held a lock of the address space since it was read (M2).
+    pub(crate) unsafe fn mappings(self) -> u32 {
+        // SAFETY: the table's count stays while the lock is held; ManuallyDrop leaves it.
+        let frame = ManuallyDrop::new(unsafe { PageRef::from_raw(self.frame()) });
+        // The object that the frame belongs to holds a reference, too.
+        let object = u32::from(self.has(Self::OBJECT));
+        frame.references().saturating_sub(object).max(1)
     }
     /// A further reference to the frame of an entry.
     ///

@@ -1,9 +1,10 @@
 //! Directories that compute their entries.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{any::Any, fmt::Debug, sync::Arc};
+use tuxlet_sync::Mutex;
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{
-    Attr, Cx, FileOps, FileType, Inode, InodeRef, node_inode,
+    Attr, Cx, DirSink, FileOps, FileType, Inode, InodeRef, node_inode,
     pseudo::{Node, SnapshotDir},
 };
 
@@ -27,7 +28,39 @@ pub(crate) trait Listing: Send + Sync + Debug + 'static {
 #[derive(Debug)]
 pub(crate) struct DynDir<L> {
     node: Node,
-    listing: L,
+    listing: Arc<L>,
+}
+
+/// An open directory. Its entries are those at the time of the first read and of each one from the beginning: the
+/// descriptor that reads `/proc/self/fd` is itself among them.
+#[derive(Debug)]
+struct OpenDir<L> {
+    attr: Attr,
+    listing: Arc<L>,
+    now: Mutex<Option<SnapshotDir>>,
+}
+
+impl<L: Listing> FileOps for OpenDir<L> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn attr(&self, _cx: &Cx) -> Result<Attr> {
+        Ok(self.attr)
+    }
+
+    fn read_dir(&self, cx: &Cx, pos: u64, sink: &mut dyn DirSink) -> Result<u64> {
+        let mut now = self.now.lock();
+        let dir = match now.take().filter(|_| pos > 0) {
+            Some(dir) => dir,
+            None => SnapshotDir::new(self.attr, self.listing.list(cx)?),
+        };
+        now.insert(dir).read_dir(cx, pos, sink)
+    }
+
+    fn fsync(&self, _cx: &Cx, _data_only: bool) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<L: Listing> DynDir<L> {
@@ -37,7 +70,10 @@ impl<L: Listing> DynDir<L> {
     }
 
     pub(crate) fn inode(node: Node, listing: L) -> InodeRef {
-        Arc::new(Self { node, listing })
+        Arc::new(Self {
+            node,
+            listing: Arc::new(listing),
+        })
     }
 }
 
@@ -60,8 +96,11 @@ impl<L: Listing> Inode for DynDir<L> {
         self.listing.allows(cx).then_some(Ok(()))
     }
 
-    fn open(&self, cx: &Cx, _flags: u32) -> Result<Arc<dyn FileOps>> {
-        let entries = self.listing.list(cx)?;
-        Ok(Arc::new(SnapshotDir::new(self.node.attr(), entries)))
+    fn open(&self, _cx: &Cx, _flags: u32) -> Result<Arc<dyn FileOps>> {
+        Ok(Arc::new(OpenDir {
+            attr: self.node.attr(),
+            listing: Arc::clone(&self.listing),
+            now: Mutex::new(None),
+        }))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Snapshot, Target};
 use std::{any::Any, sync::Arc};
-use tuxlet_mem::{AddressSpace, IoRead, IoWrite, Prot, VmaFlags, VmaInfo};
+use tuxlet_mem::{AddressSpace, IoRead, IoWrite, Prot, Shares, VmaFlags, VmaInfo};
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{Attr, Cx, DeviceId, FileOps, Inode, InodeRef, SetAttr, node_inode, pseudo::Node};
 
@@ -110,42 +110,31 @@ pub(super) fn maps(s: &Snapshot, cx: &Cx) -> Result<Vec<u8>> {
 struct Sizes {
     rss: u64,
     anon: u64,
-    shared: u64,
-    private_clean: u64,
-    private_dirty: u64,
-    shared_dirty: u64,
     locked: u64,
+    shares: Shares,
 }
 
 impl Sizes {
     fn add(&mut self, vma: &VmaInfo) {
         let rss = vma.rss_pages * 4;
-        let dirty = vma.dirty_pages * 4;
         self.rss += rss;
         self.anon += vma.anon_pages * 4;
-        if vma.flags.contains(VmaFlags::SHARED) {
-            self.shared += rss - dirty.min(rss);
-            self.shared_dirty += dirty;
-        } else {
-            let dirty = dirty.max(vma.anon_pages * 4).min(rss);
-            self.private_dirty += dirty;
-            self.private_clean += rss - dirty;
-        }
+        self.shares += vma.shares;
         if vma.flags.contains(VmaFlags::LOCKED) {
             self.locked += rss;
         }
     }
 
-    /// DEVIATION: who else maps a page is not known, so each page counts as a whole (`Pss` is `Rss`).
     fn lines(self) -> String {
+        let shares = self.shares;
         let rows = [
             ("Rss", self.rss),
-            ("Pss", self.rss),
-            ("Pss_Dirty", self.private_dirty + self.shared_dirty),
-            ("Shared_Clean", self.shared),
-            ("Shared_Dirty", self.shared_dirty),
-            ("Private_Clean", self.private_clean),
-            ("Private_Dirty", self.private_dirty),
+            ("Pss", shares.pss / 1024),
+            ("Pss_Dirty", shares.pss_dirty / 1024),
+            ("Shared_Clean", shares.shared_clean * 4),
+            ("Shared_Dirty", shares.shared_dirty * 4),
+            ("Private_Clean", shares.private_clean * 4),
+            ("Private_Dirty", shares.private_dirty * 4),
             ("Referenced", self.rss),
             ("Anonymous", self.anon),
             ("LazyFree", 0),

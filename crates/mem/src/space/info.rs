@@ -1,7 +1,7 @@
 //! What `/proc/PID` shows of an address space.
 
 use super::{AddressSpace, Vma, VmaFlags};
-use crate::{PAGE_SHIFT, Prot, table::Pte};
+use crate::{PAGE_SHIFT, PAGE_SIZE, Prot, table::Pte};
 use std::{ops::Range, sync::atomic::Ordering};
 
 /// One mapping, for `/proc/PID/maps` and `smaps`.
@@ -27,8 +27,52 @@ pub struct VmaInfo {
     pub rss_pages: u64,
     /// Present pages that belong to the process (copied or anonymous).
     pub anon_pages: u64,
-    /// Present pages that may be written without a fault, and so probably are dirty.
-    pub dirty_pages: u64,
+    /// What of the present pages only this mapping has, and what others have, too.
+    pub shares: Shares,
+}
+
+/// The present pages of mappings by who else has them. Pages of a process's own and those that may be written without a
+/// fault count as dirty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Pages that other mappings have, too.
+    pub shared_clean: u64,
+    /// Pages that other mappings have, too.
+    pub shared_dirty: u64,
+    /// Pages that no other mapping has.
+    pub private_clean: u64,
+    /// Pages that no other mapping has.
+    pub private_dirty: u64,
+    /// Bytes, those of a page that several mappings have divided by their number: the proportional set size.
+    pub pss: u64,
+    /// The dirty part of `pss`.
+    pub pss_dirty: u64,
+}
+
+impl Shares {
+    /// Counts a page that so many mappings have.
+    fn add_page(&mut self, mappings: u32, dirty: bool) {
+        let part = PAGE_SIZE / u64::from(mappings);
+        self.pss += part;
+        self.pss_dirty += if dirty { part } else { 0 };
+        *match (mappings > 1, dirty) {
+            (true, true) => &mut self.shared_dirty,
+            (true, false) => &mut self.shared_clean,
+            (false, true) => &mut self.private_dirty,
+            (false, false) => &mut self.private_clean,
+        } += 1;
+    }
+}
+
+impl std::ops::AddAssign for Shares {
+    fn add_assign(&mut self, other: Self) {
+        self.shared_clean += other.shared_clean;
+        self.shared_dirty += other.shared_dirty;
+        self.private_clean += other.private_clean;
+        self.private_dirty += other.private_dirty;
+        self.pss += other.pss;
+        self.pss_dirty += other.pss_dirty;
+    }
 }
 
 /// Sizes of an address space, in pages.
@@ -78,7 +122,9 @@ impl AddressSpace {
                     }
                     info.rss_pages += 1;
                     info.anon_pages += u64::from(pte.has(Pte::ANON));
-                    info.dirty_pages += u64::from(pte.prot().contains(Prot::WRITE));
+                    let dirty = pte.has(Pte::ANON) || pte.prot().contains(Prot::WRITE);
+                    // SAFETY: M2: the entry is present, not ZERO, and was read under the lock that is still held.
+                    info.shares.add_page(unsafe { pte.mappings() }, dirty);
                 });
                 info
             })
@@ -163,6 +209,6 @@ fn describe(vma: &Vma) -> VmaInfo {
         path,
         rss_pages: 0,
         anon_pages: 0,
-        dirty_pages: 0,
+        shares: Shares::default(),
     }
 }

@@ -36,7 +36,7 @@ use tuxlet_uapi::errno::{Errno, Result};
 use vma::{Vma, VmaMap};
 
 pub use futex::FutexKey;
-pub use info::{Usage, VmaInfo};
+pub use info::{Shares, Usage, VmaInfo};
 pub use layout::{Layout, Limits};
 pub use map::{MapRequest, Placement};
 pub use vma::VmaFlags;
