@@ -66,7 +66,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let text = format!("{head}\n{script}\necho '{END}'\n");
         let output = in_clone(&tuxlet, &format!("network-{name}"), &text, limit)?;
         let outcome = judge(name, about, &output);
-        println!("{}: {} passed, {} failed", outcome.name, outcome.passed, outcome.failed.len());
+        println!(
+            "{}: {} passed, {} failed",
+            outcome.name,
+            outcome.passed,
+            outcome.failed.len()
+        );
         for line in &outcome.failed {
             println!("    {line}");
         }
@@ -135,9 +140,15 @@ fn prepare(tuxlet: &Path, image: &str) -> Result<()> {
 /// Runs a script in a clone, which is removed afterwards, and gives what it printed.
 fn in_clone(tuxlet: &Path, name: &str, script: &str, limit: Duration) -> Result<String> {
     quiet(tuxlet, &["rm", name])?;
-    ensure!(quiet(tuxlet, &["clone", BASE, name])?, "cannot clone {BASE}");
+    ensure!(
+        quiet(tuxlet, &["clone", BASE, name])?,
+        "cannot clone {BASE}"
+    );
     let dir = std::env::temp_dir();
-    let (input, output) = (dir.join(format!("{name}.in")), dir.join(format!("{name}.out")));
+    let (input, output) = (
+        dir.join(format!("{name}.in")),
+        dir.join(format!("{name}.out")),
+    );
     fs::write(&input, script)?;
     let mut child = Command::new(tuxlet)
         .args(["exec", "-i", name, "bash", "-s"])
@@ -187,7 +198,14 @@ fn bless(outcomes: &[Outcome]) -> Result<()> {
     let end = rows.find("\n\n").map_or(rows.len(), |n| n + 1);
     let mut text = old[..start].to_owned() + HEADER;
     for o in outcomes {
-        let _ = writeln!(text, "| `{}` | {} | {} | {} |", o.name, o.passed, o.failed.len(), o.about);
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} |",
+            o.name,
+            o.passed,
+            o.failed.len(),
+            o.about
+        );
     }
     text += &rows[end..];
     fs::write(RESULTS, text)?;

@@ -135,11 +135,35 @@ fn mappings() {
     say!("its device: {}", device == format!("{major:02x}:{minor:02x}"));
 }
 
+fn descriptors() {
+    // SAFETY: a terminated string; the stream is closed below.
+    let dir = unsafe { libc::opendir(c"/proc/self/fd".as_ptr()) };
+    // SAFETY: an open stream.
+    let own = unsafe { libc::dirfd(dir) }.to_string();
+    let later = open("data");
+    let mut names = Vec::new();
+    loop {
+        // SAFETY: an open stream; the entry is used before the next call.
+        let Some(entry) = (unsafe { libc::readdir(dir).as_ref() }) else {
+            break;
+        };
+        // SAFETY: the name is terminated.
+        let name = unsafe { std::ffi::CStr::from_ptr(entry.d_name.as_ptr()) };
+        names.push(name.to_string_lossy().into_owned());
+    }
+    say!("the listing's own descriptor: {}", names.contains(&own));
+    say!("one opened before the listing was read: {}", names.contains(&later.to_string()));
+    close(later);
+    // SAFETY: an open stream.
+    unsafe { libc::closedir(dir) };
+}
+
 fn main() {
     let dir = scratch("procfs");
     input_and_output();
     sleeping();
     locks();
     mappings();
+    descriptors();
     clean(&dir);
 }

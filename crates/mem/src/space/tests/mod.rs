@@ -253,6 +253,52 @@ fn a_forked_child_and_its_parent_do_not_see_each_others_writes() {
 }
 
 #[test]
+fn shares_tell_who_else_has_a_page() {
+    let s = space();
+    let a = s.map(anon(2)).unwrap();
+    s.write(a, &1u64).unwrap();
+    s.write(a + P, &2u64).unwrap();
+    let shares = |s: &AddressSpace| {
+        let vmas = s.vmas();
+        vmas.iter().find(|v| v.start == a).unwrap().shares
+    };
+    let alone = Shares {
+        private_dirty: 2,
+        pss: 2 * P,
+        pss_dirty: 2 * P,
+        ..Shares::default()
+    };
+    assert_eq!(shares(&s), alone);
+    let child = s.fork().unwrap();
+    let both = Shares {
+        shared_dirty: 2,
+        pss: P,
+        pss_dirty: P,
+        ..Shares::default()
+    };
+    assert_eq!((shares(&s), shares(&child)), (both, both));
+    child.write(a, &3u64).unwrap();
+    let copied = Shares {
+        private_dirty: 1,
+        shared_dirty: 1,
+        pss: P + P / 2,
+        pss_dirty: P + P / 2,
+        ..Shares::default()
+    };
+    assert_eq!(shares(&child), copied);
+    drop(child);
+    assert_eq!(shares(&s), alone);
+
+    // The object's own reference is no mapping.
+    let shm = ShmObject::anonymous(s.budget(), P);
+    let b = s.map(MapRequest::shared(shm, 0, P, Prot::RW)).unwrap();
+    s.write(b, &1u64).unwrap();
+    let vmas = s.vmas();
+    let seen = vmas.iter().find(|v| v.start == b).unwrap().shares;
+    assert_eq!((seen.private_dirty, seen.pss), (1, P));
+}
+
+#[test]
 fn fork_obeys_sharing_and_advice() {
     let s = space();
     let mut request = anon(1);
