@@ -5,13 +5,14 @@
 //! it, all combinations of the corner cases run too (`cargo xtask floats`). `TUXLET_FLOATS_SEED`
 //! is the seed.
 
+mod lanes;
 mod model;
 mod ops;
 
 use std::sync::Arc;
 
 use model::{AHP, DN, Env, FZ, FZ16, Fmt};
-use ops::{Op, Out};
+use ops::{Model, Op, Out};
 use tuxlet_cpu::{CpuState, Engine, Exit, Interpreter, Options};
 use tuxlet_mem::{AddressSpace, MapRequest, MemoryBudget, Placement, Prot};
 
@@ -131,21 +132,39 @@ fn vector(fmt: Option<Fmt>, corners: &[u64], rng: &mut Rng) -> u128 {
 
 /// The cases of an instruction.
 fn cases(op: &Op, random: usize, every_corner: bool, rng: &mut Rng) -> Vec<Case> {
-    let corners = corners(op.from);
+    let (corners, third) = (corners(op.from), corners(op.third));
     let mut cases = Vec::new();
     if every_corner {
         let other: &[u64] = if op.sources > 1 { &corners } else { &[0] };
         for &a in &corners {
             for &b in other {
-                let c = operand(op.from, &corners, rng);
-                cases.push([a, b, c].map(u128::from));
+                cases.push(match op.model {
+                    Model::Lane(_) => {
+                        let c = operand(op.from, &corners, rng);
+                        [a, b, c].map(u128::from)
+                    }
+                    // Both orders, in one lane of each operand and in neighbours.
+                    Model::Whole(_) => {
+                        let c = vector(op.third, &third, rng);
+                        [alternating(a, b, op.width), alternating(b, a, op.width), c]
+                    }
+                });
             }
         }
     }
     for _ in 0..random {
-        cases.push(core::array::from_fn(|_| vector(op.from, &corners, rng)));
+        let [a, b] = core::array::from_fn(|_| vector(op.from, &corners, rng));
+        cases.push([a, b, vector(op.third, &third, rng)]);
     }
     cases
+}
+
+/// A vector of two numbers in turn.
+fn alternating(even: u64, odd: u64, width: u32) -> u128 {
+    (0..128 / width).fold(0, |v, lane| {
+        let number = if lane % 2 == 0 { even } else { odd };
+        v | u128::from(number) << (lane * width)
+    })
 }
 
 /// A loop that runs `word` on each case.
@@ -225,16 +244,23 @@ impl Guest {
 
 /// What the model says: V4, X4, FPSR and NZCV.
 fn expect(op: &Op, case: &Case, fpcr: u32) -> (u128, u64, u32, u32) {
-    let bits = op.from.map_or(64, Fmt::bits);
-    let lanes = if op.out == Out::Vector { 128 / bits } else { 1 };
-    let mask = u64::MAX >> (64 - bits);
     let mut env = Env { fpcr, flags: 0 };
-    let mut result = 0u128;
-    for lane in 0..lanes {
-        let operands = case.map(|v| (v >> (lane * bits)) as u64 & mask);
-        let value = (op.model)(operands, &mut env);
-        result |= u128::from(value) << (lane * op.width);
-    }
+    let result = match &op.model {
+        Model::Whole(model) => model(*case, &mut env),
+        Model::Lane(model) => {
+            let bits = op.from.map_or(64, Fmt::bits);
+            let lanes = match op.out {
+                Out::Vector if op.word & 1 << 30 == 0 => 64 / bits,
+                Out::Vector => 128 / bits,
+                _ => 1,
+            };
+            let mask = u64::MAX >> (64 - bits);
+            (0..lanes).fold(0, |result, lane| {
+                let operands = case.map(|v| (v >> (lane * bits)) as u64 & mask);
+                result | u128::from(model(operands, &mut env)) << (lane * op.width)
+            })
+        }
+    };
     match op.out {
         Out::Scalar | Out::Vector => (result, 0, env.flags, 0),
         Out::General => (case[2], result as u64, env.flags, 0),

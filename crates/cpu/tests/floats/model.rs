@@ -28,7 +28,7 @@ pub(crate) enum Fmt {
     H,
     S,
     D,
-    /// Brain floating point, only the result of a conversion.
+    /// Brain floating point: factors, and the result of a conversion.
     B,
 }
 
@@ -315,6 +315,36 @@ pub(crate) fn mul_add(fmt: Fmt, addend: u64, a: u64, b: u64, env: &mut Env) -> u
     }
     let result = odd(env.mode(), |m| a.quad.mul_add_r(b.quad, c.quad, m));
     finish(fmt, result, env)
+}
+
+/// FPMulAddH: `addend + a * b` in single precision of half precision factors.
+pub(crate) fn mul_add_half(addend: u64, a: u64, b: u64, env: &mut Env) -> u64 {
+    let c = unpack(Fmt::S, addend, env);
+    let [a, b] = [a, b].map(|v| unpack(Fmt::H, v, env));
+    if c.class == Class::QNan && inf_times_zero(a, b) {
+        return env.invalid(Fmt::S);
+    }
+    // FPProcessNaNs3H.
+    let nan = |class| {
+        let factor = |v: Value| (v.class == class).then(|| convert_nan(Fmt::H, Fmt::S, v));
+        (c.class == class)
+            .then_some(c.bits | 1 << 22)
+            .or_else(|| factor(a))
+            .or_else(|| factor(b))
+    };
+    let signalling = nan(Class::SNan);
+    if signalling.is_some() {
+        env.flags |= IOC;
+    }
+    if let Some(nan) = signalling.or_else(|| nan(Class::QNan)) {
+        return if env.fpcr & DN != 0 {
+            Fmt::S.default_nan()
+        } else {
+            nan
+        };
+    }
+    let result = odd(env.mode(), |m| a.quad.mul_add_r(b.quad, c.quad, m));
+    finish(Fmt::S, result, env)
 }
 
 /// FPRecipStepFused and FPRSqrtStepFused.
@@ -631,6 +661,41 @@ pub(crate) fn to_bf16(a: u64, env: &mut Env) -> u64 {
         return Fmt::B.signed(value.negative, Fmt::B.inf());
     }
     round(Fmt::B, value.quad, env.mode(), env)
+}
+
+/// BFUnpack of a single, without denormals and signalling NaNs.
+fn bf_unpack(bits: u64) -> Value {
+    let mut flushing = Env { fpcr: FZ, flags: 0 };
+    unpack(Fmt::S, bits, &mut flushing)
+}
+
+/// BFRound: to odd, without denormals, flags or overflow to the largest number.
+fn bf_round(result: StatusAnd<Quad>) -> u64 {
+    let quad = result.value;
+    if result.status.contains(Status::INVALID_OP) || quad.is_nan() {
+        return Fmt::S.default_nan();
+    }
+    let negative = quad.is_negative();
+    if quad.is_zero() || less(quad.abs(), pow2(-126)) {
+        return Fmt::S.signed(negative, 0);
+    }
+    if quad.is_infinite() || !less(quad.abs(), pow2(128)) {
+        return Fmt::S.signed(negative, Fmt::S.inf());
+    }
+    let (bits, inexact) = narrow_to(Fmt::S, quad, Round::TowardZero);
+    bits | u64::from(inexact)
+}
+
+/// BFMulH: the product of two BFloat16 numbers as a single.
+pub(crate) fn bf_mul(a: u64, b: u64) -> u64 {
+    let [a, b] = [a, b].map(|v| bf_unpack(v << 16));
+    bf_round(odd(Round::NearestTiesToEven, |m| a.quad.mul_r(b.quad, m)))
+}
+
+/// BFAdd.
+pub(crate) fn bf_add(a: u64, b: u64) -> u64 {
+    let [a, b] = [a, b].map(bf_unpack);
+    bf_round(odd(Round::NearestTiesToEven, |m| a.quad.add_r(b.quad, m)))
 }
 
 /// FPConvert from double to single with rounding to odd.

@@ -1,7 +1,10 @@
 //! The instructions under test: encodings and models.
 
+use std::rc::Rc;
+
 use rustc_apfloat::Round;
 
+use crate::lanes;
 use crate::model::{self, Binary, Env, Fmt};
 
 /// Where the result is.
@@ -17,14 +20,26 @@ pub(crate) enum Out {
     Flags,
 }
 
-/// Model of one lane: operands in V0 (or X3), V1 and V2, and V4 as it was, which is V2.
-type Model = Box<dyn Fn([u64; 3], &mut Env) -> u64>;
+type LaneModel = dyn Fn([u64; 3], &mut Env) -> u64;
+type WholeModel = dyn Fn([u128; 3], &mut Env) -> u128;
 
+/// What an instruction should do.
+#[derive(Clone)]
+pub(crate) enum Model {
+    /// One lane after the other: operands in V0 (or X3), V1 and V2, and V4 as it was, which is V2.
+    Lane(Rc<LaneModel>),
+    /// The whole V4 from V0, V1 and V2.
+    Whole(Rc<WholeModel>),
+}
+
+#[derive(Clone)]
 pub(crate) struct Op {
     pub(crate) name: String,
     pub(crate) word: u32,
     /// Format of the operands; `None` for integers.
     pub(crate) from: Option<Fmt>,
+    /// Format of the third operand.
+    pub(crate) third: Option<Fmt>,
     /// Width of a result lane.
     pub(crate) width: u32,
     pub(crate) sources: usize,
@@ -34,10 +49,10 @@ pub(crate) struct Op {
     pub(crate) model: Model,
 }
 
-const RD: u32 = 4;
-const RM: u32 = 1 << 16;
+pub(crate) const RD: u32 = 4;
+pub(crate) const RM: u32 = 1 << 16;
 const RA: u32 = 2 << 10;
-const FORMATS: [Fmt; 3] = [Fmt::H, Fmt::S, Fmt::D];
+pub(crate) const FORMATS: [Fmt; 3] = [Fmt::H, Fmt::S, Fmt::D];
 
 fn kind(fmt: Fmt) -> u32 {
     match fmt {
@@ -48,7 +63,7 @@ fn kind(fmt: Fmt) -> u32 {
 }
 
 /// The vector form for `fmt` of a word for 4S with three registers.
-fn same(word: u32, fmt: Fmt) -> u32 {
+pub(crate) fn same(word: u32, fmt: Fmt) -> u32 {
     match fmt {
         Fmt::S => word,
         Fmt::D => word | 1 << 22,
@@ -66,10 +81,10 @@ fn misc(word: u32, fmt: Fmt) -> u32 {
 }
 
 /// From a vector to a scalar form.
-const SCALAR: u32 = 1 << 28;
+pub(crate) const SCALAR: u32 = 1 << 28;
 
 #[derive(Default)]
-struct List(Vec<Op>);
+pub(crate) struct List(pub(crate) Vec<Op>);
 
 impl List {
     fn add(
@@ -84,11 +99,12 @@ impl List {
             name: format!("{name} {fmt:?} {out:?}"),
             word: word | RD,
             from: Some(fmt),
+            third: Some(fmt),
             width: fmt.bits(),
             sources,
             out,
             alternative: false,
-            model: Box::new(model),
+            model: Model::Lane(Rc::new(model)),
         });
     }
 
@@ -169,6 +185,16 @@ pub(crate) fn ops() -> Vec<Op> {
     comparisons(&mut list);
     conversions(&mut list);
     integers(&mut list);
+    fixed(&mut list);
+    // Half as many lanes, where there is more than one.
+    let short = |op: &&Op| op.out == Out::Vector && op.word & 1 << 30 != 0 && op.width < 64;
+    let half: Vec<Op> = list.0.iter().filter(short).cloned().collect();
+    list.0.extend(half.into_iter().map(|op| Op {
+        name: format!("{}, 64 bits", op.name),
+        word: op.word & !(1 << 30),
+        ..op
+    }));
+    lanes::add(&mut list);
     list.0
 }
 
@@ -341,25 +367,66 @@ fn unary(list: &mut List) {
     list.two_misc("frintx", 0x6e21_9800, false, |f, a, e| {
         model::round_int(f, a, e.mode(), true, e)
     });
+    for (name, word, size, mode) in [
+        ("frint32z", 0x4e21_e800, 32, Some(Round::TowardZero)),
+        ("frint32x", 0x6e21_e800, 32, None),
+        ("frint64z", 0x4e21_f800, 64, Some(Round::TowardZero)),
+        ("frint64x", 0x6e21_f800, 64, None),
+    ] {
+        for fmt in [Fmt::S, Fmt::D] {
+            list.add(name, fmt, misc(word, fmt), (1, Out::Vector), move |v, e| {
+                model::round_int_sized(fmt, v[0], mode.unwrap_or(e.mode()), size, e)
+            });
+        }
+    }
     list.two_misc("frecpe", 0x4ea1_d800, true, model::recip_estimate);
     list.two_misc("frsqrte", 0x6ea1_d800, true, model::rsqrt_estimate);
 }
 
 fn comparisons(list: &mut List) {
     for fmt in FORMATS {
-        for (name, bit) in [("fcmp", 0), ("fcmpe", 0x10)] {
-            let word = 0x1e20_2000 | kind(fmt) | RM | bit;
+        for (name, word, zero, signalling) in [
+            ("fcmp", 0x1e20_2000 | RM, false, false),
+            ("fcmpe", 0x1e20_2010 | RM, false, true),
+            ("fcmp #0", 0x1e20_2008, true, false),
+            ("fcmpe #0", 0x1e20_2018, true, true),
+            // The flags are clear before: NE holds, EQ does not.
+            ("fccmp ne", 0x1e20_1400 | RM, false, false),
+            ("fccmpe ne", 0x1e20_1410 | RM, false, true),
+        ] {
+            let word = word | kind(fmt);
             list.0.push(Op {
                 name: format!("{name} {fmt:?}"),
                 word,
                 from: Some(fmt),
+                third: Some(fmt),
                 width: fmt.bits(),
                 sources: 2,
                 out: Out::Flags,
                 alternative: false,
-                model: Box::new(move |v, e| {
-                    u64::from(model::compare(fmt, v[0], v[1], bit != 0, e)) << 32
-                }),
+                model: Model::Lane(Rc::new(move |v, e| {
+                    let other = if zero { 0 } else { v[1] };
+                    u64::from(model::compare(fmt, v[0], other, signalling, e)) << 32
+                })),
+            });
+        }
+    }
+    for (name, word, holds) in [
+        ("fcmgt #0", 0x4ea0_c800, [false, false, true]),
+        ("fcmge #0", 0x6ea0_c800, [false, true, true]),
+        ("fcmeq #0", 0x4ea0_d800, [false, true, false]),
+        ("fcmle #0", 0x6ea0_d800, [true, true, false]),
+        ("fcmlt #0", 0x4ea0_e800, [true, false, false]),
+    ] {
+        for (fmt, bit, out) in FORMATS.into_iter().flat_map(|fmt| {
+            [(0, Out::Vector), (SCALAR, Out::Scalar)].map(|(bit, out)| (fmt, bit, out))
+        }) {
+            let word = misc(word, fmt) | bit;
+            list.add(name, fmt, word, (1, out), move |v, e| {
+                let signalling = holds != [false, true, false];
+                let flags = model::compare(fmt, v[0], 0, signalling, e);
+                let orders = [0x8000_0000, 0x6000_0000, 0x2000_0000];
+                all(fmt, (0..3).any(|i| holds[i] && flags == orders[i]))
             });
         }
     }
@@ -391,11 +458,12 @@ fn conversions(list: &mut List) {
                     name: format!("fcvt {from:?} to {to:?}"),
                     word: 0x1e20_4000 | kind(from) | opcode << 15 | RD,
                     from: Some(from),
+                    third: Some(from),
                     width: to.bits(),
                     sources: 1,
                     out: Out::Scalar,
                     alternative: from == Fmt::H || to == Fmt::H,
-                    model: Box::new(move |v, e| model::convert(from, to, v[0], e)),
+                    model: Model::Lane(Rc::new(move |v, e| model::convert(from, to, v[0], e))),
                 });
             }
         }
@@ -405,11 +473,12 @@ fn conversions(list: &mut List) {
             name: name.to_owned(),
             word: word | RD,
             from: Some(from),
+            third: Some(from),
             width,
             sources: 1,
             out,
             alternative: false,
-            model: Box::new(move |v, e| model(v[0], e)),
+            model: Model::Lane(Rc::new(move |v, e| model(v[0], e))),
         });
     };
     special(
@@ -456,13 +525,14 @@ fn integers(list: &mut List) {
                         ),
                         word: word | RD,
                         from: Some(fmt),
+                        third: Some(fmt),
                         width,
                         sources: 1,
                         out: Out::General,
                         alternative: false,
-                        model: Box::new(move |v, e| {
+                        model: Model::Lane(Rc::new(move |v, e| {
                             model::to_fixed((fmt, v[0]), width, 0, signed, mode, e)
-                        }),
+                        })),
                     });
                 }
             }
@@ -481,13 +551,14 @@ fn integers(list: &mut List) {
                         ),
                         word: word | 2 << 16 | 3 << 5 | RD,
                         from: None,
+                        third: None,
                         width: fmt.bits(),
                         sources: 1,
                         out: Out::Scalar,
                         alternative: false,
-                        model: Box::new(move |v, e| {
+                        model: Model::Lane(Rc::new(move |v, e| {
                             model::from_fixed(fmt, v[0], width, fraction, signed, e)
-                        }),
+                        })),
                     });
                     if fraction != 0 {
                         list.0.push(Op {
@@ -497,11 +568,12 @@ fn integers(list: &mut List) {
                             ),
                             word: word | 3 << 19 | RD,
                             from: Some(fmt),
+                            third: Some(fmt),
                             width,
                             sources: 1,
                             out: Out::General,
                             alternative: false,
-                            model: Box::new(move |v, e| {
+                            model: Model::Lane(Rc::new(move |v, e| {
                                 model::to_fixed(
                                     (fmt, v[0]),
                                     width,
@@ -510,7 +582,7 @@ fn integers(list: &mut List) {
                                     Round::TowardZero,
                                     e,
                                 )
-                            }),
+                            })),
                         });
                     }
                 }
@@ -537,6 +609,31 @@ fn integers(list: &mut List) {
                     Some(mode) => model::to_fixed((fmt, v[0]), fmt.bits(), 0, signed, mode, e),
                     None => model::from_fixed(fmt, v[0], fmt.bits(), 0, signed, e),
                 });
+            }
+        }
+    }
+}
+
+/// Vector conversions from and to fixed point.
+fn fixed(list: &mut List) {
+    for fmt in FORMATS {
+        let size = fmt.bits();
+        for fraction in [1, size / 2, size] {
+            let form = (2 * size - fraction) << 16;
+            for (signed, bit) in [(true, 0), (false, 1 << 29)] {
+                for (scalar, out) in [(0, Out::Vector), (SCALAR, Out::Scalar)] {
+                    let bits = form | bit | scalar;
+                    let sign = if signed { 's' } else { 'u' };
+                    let name = format!("{sign}cvtf #{fraction}");
+                    list.add(&name, fmt, 0x4f00_e400 | bits, (1, out), move |v, e| {
+                        model::from_fixed(fmt, v[0], size, fraction, signed, e)
+                    });
+                    let name = format!("fcvtz{sign} #{fraction}");
+                    list.add(&name, fmt, 0x4f00_fc00 | bits, (1, out), move |v, e| {
+                        let zero = Round::TowardZero;
+                        model::to_fixed((fmt, v[0]), size, fraction, signed, zero, e)
+                    });
+                }
             }
         }
     }
