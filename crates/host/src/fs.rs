@@ -9,10 +9,12 @@
 
 mod dir;
 mod file;
+mod notify;
 mod stat;
 
 pub use dir::{Dir, Entry};
 pub use file::{File, OpenFile, SpaceMode};
+pub use notify::{Change, Listener, Watched};
 pub use stat::{FsStat, HostTime, SetTimes, Stat};
 
 /// The user and group that host file calls act as.

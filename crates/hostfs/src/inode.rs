@@ -10,7 +10,7 @@ use tuxlet_host::fs::{Dir, File, OpenFile as How, SetTimes, Stat};
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{
     Anchor, Attr, Cx, FileOps, FileSystem, FileType, Inode, InodeId, InodeRef, Link, NewInode,
-    NewKind, RenameFlags, SetAttr, SetTime,
+    NewKind, RenameFlags, SetAttr, SetTime, notify,
 };
 
 const O_ACCMODE: u32 = 3;
@@ -184,7 +184,7 @@ impl Inode for Node {
     ) -> Result<(InodeRef, Option<Arc<dyn FileOps>>)> {
         let (node, file) = self.make_file(cx, name, new)?;
         let open = OpenFile {
-            file: node.opened(file),
+            file: node.opened(file, true),
             node: Arc::clone(&node),
             write: true,
         };
@@ -281,13 +281,12 @@ impl Inode for Node {
 
     fn set_attr(&self, cx: &Cx, set: &SetAttr) -> Result<()> {
         self.changed();
+        let mut resized = false;
         if let Some(size) = set.size {
             if self.kind != FileType::Regular {
                 return Err(Errno::EINVAL);
             }
-            let file = self.open_file(cx, false, true)?;
-            self.changed();
-            self.truncate(&file, size)?;
+            resized = self.resize(cx, size)?;
         }
         if set.mode.is_none()
             && set.uid.is_none()
@@ -306,7 +305,10 @@ impl Inode for Node {
         };
         let times = SetTimes {
             atime: set.atime.map(time),
-            mtime: set.mtime.map(time),
+            mtime: set
+                .mtime
+                .filter(|t| !resized || *t != SetTime::Now)
+                .map(time),
         };
         let (owner, clock) = (
             uid.is_some() || gid.is_some(),
@@ -350,6 +352,10 @@ impl Inode for Node {
             FileType::Symlink => Err(Errno::ELOOP),
             _ => Err(Errno::ENXIO),
         }
+    }
+
+    fn watch_outside(&self) -> Option<Arc<dyn notify::Outside>> {
+        self.watch()
     }
 
     fn get_xattr(&self, _: &Cx, name: &[u8]) -> Result<Vec<u8>> {

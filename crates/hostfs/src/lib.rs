@@ -15,6 +15,7 @@ mod fs;
 mod inode;
 mod node;
 mod owner;
+mod watch;
 
 pub use fs::{HostFs, Options};
 pub use owner::Owners;

@@ -50,7 +50,7 @@ pub(crate) struct Node {
     /// The open directory.
     dir: Mutex<Option<Arc<Dir>>>,
     /// The regular file as guests have it open: it can be reached even without a name.
-    handles: Mutex<Vec<Weak<File>>>,
+    handles: Mutex<Vec<Handle>>,
     /// What a host call told in the present system call.
     fresh: Mutex<Option<Fresh>>,
     /// Held by guests' changes of data and size.
@@ -60,8 +60,13 @@ pub(crate) struct Node {
     /// The page cache, once the file has been mapped, and the file behind it.
     pub(crate) cache: Mutex<Option<(Weak<FilePages>, Weak<Backed>)>>,
     kept: AtomicBool,
+    /// Changes are told by the host. Its directory does not stay open, because the host tells of its end only then.
+    pub(crate) watched: AtomicBool,
     pub(crate) anchor: Anchor,
 }
+
+/// An open host file, and whether it can be written.
+type Handle = (Weak<File>, bool);
 
 #[derive(Clone, Copy, Debug)]
 struct Fresh {
@@ -95,6 +100,7 @@ impl Node {
             growing: AtomicBool::new(false),
             cache: Mutex::new(None),
             kept: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             anchor: Anchor::default(),
         })
     }
@@ -177,8 +183,10 @@ impl Node {
                 return Err(Errno::ESTALE);
             }
             at = Arc::new(dir);
-            *node.dir.lock() = Some(Arc::clone(&at));
-            self.shared.dir_opened(node.this.clone());
+            if !node.watched.load(Ordering::Relaxed) {
+                *node.dir.lock() = Some(Arc::clone(&at));
+                self.shared.dir_opened(node.this.clone());
+            }
         }
         Ok(at)
     }
@@ -199,7 +207,7 @@ impl Node {
         }
     }
 
-    fn last_name(&self) -> Result<(Arc<Dir>, Vec<u8>)> {
+    pub(crate) fn last_name(&self) -> Result<(Arc<Dir>, Vec<u8>)> {
         let place = self.place();
         let dir = match &place.parent {
             Some(parent) => parent.dir()?,
@@ -222,21 +230,42 @@ impl Node {
         if Key::of(&stat) != self.key {
             return Err(Errno::ESTALE);
         }
-        Ok(self.opened(file))
+        Ok(self.opened(file, write))
     }
 
     /// Notes a file of this inode that was opened.
-    pub(crate) fn opened(&self, file: File) -> Arc<File> {
+    pub(crate) fn opened(&self, file: File, write: bool) -> Arc<File> {
         let file = Arc::new(file);
         let mut handles = self.handles.lock();
-        handles.retain(|h| h.strong_count() > 0);
-        handles.push(Arc::downgrade(&file));
+        handles.retain(|(h, _)| h.strong_count() > 0);
+        handles.push((Arc::downgrade(&file), write));
         file
     }
 
     /// The file as somebody has it open.
     pub(crate) fn handle(&self) -> Option<Arc<File>> {
-        self.handles.lock().iter().find_map(Weak::upgrade)
+        self.handles.lock().iter().find_map(|(h, _)| h.upgrade())
+    }
+
+    /// The file as somebody has it open for writing.
+    fn writable_handle(&self) -> Option<Arc<File>> {
+        let handles = self.handles.lock();
+        let mut writable = handles.iter().filter(|(_, write)| *write);
+        writable.find_map(|(h, _)| h.upgrade())
+    }
+
+    /// Sets the size of the regular file. Whether that has changed it: the host then has set its times.
+    pub(crate) fn resize(&self, cx: &Cx, size: u64) -> Result<bool> {
+        let file = match self.writable_handle() {
+            Some(file) => file,
+            None => self.open_file(cx, false, true)?,
+        };
+        self.changed();
+        if file.stat()?.size == size {
+            return Ok(false);
+        }
+        self.truncate(&file, size)?;
+        Ok(true)
     }
 
     /// The host's attributes.

@@ -38,6 +38,16 @@ struct Queued {
 }
 
 impl Queued {
+    /// Events have been lost.
+    fn overflow() -> Self {
+        Self {
+            wd: -1,
+            mask: IN_Q_OVERFLOW,
+            cookie: 0,
+            name: Vec::new(),
+        }
+    }
+
     /// Bytes of the name with its zeros: a multiple of the header's size, as in Linux; none without a name.
     fn name_len(&self) -> usize {
         let header = size_of::<InotifyEvent>();
@@ -80,6 +90,9 @@ impl notify::Watch for Watch {
         let Some(inotify) = self.to.upgrade() else {
             return;
         };
+        if event.mask & IN_Q_OVERFLOW != 0 {
+            inotify.push(Queued::overflow());
+        }
         let unwanted = event.unlinked && wanted & IN_EXCL_UNLINK != 0;
         if event.mask & wanted & IN_ALL_EVENTS != 0 && !unwanted {
             inotify.push(Queued {
@@ -115,6 +128,8 @@ impl Drop for Watched {
 struct Watches {
     by_wd: BTreeMap<i32, Watched>,
     by_inode: BTreeMap<InodeId, i32>,
+    /// What tells of the changes of some inodes. One collects for all.
+    outside: BTreeMap<i32, Arc<dyn notify::Outside>>,
     last_wd: i32,
 }
 
@@ -151,12 +166,7 @@ impl Inotify {
         match queue.len() {
             MAX_QUEUED.. => return,
             n if n == MAX_QUEUED - 1 => {
-                queue.push_back(Queued {
-                    wd: -1,
-                    mask: IN_Q_OVERFLOW,
-                    cookie: 0,
-                    name: Vec::new(),
-                });
+                queue.push_back(Queued::overflow());
             }
             _ => queue.push_back(event),
         }
@@ -198,7 +208,9 @@ impl Inotify {
             to: Weak::clone(&self.me),
         });
         let listener: Arc<dyn notify::Watch> = Arc::clone(&watch) as _;
-        notify::add(inode.anchor(), &listener);
+        if let Some(outside) = notify::add(inode, &listener) {
+            watches.outside.insert(wd, outside);
+        }
         watches.by_inode.insert(inode.id(), wd);
         watches.by_wd.insert(
             wd,
@@ -209,6 +221,14 @@ impl Inotify {
             },
         );
         Ok(wd)
+    }
+
+    /// Fetches what has happened outside the VFS.
+    fn collect(&self) {
+        let outside = self.watches.lock().outside.values().next().cloned();
+        if let Some(outside) = outside {
+            outside.collect();
+        }
     }
 
     /// Ends a watch: inotify_rm_watch(2). `EINVAL` for an unknown descriptor.
@@ -226,9 +246,10 @@ impl Inotify {
             return false;
         };
         watches.by_inode.remove(&watched.inode.id());
+        let outside = watches.outside.remove(&wd);
         drop(watches);
         // The inode may go with its last user: outside the lock.
-        drop(watched);
+        drop((outside, watched));
         self.push(Queued {
             wd,
             mask: IN_IGNORED,
@@ -276,6 +297,7 @@ impl FileOps for Inotify {
     }
 
     fn read_at(&self, _cx: &Cx, _offset: u64, to: &mut dyn IoWrite) -> Result<usize> {
+        self.collect();
         let mut done = 0;
         loop {
             let event = {
@@ -303,6 +325,7 @@ impl FileOps for Inotify {
         if let Some(table) = table {
             table.add(&self.arrived);
         }
+        self.collect();
         if self.queue.lock().is_empty() {
             Events::empty()
         } else {
@@ -314,6 +337,7 @@ impl FileOps for Inotify {
         if request != FIONREAD {
             return Err(Errno::ENOTTY);
         }
+        self.collect();
         let len: usize = self.queue.lock().iter().map(Queued::len).sum();
         mm.write_bytes(arg, &(len as i32).to_le_bytes())?;
         Ok(0)

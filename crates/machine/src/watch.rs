@@ -88,9 +88,10 @@ impl<F: Fn(Change) + Send + Sync> notify::Watch for Listener<F> {
 }
 
 impl Machine {
-    /// Tells `listener` of changes to a file, or to a directory and the entries right in it, that are made inside the machine, until
-    /// the watcher is dropped. The listener is called by the thread that makes the change: it must return soon and not use the
-    /// machine's files.
+    /// Tells `listener` of changes to a file, or to a directory and the entries right in it, until the watcher is dropped: of
+    /// those that are made inside the machine, and in a host's directory of those that others make (on hosts with Linux'
+    /// inotify). The listener is called by the thread that makes or hears of the change: it must return soon and not use
+    /// the machine's files.
     pub fn watch(
         &self,
         path: &str,
@@ -105,7 +106,8 @@ impl Machine {
             })?;
         let inode = Arc::clone(found.inode());
         let watch: Arc<dyn notify::Watch> = Arc::new(Listener(listener));
-        notify::add(inode.anchor(), &watch);
+        // Changes outside are told by the reactor's thread.
+        let _ = notify::add(&inode, &watch);
         Ok(Watcher { inode, watch })
     }
 }

@@ -183,7 +183,7 @@ macro_rules! guest_programs {
 }
 
 guest_programs! {
-    signals process threads pthreads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts access ptrace watchpoints seccomp futexes queues procfs namespaces cgroups controllers timens netns aio
+    signals process threads pthreads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts access ptrace watchpoints seccomp futexes queues procfs namespaces cgroups controllers timens netns aio watch
 }
 
 /// A lost wake-up shows only now and then. `TUXLET_THREAD_ROUNDS` makes it more rounds.
@@ -217,6 +217,59 @@ fn fsx_on_stores_and_host_directories() {
             "on {name}"
         );
     }
+}
+
+/// Host directories tell of changes by the host's inotify: the guest's own look as they do elsewhere, and those of others are seen.
+#[test]
+fn watch_host_directories() {
+    let program = std::fs::read(programs().join("watch")).expect("the program");
+    let golden = root().join("tests/golden/guest/watch.txt");
+    let golden = std::fs::read_to_string(golden).expect("the transcript of real Linux");
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = in_machine(Root::HostDir(dir.path().into()), &program, &["/own"]);
+    let wrong = differences(&golden, &text);
+    assert!(
+        wrong.is_empty(),
+        "Linux (-) and a host directory (+) differ:\n{wrong}"
+    );
+    let watched = dir.path().join("watched");
+    std::fs::create_dir(&watched).expect("a directory");
+    let others = {
+        let (watched, ready) = (watched.clone(), dir.path().join("ready"));
+        // The guest makes the file `ready` when it watches.
+        std::thread::spawn(move || {
+            let (tell, told) = mpsc::channel();
+            let parent = ready.parent().expect("a parent").to_owned();
+            let machine = Machine::builder()
+                .root(Root::HostDir(parent))
+                .build()
+                .expect("a machine");
+            let _watcher = machine
+                .watch("/", move |change| {
+                    // The test may have ended.
+                    let _ = tell.send(change.name);
+                })
+                .expect("a watcher");
+            while !ready.exists() {
+                told.recv().expect("news");
+            }
+            std::fs::write(watched.join("new"), "1").expect("a file");
+            std::fs::rename(watched.join("new"), watched.join("newer")).expect("renamed");
+            std::fs::create_dir(watched.join("dir")).expect("a directory");
+            std::fs::remove_file(watched.join("newer")).expect("removed");
+            std::fs::remove_dir_all(&watched).expect("removed");
+        })
+    };
+    let text = in_machine(
+        Root::HostDir(dir.path().into()),
+        &program,
+        &["/watched", "/ready"],
+    );
+    others.join().expect("the others");
+    let expected = "\
+        CREATE new\nMODIFY new\nCLOSE_WRITE new\nMOVED_FROM new cookie\nMOVED_TO newer cookie\nCREATE|ISDIR dir\n\
+        DELETE newer\nDELETE|ISDIR dir\nDELETE_SELF\nIGNORED\n";
+    assert_eq!(text, expected);
 }
 
 /// An ELF header with one program header of the interpreter's kind, and its path.

@@ -4,6 +4,7 @@ use crate::{
     attr::{Attr, DeviceId, FileType, SetAttr, StatFs},
     cx::Cx,
     file_ops::FileOps,
+    notify,
     path::Path,
 };
 use bitflags::bitflags;
@@ -238,6 +239,12 @@ pub trait Inode: Send + Sync + Debug + Any {
     /// the kernel opens them by [`Inode::kind`] and `rdev`, unless this returns something for them. A file system
     /// that leaves them to the kernel returns `ENXIO`.
     fn open(&self, cx: &Cx, flags: u32) -> Result<Arc<dyn FileOps>>;
+
+    /// Has changes told from outside from now on by [`notify::from_outside`], those of the guest included: for files that others than the
+    /// guest change. `None` leaves it to the VFS.
+    fn watch_outside(&self) -> Option<Arc<dyn notify::Outside>> {
+        None
+    }
 
     /// An extended attribute's value: getxattr(2).
     fn get_xattr(&self, cx: &Cx, name: &[u8]) -> Result<Vec<u8>> {

@@ -40,7 +40,7 @@ pub fn link(cx: &Cx, target: &Path, at: &At, path: &[u8]) -> Result<()> {
     dir.inode().link(cx, name, target.inode())?;
     dir.adopt(name, Arc::clone(target.inode()));
     drop(lock);
-    notify::on_dentry(&target.dentry, IN_ATTRIB);
+    notify::on_inode(target.inode(), IN_ATTRIB);
     notify::on_entry(dir, name, false, IN_CREATE);
     track::entry(cx, &parent.dir, name, false, ChangeKind::Created);
     Ok(())

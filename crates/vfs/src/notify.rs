@@ -14,8 +14,8 @@ use std::{
     },
 };
 use tuxlet_uapi::inotify::{
-    IN_ATTRIB, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM,
-    IN_MOVED_TO,
+    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY,
+    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
 };
 
 /// Something that happened.
@@ -37,22 +37,45 @@ pub trait Watch: Send + Sync + Debug {
     fn event(&self, event: &Event<'_>);
 }
 
+/// An inode's changes as they are told from outside the machine: see [`crate::Inode::watch_outside`]. They end with the value.
+pub trait Outside: Send + Sync + Debug {
+    /// Tells what is known by now before it returns, for a reader who must see his own changes.
+    fn collect(&self);
+}
+
+/// The events that [`Outside`] tells of, whoever causes them, in place of the VFS.
+pub const OUTSIDE: u32 = IN_ATTRIB
+    | IN_CLOSE_WRITE
+    | IN_CREATE
+    | IN_DELETE
+    | IN_DELETE_SELF
+    | IN_MODIFY
+    | IN_MOVE_SELF
+    | IN_MOVED_FROM
+    | IN_MOVED_TO;
+
 /// The watches of one inode, in its [`Anchor`].
 #[derive(Debug, Default)]
-struct Watches(Mutex<Vec<Weak<dyn Watch>>>);
+struct Watches {
+    list: Mutex<Vec<Weak<dyn Watch>>>,
+    outside: Mutex<Option<Arc<dyn Outside>>>,
+}
 
 /// Watches in the whole process: without any, the hooks cost one load.
 static WATCHES: AtomicUsize = AtomicUsize::new(0);
 static COOKIE: AtomicU32 = AtomicU32::new(0);
 
-/// Adds a watch to an inode; the caller keeps both alive.
-pub fn add(anchor: &Anchor, watch: &Arc<dyn Watch>) {
+/// Adds a watch to an inode; the caller keeps both alive. Returns what tells of the inode's changes, if not the VFS.
+pub fn add(inode: &InodeRef, watch: &Arc<dyn Watch>) -> Option<Arc<dyn Outside>> {
     WATCHES.fetch_add(1, Ordering::SeqCst);
-    anchor
-        .get_or_insert(Watches::default)
-        .0
-        .lock()
-        .push(Arc::downgrade(watch));
+    let watches = inode.anchor().get_or_insert(Watches::default);
+    // Before the list: whoever removes the last watch meanwhile waits, and then finds this one.
+    let mut outside = watches.outside.lock();
+    if outside.is_none() {
+        *outside = inode.watch_outside();
+    }
+    watches.list.lock().push(Arc::downgrade(watch));
+    outside.clone()
 }
 
 /// Removes a watch that was added.
@@ -60,10 +83,21 @@ pub fn remove(anchor: &Anchor, watch: &Arc<dyn Watch>) {
     let Some(watches) = anchor.get::<Watches>() else {
         return;
     };
-    let mut list = watches.0.lock();
+    let mut outside = watches.outside.lock();
+    let mut list = watches.list.lock();
     let before = list.len();
     list.retain(|w| !std::ptr::addr_eq(w.as_ptr(), Arc::as_ptr(watch)));
     WATCHES.fetch_sub(before - list.len(), Ordering::SeqCst);
+    let unused = list.is_empty().then(|| outside.take());
+    drop((list, outside));
+    drop(unused);
+}
+
+/// Tells an inode's watchers of a change that came from outside.
+pub fn from_outside(anchor: &Anchor, event: &Event<'_>) {
+    if let Some(watches) = anchor.get::<Watches>() {
+        watches.tell(event);
+    }
 }
 
 fn active() -> bool {
@@ -74,9 +108,22 @@ fn tell(inode: &InodeRef, event: &Event<'_>) {
     let Some(watches) = inode.anchor().get::<Watches>() else {
         return;
     };
-    let listeners: Vec<_> = watches.0.lock().iter().filter_map(Weak::upgrade).collect();
-    for watch in listeners {
-        watch.event(event);
+    let outside = watches.outside.lock().clone();
+    match outside {
+        Some(_) if event.mask & OUTSIDE != 0 => return,
+        // What came before is told before.
+        Some(outside) => outside.collect(),
+        None => {}
+    }
+    watches.tell(event);
+}
+
+impl Watches {
+    fn tell(&self, event: &Event<'_>) {
+        let listeners: Vec<_> = self.list.lock().iter().filter_map(Weak::upgrade).collect();
+        for watch in listeners {
+            watch.event(event);
+        }
     }
 }
 
@@ -102,15 +149,7 @@ pub fn on_dentry(dentry: &Arc<Dentry>, mask: u32) {
             },
         );
     }
-    tell(
-        dentry.inode(),
-        &Event {
-            mask,
-            cookie: 0,
-            name: None,
-            unlinked: false,
-        },
-    );
+    on_inode(dentry.inode(), mask);
 }
 
 /// Tells the watchers of a file, and of the directory that it is in under this name, that it reads otherwise than before.
@@ -148,52 +187,47 @@ pub(crate) fn on_entry(dir: &Arc<Dentry>, name: &[u8], is_dir: bool, mask: u32) 
     );
 }
 
-/// Tells of a removed entry and of what that means for its inode.
+/// Tells an inode's watchers alone.
+pub(crate) fn on_inode(inode: &InodeRef, mask: u32) {
+    if active() {
+        tell(
+            inode,
+            &Event {
+                mask,
+                cookie: 0,
+                name: None,
+                unlinked: false,
+            },
+        );
+    }
+}
+
+/// Tells of a removed entry and of what that means for its inode, in Linux' order.
 pub(crate) fn removed(cx: &Cx, dir: &Arc<Dentry>, child: &Arc<Dentry>) {
     if !active() {
         return;
     }
-    on_entry(dir, &child.name(), child.is_dir(), IN_DELETE);
-    replaced(cx, child);
-}
-
-/// Tells an inode's watchers that it has lost a name.
-pub(crate) fn replaced(cx: &Cx, child: &Arc<Dentry>) {
-    if !active() {
-        return;
-    }
-    let last = child.is_dir() || child.inode().attr(cx).map_or(true, |a| a.nlink == 0);
     if !child.is_dir() {
-        tell(
-            child.inode(),
-            &Event {
-                mask: IN_ATTRIB,
-                cookie: 0,
-                name: None,
-                unlinked: false,
-            },
-        );
+        on_inode(child.inode(), IN_ATTRIB);
     }
-    if last {
-        tell(
-            child.inode(),
-            &Event {
-                mask: IN_DELETE_SELF,
-                cookie: 0,
-                name: None,
-                unlinked: false,
-            },
-        );
+    ended(cx, child);
+    on_entry(dir, &child.name(), child.is_dir(), IN_DELETE);
+}
+
+/// Tells an inode's watchers that it has lost its last name, if so.
+fn ended(cx: &Cx, child: &Arc<Dentry>) {
+    if child.is_dir() || child.inode().attr(cx).map_or(true, |a| a.nlink == 0) {
+        on_inode(child.inode(), IN_DELETE_SELF);
     }
 }
 
-/// Tells of a rename.
+/// Tells of a rename, perhaps to the name of another file.
 pub(crate) fn moved(
-    from: &Arc<Dentry>,
-    old: &[u8],
-    to: &Arc<Dentry>,
-    new: &[u8],
+    cx: &Cx,
+    (from, old): (&Arc<Dentry>, &[u8]),
+    (to, new): (&Arc<Dentry>, &[u8]),
     child: &Arc<Dentry>,
+    replaced: Option<&Arc<Dentry>>,
 ) {
     if !active() {
         return;
@@ -218,13 +252,11 @@ pub(crate) fn moved(
             unlinked: false,
         },
     );
-    tell(
-        child.inode(),
-        &Event {
-            mask: IN_MOVE_SELF,
-            cookie: 0,
-            name: None,
-            unlinked: false,
-        },
-    );
+    if let Some(replaced) = replaced {
+        on_inode(replaced.inode(), IN_ATTRIB);
+    }
+    on_inode(child.inode(), IN_MOVE_SELF);
+    if let Some(replaced) = replaced {
+        ended(cx, replaced);
+    }
 }

@@ -127,10 +127,12 @@ pub fn open_path(cx: &Cx, path: Path, flags: OpenFlags) -> Result<Opened> {
     // Not while the program runs, and no program runs meanwhile.
     let cut = flags.contains(OpenFlags::TRUNC) && path.dentry.kind() == FileType::Regular;
     let _access = cut.then(|| WriteAccess::of(path.inode())).transpose()?;
+    let opened = finish(cx, path.clone(), flags, None)?;
     if cut {
+        // Not if it cannot be opened.
         setattr::truncate_at_open(cx, &path)?;
     }
-    finish(cx, path, flags, None)
+    Ok(opened)
 }
 
 /// Opens a program for execve(2): `EACCES` unless it is an executable regular file.

@@ -142,11 +142,11 @@ pub fn rename(
     }
     drop(victim_lock);
     drop((both, tree));
-    notify::moved(from_dir, old_name, to_dir, new_name, &source);
-    match &target {
-        Some(t) if exchange => notify::moved(to_dir, new_name, from_dir, old_name, t),
-        Some(t) => notify::replaced(cx, t),
-        None => {}
+    let (old, new) = ((from_dir, &**old_name), (to_dir, &**new_name));
+    let replaced = target.as_ref().filter(|_| !exchange);
+    notify::moved(cx, old, new, &source, replaced);
+    if let Some(target) = target.as_ref().filter(|_| exchange) {
+        notify::moved(cx, new, old, target, None);
     }
     let kind = if exchange {
         ChangeKind::Exchanged

@@ -79,6 +79,17 @@ impl Dir {
             .map_err(from_host)
     }
 
+    /// Opens a file of any type only to name it in other calls, and says which one that is.
+    #[cfg(target_os = "linux")]
+    pub(super) fn open_path(&self, name: &[u8]) -> Result<(OwnedFd, Stat)> {
+        let name = checked(name)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
+            .map_err(from_host)?;
+        let stat = rustix::fs::fstat(&fd).map(Stat::from).map_err(from_host)?;
+        Ok((fd, stat))
+    }
+
     /// Opens a regular file. Anything else gives `EISDIR`, `ELOOP` or `ENXIO`; it never blocks. To open a
     /// device may act on it: look with [`Dir::stat`] first where there can be one.
     pub fn open_file(&self, name: &[u8], how: OpenFile) -> Result<File> {

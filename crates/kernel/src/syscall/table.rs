@@ -272,7 +272,7 @@ syscalls! {
     EPOLL_PWAIT => eventpoll::sys_epoll_pwait, Full;
     EPOLL_PWAIT2 => eventpoll::sys_epoll_pwait2, Full;
     INOTIFY_INIT1 => inotify::sys_inotify_init1, Full;
-    INOTIFY_ADD_WATCH => inotify::sys_inotify_add_watch, Partial "no IN_UNMOUNT";
+    INOTIFY_ADD_WATCH => inotify::sys_inotify_add_watch, Partial "no IN_UNMOUNT; IN_DELETE_SELF comes with the last name, not with the last close; of changes by others in host directories only on Linux hosts";
     INOTIFY_RM_WATCH => inotify::sys_inotify_rm_watch, Full;
     SPLICE => splice::sys_splice, Full;
     TEE => splice::sys_tee, Full;
