@@ -77,6 +77,7 @@ pub(crate) unsafe extern "C-unwind" fn leave(cpu: *mut Cpu, ip: *const Op) -> *c
     }
     cpu.resume_pc = cpu.pc;
     cpu.resume_pins = cpu.pins;
+    cpu.resume_flags = cpu.flags;
     core::ptr::null()
 }
 

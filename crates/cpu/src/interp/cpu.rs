@@ -73,6 +73,8 @@ pub(crate) struct Cpu {
     pub(crate) resume_pc: u64,
     /// The pinned registers there.
     pub(crate) resume_pins: Pins,
+    /// The flags there: code behind its block's start may count on their kind.
+    pub(crate) resume_flags: Flags,
     /// Generation of the code cache that `jumps` and `resume` belong to.
     pub(crate) generation: u64,
     pub(crate) gate: Arc<Gate>,

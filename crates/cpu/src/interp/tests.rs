@@ -430,6 +430,28 @@ fn a_kick_ends_an_endless_loop() {
     }
 }
 
+/// What is known of the flags' kind when a block is translated holds when guest mode is entered again in its middle.
+#[test]
+fn flags_survive_kicks_and_system_calls_within_a_block() {
+    const LO: u8 = 3;
+    const EQ: u8 = 0;
+    let ends = [movz(2, 1), SVC, movz(2, 2), SVC];
+    let compare = subs_imm(31, 0, 2);
+    let kicked = [compare, b_cond(EQ, 8), b_cond(LO, 12)];
+    let called = [compare, SVC, b_cond(LO, 12)];
+    for (code, calls) in [(kicked, 0), (called, 1)] {
+        both(&[&code[..], &ends].concat(), |mut g| {
+            g.state.x[0] = 1;
+            // Taken note of at the first branch that is taken.
+            g.vcpu.kicker().kick();
+            for _ in 0..=calls {
+                while g.run() == Exit::Kicked {}
+            }
+            assert_eq!(g.state.x[2], 2);
+        });
+    }
+}
+
 #[test]
 fn long_runs_need_no_stack() {
     // Nested loop of a hundred million ops on a small stack.

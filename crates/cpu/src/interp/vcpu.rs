@@ -102,6 +102,7 @@ impl Cpu {
             (&raw mut (*p).resume).write(core::ptr::null());
             (&raw mut (*p).resume_pc).write(NO_ADDR);
             (&raw mut (*p).resume_pins).write(code.pins());
+            (&raw mut (*p).resume_flags).write(Flags::from_nzcv(0));
             (&raw mut (*p).generation).write(0);
             (&raw mut (*p).gate).write(gate);
             (&raw mut (*p).mm).write(mm);
@@ -165,8 +166,12 @@ impl Vcpu for Interp {
             let exit = self.cpu.guest(state, |cpu| {
                 if stack::is_misaligned(cpu) && !stack::run_misaligned(cpu) {
                     core::ptr::null()
-                } else if cpu.resume_pc == cpu.pc && cpu.code.generation() == cpu.generation {
+                } else if cpu.resume_pc == cpu.pc
+                    && cpu.resume_flags.nzcv() == cpu.flags.nzcv()
+                    && cpu.code.generation() == cpu.generation
+                {
                     cpu.pins = cpu.resume_pins;
+                    cpu.flags = cpu.resume_flags;
                     cpu.resume
                 } else {
                     enter(cpu, cpu.pc)

@@ -163,6 +163,11 @@ impl Cgroup {
 
     /// Kills the largest process of the group, or all of a group that wants to die as one; the process that was chosen.
     fn out_of_memory(self: &Arc<Self>, kernel: &Kernel) -> Option<Arc<ThreadGroup>> {
+        // One that is about to die gives memory back: nobody else has to.
+        let mut tasks = self.tasks_of(kernel, true).into_iter();
+        if let Some(dying) = tasks.find(|t| t.group().signals.lock().group_exit.is_some()) {
+            return Some(Arc::clone(dying.group()));
+        }
         self.count(|m| &m.oom);
         let limit = self.mem_group().map_or(usize::MAX, |g| g.limit_pages());
         let total = kernel.budget.limit_pages().min(limit);
