@@ -123,6 +123,8 @@ impl Case {
 enum Against {
     /// The same engine, instruction by instruction.
     Plain,
+    /// Itself, interrupted all the time.
+    Interrupted,
     /// QEMU.
     Reference,
 }
@@ -146,6 +148,7 @@ fn compare(case: &Case, against: Against, options: &Options) -> Option<Differenc
     let got = subject::run(&image, optimised);
     let want = match (against, &options.qemu) {
         (Against::Plain, _) => subject::run(&image, plain),
+        (Against::Interrupted, _) => subject::run_interrupted(&image, optimised),
         (Against::Reference, Some(qemu)) => reference(&image, qemu),
         (Against::Reference, None) => return None,
     };
@@ -202,7 +205,7 @@ fn main() -> ExitCode {
     loop {
         let mut rng = Rng::new(options.seed.wrapping_add(batch << 32));
         let case = Case::random(&rows, &mut rng);
-        for against in [Against::Plain, Against::Reference] {
+        for against in [Against::Plain, Against::Interrupted, Against::Reference] {
             if let Some(difference) = compare(&case, against, &options) {
                 failed += 1;
                 println!(
