@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Fsck(FsckArgs),
     /// Let programs use a machine: JSON-RPC over HTTP, WebSocket, a Unix socket or standard streams
     Serve(ServeArgs),
+    /// Show terminals of a machine in the browser
+    Web(WebArgs),
     /// Let an agent use a machine: the Model Context Protocol over standard streams
     Mcp(McpArgs),
     /// Run the command of a machine for `start` and `run -d`
@@ -308,6 +310,29 @@ pub(crate) struct ServeArgs {
     /// Let the web pages of this origin in, if they have the token
     #[arg(long, value_name = "ORIGIN", conflicts_with_all = ["socket", "stdio"])]
     pub(crate) allow_origin: Vec<String>,
+    #[command(flatten)]
+    pub(crate) served: ServedArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tuxlet web --rm debian                     prints the address to open, with a token in it
+  tuxlet web --listen 127.0.0.1:8022 --token-file ~/.tuxlet-token work
+  tuxlet web --shell 'tmux new -A' work
+
+Terminals go on while no page shows them, until their programs or this one end. What `tuxlet serve` offers is here, too. From another
+computer: `ssh -L 8022:127.0.0.1:8022 HOST`, then http://127.0.0.1:8022/ with the token.")]
+pub(crate) struct WebArgs {
+    /// Address and port to listen on; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Take the token from this file instead of making one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// What terminals run [default: the user's login shell]
+    #[arg(long, value_name = "COMMAND LINE")]
+    pub(crate) shell: Option<String>,
     #[command(flatten)]
     pub(crate) served: ServedArgs,
 }

@@ -20,3 +20,4 @@ pub(crate) mod save;
 pub(crate) mod serve;
 pub(crate) mod start;
 pub(crate) mod state;
+pub(crate) mod web;

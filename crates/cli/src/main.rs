@@ -14,6 +14,7 @@ mod process;
 mod progress;
 mod session;
 mod settings;
+mod shell;
 mod table;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Start(args) => return cmd::start::start(&args),
         Command::Background(args) => return cmd::start::background(&args),
         Command::Serve(args) => cmd::serve::serve(args)?,
+        Command::Web(args) => cmd::web::web(args)?,
         Command::Mcp(args) => cmd::serve::mcp(args)?,
         Command::Doctor => return cmd::doctor::run(),
         Command::Fsck(args) => return cmd::fsck::run(&args),

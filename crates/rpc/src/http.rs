@@ -8,6 +8,7 @@
 use crate::{
     Served, Token,
     session::{Limits, Outbox, Session},
+    web::{self, MakeCommand},
 };
 use axum::{
     Router,
@@ -19,6 +20,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt,
 };
 use futures_util::{SinkExt, StreamExt};
 use std::{
@@ -32,7 +34,7 @@ use tokio::sync::mpsc;
 /// Messages that wait for a client to read them.
 const QUEUE: usize = 256;
 /// How long a client may take to send a request.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The subprotocol of our WebSockets.
 const PROTOCOL: &str = "tuxlet";
 
@@ -48,11 +50,13 @@ pub struct Config {
 }
 
 #[derive(Debug)]
-struct Server {
-    served: Served,
-    config: Config,
+pub(crate) struct Server {
+    pub(crate) served: Served,
+    pub(crate) config: Config,
     /// Host names under which clients may know the server; `None`: any.
     hosts: Option<Vec<String>>,
+    /// Whether there is a page that is served to browsers and may come back.
+    page: bool,
 }
 
 /// Serves clients on a listening socket until the process ends.
@@ -60,11 +64,34 @@ struct Server {
 /// # Errors
 /// The socket cannot be used.
 pub fn serve(listener: TcpListener, served: impl Into<Served>, config: Config) -> io::Result<()> {
+    run(listener, served.into(), config, None)
+}
+
+/// As [`serve`], with terminals for browsers ([`crate::web`]), each of which runs a command of `make`'s.
+///
+/// # Errors
+/// The socket cannot be used.
+pub fn serve_web(
+    listener: TcpListener,
+    served: impl Into<Served>,
+    config: Config,
+    make: MakeCommand,
+) -> io::Result<()> {
+    run(listener, served.into(), config, Some(make))
+}
+
+fn run(
+    listener: TcpListener,
+    served: Served,
+    config: Config,
+    make: Option<MakeCommand>,
+) -> io::Result<()> {
     let local = listener.local_addr()?;
     let server = Arc::new(Server {
-        served: served.into(),
+        served,
         config,
         hosts: known_hosts(local),
+        page: make.is_some(),
     });
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,10 +100,19 @@ pub fn serve(listener: TcpListener, served: impl Into<Served>, config: Config) -
         .build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let routes = Router::new()
+        let mut routes = Router::new()
             .route("/", post(request))
             .route("/ws", get(websocket))
-            .with_state(server);
+            .with_state(Arc::clone(&server));
+        if let Some(make) = make {
+            routes = routes.merge(web::routes(server, make));
+        }
+        // What is typed and shown comes in small pieces that must not wait for each other.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!("a connection may be slow: {error}");
+            }
+        });
         axum::serve(listener, routes).await
     })
 }
@@ -95,32 +131,49 @@ fn known_hosts(local: SocketAddr) -> Option<Vec<String>> {
     })
 }
 
-type Refusal = (StatusCode, &'static str);
+pub(crate) type Refusal = (StatusCode, &'static str);
 
 impl Server {
-    fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
-        if let Some(hosts) = &self.hosts {
-            let host = text(header::HOST).unwrap_or_default();
-            // The port stands after the last colon, but not inside an IPv6 address.
-            let name = match host.rsplit_once(':') {
-                Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-                _ => host,
-            };
-            if !hosts.iter().any(|h| h.eq_ignore_ascii_case(name)) {
-                return Err((StatusCode::FORBIDDEN, "this host name is not served\n"));
-            }
+    /// Whether the request goes to a name of ours.
+    pub(crate) fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(hosts) = &self.hosts else {
+            return Ok(());
+        };
+        let host = text(headers, header::HOST).unwrap_or_default();
+        // The port stands after the last colon, but not inside an IPv6 address.
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        };
+        if hosts.iter().any(|h| h.eq_ignore_ascii_case(name)) {
+            Ok(())
+        } else {
+            Err((StatusCode::FORBIDDEN, "this host name is not served\n"))
         }
+    }
+
+    /// Whether a page of that origin may use the server: one of the list, or our own.
+    fn lets_in(&self, origin: &str, headers: &HeaderMap) -> bool {
+        let own = || {
+            let host = text(headers, header::HOST)?;
+            Some(origin.strip_prefix("http://")?.eq_ignore_ascii_case(host))
+        };
+        self.config.origins.iter().any(|o| o == origin) || self.page && own() == Some(true)
+    }
+
+    /// Whether the request is one of somebody who may use the server.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        self.check_host(headers)?;
         if headers.contains_key(header::ORIGIN)
-            && !text(header::ORIGIN).is_some_and(|o| self.config.origins.iter().any(|a| a == o))
+            && !text(headers, header::ORIGIN).is_some_and(|o| self.lets_in(o, headers))
         {
             return Err((StatusCode::FORBIDDEN, "this origin is not allowed\n"));
         }
-        let bearer = text(header::AUTHORIZATION).and_then(|v| {
+        let bearer = text(headers, header::AUTHORIZATION).and_then(|v| {
             let (scheme, token) = v.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        let offered = text(header::SEC_WEBSOCKET_PROTOCOL)
+        let offered = text(headers, header::SEC_WEBSOCKET_PROTOCOL)
             .into_iter()
             .flat_map(|v| v.split(','))
             .find_map(|p| p.trim().strip_prefix("bearer."));
@@ -132,7 +185,11 @@ impl Server {
     }
 }
 
-fn refused((status, text): Refusal) -> Response {
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|v| v.to_str().ok())
+}
+
+pub(crate) fn refused((status, text): Refusal) -> Response {
     let mut response = (status, text).into_response();
     if status == StatusCode::UNAUTHORIZED {
         let value = header::HeaderValue::from_static("Bearer");

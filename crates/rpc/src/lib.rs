@@ -4,7 +4,7 @@
 //! - A [`Session`] is one client: it takes messages as text and sends replies and notifications through its outbox. It
 //!   knows nothing of transports.
 //! - [`lines`] carries messages as lines over a pair of streams or a Unix socket, [`http`] over HTTP POST and WebSocket with
-//!   a bearer token, [`mcp`] offers the same machine to agents as Model Context Protocol tools.
+//!   a bearer token, [`web`] terminals for browsers beside that, [`mcp`] offers the same machine to agents as Model Context Protocol tools.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -21,6 +21,7 @@ mod openrpc;
 mod process;
 mod session;
 mod types;
+pub mod web;
 
 pub use auth::Token;
 pub use keeper::{Keeper, Served};

@@ -4,7 +4,7 @@ use crate::{
     encoding::{Decoder, base64},
     message::{BUSY, RpcError, notification},
     session::{Outbox, Session},
-    types::{ExitEvent, OutputEvent, Size, SpawnParams, Spawned},
+    types::{ExitEvent, OutputEvent, SpawnParams, Spawned},
 };
 use parking_lot::Mutex;
 use std::{
@@ -44,7 +44,7 @@ struct Running {
 
 /// Input on its way to a process, written by a thread of its own: a process may take its time.
 #[derive(Clone, Debug)]
-struct Input {
+pub(crate) struct Input {
     sender: mpsc::Sender<Piece>,
     waiting: Arc<AtomicUsize>,
 }
@@ -57,7 +57,7 @@ enum Piece {
 
 impl Input {
     /// Starts the thread. `end` is what ends the input, if not dropping the writer.
-    fn start(mut to: impl Write + Send + 'static, end: Option<u8>) -> io::Result<Self> {
+    pub(crate) fn start(mut to: impl Write + Send + 'static, end: Option<u8>) -> io::Result<Self> {
         let (sender, pieces) = mpsc::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let written = Arc::clone(&waiting);
@@ -83,7 +83,7 @@ impl Input {
         Ok(Self { sender, waiting })
     }
 
-    fn push(&self, bytes: Vec<u8>, end: bool) -> Result<(), RpcError> {
+    pub(crate) fn push(&self, bytes: Vec<u8>, end: bool) -> Result<(), RpcError> {
         let closed =
             |_| RpcError::new(crate::message::FAILED, "the process does not read any more");
         if !bytes.is_empty() {
@@ -125,7 +125,7 @@ impl Processes {
         let running = self.get(number)?;
         let terminal = running.process.terminal();
         let terminal = terminal.ok_or_else(|| RpcError::params("the process has no terminal"))?;
-        terminal.resize(window(Size { rows, cols }));
+        terminal.resize(window(rows, cols));
         Ok(())
     }
 
@@ -141,10 +141,10 @@ impl Processes {
     }
 }
 
-fn window(size: Size) -> WindowSize {
+pub(crate) fn window(rows: u16, cols: u16) -> WindowSize {
     WindowSize {
-        rows: size.rows,
-        cols: size.cols,
+        rows,
+        cols,
         width_px: 0,
         height_px: 0,
     }
@@ -155,7 +155,7 @@ fn no_thread(error: io::Error) -> RpcError {
 }
 
 /// A terminal for a thread of its own.
-struct Typing(Arc<Terminal>);
+pub(crate) struct Typing(pub(crate) Arc<Terminal>);
 
 impl Write for Typing {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -235,7 +235,7 @@ pub(crate) fn spawn(session: &Arc<Session>, params: SpawnParams) -> Result<Spawn
     };
     let mut command = params.command.build()?;
     command = match params.terminal {
-        Some(size) => command.terminal(window(size)),
+        Some(size) => command.terminal(window(size.rows, size.cols)),
         None => command
             .stdin(if params.stdin {
                 Stdio::Pipe

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufReader},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::{
         fs::{DirBuilderExt, PermissionsExt},
         net::UnixListener,
@@ -43,15 +43,7 @@ pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(path) = args.socket {
         return with_machine(args.served, |served, _| serve_socket(served, &path));
     }
-    let token = match &args.token_file {
-        Some(path) => {
-            let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            Token::new(&text)
-                .map_err(anyhow::Error::msg)
-                .with_context(|| path.display().to_string())?
-        }
-        None => Token::random()?,
-    };
+    let token = token(args.token_file.as_deref())?;
     // Before the machine is there: what is in use should not cost one.
     let listener =
         TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
@@ -61,11 +53,7 @@ pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<()> {
         if args.token_file.is_none() {
             eprintln!("Token: {}", token.reveal());
         }
-        if !address.ip().is_loopback() {
-            eprintln!(
-                "Others on the network can reach it, and read what goes over it: it is not encrypted"
-            );
-        }
+        warn_of_strangers(address);
         let config = Config {
             token,
             origins,
@@ -73,6 +61,26 @@ pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<()> {
         };
         http::serve(listener, served.clone(), config).context("serving failed")
     })
+}
+
+/// The token of a file, or a new one.
+pub(super) fn token(file: Option<&Path>) -> anyhow::Result<Token> {
+    let Some(path) = file else {
+        return Ok(Token::random()?);
+    };
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Token::new(&text)
+        .map_err(anyhow::Error::msg)
+        .with_context(|| path.display().to_string())
+}
+
+/// Tells whoever listens to more than this computer what that means.
+pub(super) fn warn_of_strangers(address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        eprintln!(
+            "Others on the network can reach it, and read what goes over it: it is not encrypted"
+        );
+    }
 }
 
 pub(crate) fn mcp(args: McpArgs) -> anyhow::Result<()> {
@@ -141,7 +149,7 @@ fn private_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Runs a machine for as long as `serve` does. What `exec`, `cp` and `ps` ask for is done, too.
-fn with_machine(
+pub(super) fn with_machine(
     args: ServedArgs,
     serve: impl FnOnce(&Served, &str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
