@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod args;
+#[cfg(test)]
+mod book;
 mod cmd;
 mod control;
 mod guest;
