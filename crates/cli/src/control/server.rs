@@ -265,6 +265,8 @@ fn serve(door: &Door, machine: &Machine, socket: &UnixStream) -> io::Result<()> 
                 None => Reply::Starting,
             }
         }
+        // Before the command runs there is nothing to kill, and it would run on.
+        Request::KillAll if door.state().main.is_none() => Reply::Starting,
         Request::KillAll => {
             machine.kill_all();
             Reply::Done
