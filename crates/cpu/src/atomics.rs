@@ -313,14 +313,15 @@ mod wide {
     unsafe fn cmpxchg16b(p: *mut u128, expected: u128, new: u128) -> u128 {
         let (mut lo, mut hi) = (expected as u64, (expected >> 64) as u64);
         // SAFETY: touches only the 16 aligned bytes at `p`; the caller has checked the feature.
-        // The compiler may not give rbx away, so it is swapped in and back.
+        // The compiler may not give rbx away, so it is swapped in and back; it may well choose it for an operand,
+        // which is why all are named.
         unsafe {
             core::arch::asm!(
-                "xchg {new_lo}, rbx",
-                "lock cmpxchg16b [{p}]",
-                "mov rbx, {new_lo}",
-                new_lo = inout(reg) new as u64 => _,
-                p = in(reg) p,
+                "xchg rsi, rbx",
+                "lock cmpxchg16b [rdi]",
+                "mov rbx, rsi",
+                inout("rsi") new as u64 => _,
+                in("rdi") p,
                 inout("rax") lo,
                 inout("rdx") hi,
                 in("rcx") (new >> 64) as u64,
