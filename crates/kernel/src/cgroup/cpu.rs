@@ -53,6 +53,7 @@ struct Bandwidth {
     throttled_since: Option<Instant>,
     key: Option<Key>,
     periods: u64,
+    /// How many of them ended while the tasks rested.
     throttles: u64,
     throttled_ns: u64,
 }
@@ -201,7 +202,11 @@ impl Cpu {
                 - Duration::from_nanos(
                     (now - b.period_end).as_nanos() as u64 % period.as_nanos() as u64,
                 );
-            b.periods += if starts { 1 } else { u64::from(ended) };
+            let counted = if starts { 1 } else { u64::from(ended) };
+            b.periods += counted;
+            if b.throttled_since.is_some() {
+                b.throttles += counted;
+            }
             let quota = signed(limit.quota * 1000);
             let most = signed((limit.quota + limit.burst) * 1000);
             b.left = b
@@ -212,7 +217,6 @@ impl Cpu {
         let next = if b.left <= 0 {
             if b.throttled_since.is_none() {
                 b.throttled_since = Some(now);
-                b.throttles += 1;
                 self.throttled.store(true, Ordering::SeqCst);
                 tell(&group.tasks_of(kernel, true));
             }
