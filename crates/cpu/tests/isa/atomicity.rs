@@ -190,7 +190,7 @@ fn aligned_quadwords_are_not_torn() {
     never_torn("stp x, ldp x, pinned", 0x10, &stp_pinned, &ldp_pinned);
 }
 
-/// Of a pair that is not aligned, what is within 16 bytes is one access: the whole pair, or one of its halves.
+/// A pair that is not aligned but within 16 aligned bytes is one access.
 #[test]
 fn pairs_within_16_bytes_are_not_torn() {
     let sign = [0x9340_7cc6, 0x9340_7ce7]; // sxtw x6, w6; sxtw x7, w7
@@ -207,6 +207,14 @@ fn pairs_within_16_bytes_are_not_torn() {
             &[0xf940_0006, 0xaa06_03e7],
         );
     }
+}
+
+/// One half of a pair that leaves its 16 aligned bytes is one access where that half stays within them. The architecture
+/// does not ask for it (Arm ARM B2.2.1 knows whole pairs, and registers at their own alignment); programs see it on
+/// x86-64 hosts, and on AArch64 hosts whatever the host's LDP and STP do.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn halves_of_pairs_within_16_bytes_are_not_torn() {
     for (at, half) in [(4, 6), (6, 6), (7, 6), (9, 7), (12, 7), (14, 7)] {
         let copy = if half == 6 { 0xaa06_03e7 } else { 0xaa07_03e6 };
         // stp x4, x5, [x0]; ldp x6, x7, [x0]
