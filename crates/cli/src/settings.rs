@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) env: Vec<(String, String)>,
     /// Directory commands start in.
     pub(crate) workdir: Option<String>,
+    /// Whether the directory is the image's, and made if it is missing.
+    pub(crate) workdir_made: bool,
     /// Who runs commands.
     pub(crate) user: Option<String>,
 }
@@ -81,6 +83,7 @@ impl Settings {
                 (!text.is_empty() && text != default).then(|| text.to_owned())
             };
             settings.workdir = given(&config.workdir, "/");
+            settings.workdir_made = process.workdir.is_none();
             settings.user = given(&config.user, "");
             settings.stop_signal.clone_from(&config.stop_signal);
             // What is mounted there by hand goes first.
@@ -152,7 +155,11 @@ impl Settings {
             builder = builder.env(name, value);
         }
         if let Some(directory) = &self.workdir {
-            builder = builder.cwd(directory);
+            builder = if self.workdir_made {
+                builder.made_cwd(directory)
+            } else {
+                builder.cwd(directory)
+            };
         }
         if let Some(user) = &self.user {
             builder = builder.user(user);

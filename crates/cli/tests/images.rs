@@ -61,7 +61,7 @@ fn config(diff_id: &str) -> String {
     serde_json::json!({
         "architecture": "arm64", "os": "linux",
         "config": { "Entrypoint": ["/bin/show"], "Cmd": ["from", "image"], "Env": ["PATH=/bin", "A=image", "B=image"],
-                    "WorkingDir": "/w", "User": "me", "Volumes": { "/data": {} }, "ExposedPorts": { "80/tcp": {} },
+                    "WorkingDir": "/w/made", "User": "me", "Volumes": { "/data": {} }, "ExposedPorts": { "80/tcp": {} },
                     "StopSignal": "SIGQUIT" },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] },
     })
@@ -96,7 +96,7 @@ fn commands_run_as_the_image_says() -> Result<()> {
     let (code, output, error) = place.run("run --rm -e B=own img:1")?;
     assert_eq!(code, 7, "{error}");
     assert!(output.starts_with("/bin/show\nfrom\nimage\n"), "{output}");
-    for line in ["A=image", "B=own", "/w"] {
+    for line in ["A=image", "B=own", "/w/made"] {
         assert!(has(&output, line), "{output}");
     }
     assert!(!has(&output, "B=image"), "{output}");

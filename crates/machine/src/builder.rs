@@ -48,6 +48,7 @@ pub struct Builder {
     events: Arc<dyn EventSink>,
     engine: Options,
     short_lived: bool,
+    make_cwd: bool,
     defaults: Defaults,
     fork_guard: Option<ForkGuard>,
     pressure: Option<(u8, pressure::Listener)>,
@@ -90,6 +91,7 @@ impl Default for Builder {
             events: Arc::new(NoEvents),
             engine: Options::default(),
             short_lived: false,
+            make_cwd: false,
             defaults: Defaults::default(),
             fork_guard: None,
             pressure: None,
@@ -161,6 +163,13 @@ impl Builder {
     pub fn cwd(mut self, dir: impl Into<String>) -> Self {
         self.defaults.cwd = Some(dir.into());
         self
+    }
+
+    /// The same, and the directory is made if it is missing, as containers do with what an image says.
+    #[must_use]
+    pub fn made_cwd(mut self, dir: impl Into<String>) -> Self {
+        self.make_cwd = true;
+        self.cwd(dir)
     }
 
     /// Who runs commands that do not say another user, as for [`crate::Command::user`].
@@ -305,6 +314,13 @@ impl Builder {
         }
         for (path, hook) in self.path_hooks {
             mount_path_hook(&kernel, &cx, &path, hook)?;
+        }
+        if let Some(dir) = self.defaults.cwd.as_ref().filter(|_| self.make_cwd) {
+            let failed = |errno| Error::WorkingDirectory {
+                path: dir.clone(),
+                errno,
+            };
+            files::ensure_dir(&kernel, &cx, dir.as_bytes()).map_err(failed)?;
         }
         Ok(Machine {
             inner: Arc::new(Inner {
