@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 use tuxlet_image::{
-    Quiet,
+    Quiet, alpine,
     config::Config,
     debian::{
         ar::ArReader,
@@ -115,6 +115,11 @@ pub(crate) fn release(data: &[u8]) {
 pub(crate) fn keyring(data: &[u8]) {
     let mut keyring = debian().clone();
     let _ = keyring.add("input", data);
+}
+
+/// Alpine's index of releases.
+pub(crate) fn alpine_index(data: &[u8]) {
+    let _ = alpine::find("index", &String::from_utf8_lossy(data));
 }
 
 pub(crate) fn config(data: &[u8]) {

@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     target("in_release", image::in_release, 4),
     target("release", image::release, 1),
     target("keyring", image::keyring, 4),
+    target("alpine_index", image::alpine_index, 1),
     target("config", image::config, 2),
     target("record", image::record, 10),
     target("archive", image::archive, 20),

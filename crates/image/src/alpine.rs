@@ -112,7 +112,7 @@ fn mirror_of_line(line: &str) -> Option<String> {
 
 /// What the index says about a root file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Release {
+pub struct Release {
     version: String,
     branch: String,
     file: String,
@@ -152,8 +152,8 @@ fn items(text: &str) -> Vec<BTreeMap<&str, &str>> {
     items
 }
 
-/// The root file system of an index.
-fn find(what: &str, text: &str) -> Result<Release> {
+/// The root file system of an index, `latest-releases.yaml`; `what` names the index in errors.
+pub fn find(what: &str, text: &str) -> Result<Release> {
     let wrong = |reason: &str| Error::Release {
         what: what.to_owned(),
         reason: reason.to_owned(),
