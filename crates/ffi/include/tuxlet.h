@@ -34,6 +34,7 @@ typedef struct tux_command tux_command;
 typedef struct tux_process tux_process;
 typedef struct tux_changes tux_changes;
 typedef struct tux_call tux_call;
+typedef struct tux_directory tux_directory;
 
 /* Results. */
 enum tux_code {
@@ -100,6 +101,37 @@ typedef struct tux_change {
   char *path;        /* absolute, in the machine */
   char *to;          /* the other path of a rename or an exchange, or NULL */
 } tux_change;
+
+/* What a file is: inode(7). */
+enum tux_file_kind {
+  TUX_FILE = 1,
+  TUX_DIRECTORY = 2,
+  TUX_SYMLINK = 3,
+  TUX_FIFO = 4,
+  TUX_CHAR_DEVICE = 5,
+  TUX_BLOCK_DEVICE = 6,
+  TUX_SOCKET = 7
+};
+
+/* What stat(2) tells of a file. */
+typedef struct tux_metadata {
+  int32_t kind;  /* an enum tux_file_kind */
+  uint32_t mode; /* permission bits, 07777 */
+  uint32_t uid;
+  uint32_t gid;
+  uint64_t size; /* bytes */
+  uint64_t inode;
+  uint32_t links;
+  uint32_t modified_nsec;
+  uint64_t modified_sec; /* of the Unix epoch */
+} tux_metadata;
+
+/* An entry of a directory. */
+typedef struct tux_entry {
+  int32_t kind; /* an enum tux_file_kind */
+  uint64_t inode;
+  const char *name; /* until the next one is asked for, or the directory is freed */
+} tux_entry;
 
 /* A process that is about to be made by another one. */
 typedef struct tux_fork {
@@ -170,6 +202,8 @@ TUX_ANY_THREAD int tux_machine_suspend(tux_machine *machine, uint64_t timeout_ms
 TUX_ANY_THREAD int tux_machine_resume(tux_machine *machine, tux_error *error);
 /* Sends a signal to any process: kill(2). */
 TUX_ANY_THREAD int tux_machine_kill(tux_machine *machine, uint32_t pid, int signal, tux_error *error);
+/* Kills every process; those that start meanwhile may survive. */
+TUX_ANY_THREAD int tux_machine_kill_all(tux_machine *machine, tux_error *error);
 TUX_ANY_THREAD int tux_machine_stats(tux_machine *machine, tux_stats *stats, tux_error *error);
 /* Gives back memory that holds nothing but copies of files: for a host that runs short itself. Returns how many bytes. */
 TUX_ANY_THREAD uint64_t tux_machine_trim(tux_machine *machine);
@@ -180,8 +214,13 @@ TUX_ANY_THREAD uint64_t tux_machine_trim(tux_machine *machine);
  */
 TUX_ANY_THREAD int tux_track_changes(tux_machine *machine, size_t capacity, tux_changes **changes, tux_error *error);
 TUX_ONE_THREAD void tux_changes_free(tux_changes *changes);
-/* The oldest change that waits, freed with tux_change_free; TUX_TIMEOUT if there was none for so many milliseconds. */
+/*
+ * The oldest change that waits, freed with tux_change_free; TUX_TIMEOUT if there was none for so many milliseconds, TUX_CLOSED if there
+ * is none after tux_changes_finish.
+ */
 TUX_ANY_THREAD int tux_changes_next(tux_changes *changes, uint64_t timeout_ms, tux_change **change, tux_error *error);
+/* Lets all waiting for changes end, now and from now on. */
+TUX_ANY_THREAD int tux_changes_finish(tux_changes *changes, tux_error *error);
 TUX_ONE_THREAD void tux_change_free(tux_change *change);
 /* How many changes were lost since this was asked last: whoever keeps a copy has to look at everything again. */
 TUX_ANY_THREAD uint64_t tux_changes_dropped(tux_changes *changes);
@@ -213,7 +252,29 @@ TUX_ANY_THREAD int tux_read_file(tux_machine *machine, const char *path, uint8_t
     tux_error *error);
 TUX_ANY_THREAD int tux_write_file(tux_machine *machine, const char *path, uint32_t mode, const uint8_t *bytes,
     size_t len, tux_error *error);
+/* At most so many bytes from `offset` on; fewer only at the file's end. Freed as above, as are those of tux_read_link. */
+TUX_ANY_THREAD int tux_read_range(tux_machine *machine, const char *path, uint64_t offset, size_t most, uint8_t **bytes,
+    size_t *len, tux_error *error);
 TUX_ONE_THREAD void tux_bytes_free(uint8_t *bytes, size_t len);
+/* What a path names; a symbolic link at its end is looked at itself if `follow` is 0. */
+TUX_ANY_THREAD int tux_file_metadata(tux_machine *machine, const char *path, int follow, tux_metadata *metadata,
+    tux_error *error);
+/* A directory's entries at this time, without `.` and `..`, in the file system's order; TUX_CLOSED after the last one. */
+TUX_ANY_THREAD int tux_open_directory(tux_machine *machine, const char *path, tux_directory **directory,
+    tux_error *error);
+TUX_ONE_THREAD int tux_directory_next(tux_directory *directory, tux_entry *entry, tux_error *error);
+TUX_ONE_THREAD void tux_directory_free(tux_directory *directory);
+/* Makes a directory and what is missing above it; it is no error if it is there. */
+TUX_ANY_THREAD int tux_create_directory(tux_machine *machine, const char *path, tux_error *error);
+/* Removes a file or an empty directory. */
+TUX_ANY_THREAD int tux_remove(tux_machine *machine, const char *path, tux_error *error);
+/* Renames a file or directory, replacing a file that is there: rename(2). */
+TUX_ANY_THREAD int tux_rename(tux_machine *machine, const char *from, const char *to, tux_error *error);
+TUX_ANY_THREAD int tux_symlink(tux_machine *machine, const char *target, const char *path, tux_error *error);
+/* Where a symbolic link points; no zero byte at its end. */
+TUX_ANY_THREAD int tux_read_link(tux_machine *machine, const char *path, uint8_t **bytes, size_t *len,
+    tux_error *error);
+TUX_ANY_THREAD int tux_set_mode(tux_machine *machine, const char *path, uint32_t mode, tux_error *error);
 
 /* Commands. */
 TUX_ANY_THREAD tux_command *tux_command_new(const char *program);
@@ -238,16 +299,21 @@ TUX_ANY_THREAD uint32_t tux_process_pid(const tux_process *process);
 /* Waits for the end; TUX_TIMEOUT if it has not come after so many milliseconds. */
 TUX_ANY_THREAD int tux_process_wait(tux_process *process, uint64_t timeout_ms, tux_status *status, tux_error *error);
 TUX_ANY_THREAD int tux_process_kill(tux_process *process, int signal, tux_error *error);
+/* Sends a signal to its process group: its children too, unless they have made groups of their own. */
+TUX_ANY_THREAD int tux_process_kill_group(tux_process *process, int signal, tux_error *error);
 /*
  * Reads what a program prints: the number of bytes, at least 1; 0 at the end; TUX_TIMEOUT if there was nothing for so many
  * milliseconds (terminals wait without limit).
  */
 TUX_ANY_THREAD int64_t tux_process_read(tux_process *process, int stream, uint8_t *buffer, size_t len,
     uint64_t timeout_ms, tux_error *error);
-/* Writes all of it, waiting until the program has made room. TUX_CLOSED if it never will. */
+/* Writes all of it, waiting until the program has made room. TUX_CLOSED if it never will. Two threads' texts may be mixed. */
 TUX_ANY_THREAD int tux_process_write(tux_process *process, const uint8_t *bytes, size_t len, tux_error *error);
-/* Ends the standard input. */
-TUX_ANY_THREAD int tux_process_close_stdin(tux_process *process, tux_error *error);
+/*
+ * Closes the embedder's end of a stream, and lets whoever waits with it go: of TUX_STDIN, the input ends after what was written; of the
+ * others, the program gets SIGPIPE when it writes. Closing TUX_STDOUT of a terminal hangs it up. TUX_CLOSED if it was closed before.
+ */
+TUX_ANY_THREAD int tux_process_close(tux_process *process, int stream, tux_error *error);
 /* Lets reading end after what has been printed so far, even if a program in the background has the stream open. */
 TUX_ANY_THREAD int tux_process_finish(tux_process *process, tux_error *error);
 TUX_ANY_THREAD int tux_process_resize(tux_process *process, uint16_t rows, uint16_t cols, tux_error *error);

@@ -1,7 +1,7 @@
 //! Commands of the embedder that run natively.
 
 use crate::{
-    error::{Error, Failure, Result, borrow, borrow_mut, bytes, guard, guard_int, room, text},
+    error::{Error, Failure, Result, borrow, borrow_mut, bytes, guard, room, text},
     files::give_bytes,
     hooks::{Drop, User, missing},
     machine::Builder,
@@ -34,35 +34,27 @@ impl Call<'_, '_, '_> {
     }
 }
 
-/// Registers a native command.
-///
-/// # Safety
-/// As the header says of handles, texts, functions and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_native(
-    builder: *mut Builder,
-    name: *const c_char,
-    function: Option<Native>,
-    user: *mut c_void,
-    drop: Drop,
-    error: *mut Error,
-) -> c_int {
-    let user = User::new(user, drop);
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let (name, function) = (text(name)?, function.ok_or_else(missing)?);
-            let run = move |call: &mut NativeCall<'_, '_>| {
-                let mut call = Call {
-                    args: call.args().into_iter().map(c_text).collect(),
-                    kept: Vec::new(),
-                    call,
-                };
-                // As exit(3) has it.
-                (function(&raw mut call, user.get()) & 0xff) as u8
+functions! {
+    /// Registers a native command.
+    fn tux_builder_native(
+        builder: *mut Builder,
+        name: *const c_char,
+        function: Option<Native>,
+        user: *mut c_void,
+        drop: Drop,
+    ) {
+        let user = User::new(user, drop);
+        let (name, function) = (text(name)?, function.ok_or_else(missing)?);
+        let run = move |call: &mut NativeCall<'_, '_>| {
+            let mut call = Call {
+                args: call.args().into_iter().map(c_text).collect(),
+                kept: Vec::new(),
+                call,
             };
-            borrow_mut(builder)?.change(|b| b.native(name, run))
-        })
+            // As exit(3) has it.
+            (function(&raw mut call, user.get()) & 0xff) as u8
+        };
+        borrow_mut(builder)?.change(|b| b.native(name, run))
     }
 }
 
@@ -150,14 +142,11 @@ unsafe fn with<'a, 'b: 'a, 'c: 'a, T>(
     body(call.call).map_err(Failure::of_call)
 }
 
-/// Whether the process goes on.
-///
-/// # Safety
-/// As the header says of calls and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_call_check(call: *mut Call<'_, '_, '_>, error: *mut Error) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { guard_int(error, || with(call, |c| c.check())) }
+functions! {
+    /// Whether the process goes on.
+    fn tux_call_check(call: *mut Call<'_, '_, '_>) {
+        with(call, |c| c.check())
+    }
 }
 
 /// Reads from a descriptor.
@@ -181,68 +170,35 @@ pub unsafe extern "C" fn tux_call_read(
     }
 }
 
-/// Writes to a descriptor.
-///
-/// # Safety
-/// As the header says of calls and errors; `data` points to `len` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_call_write(
-    call: *mut Call<'_, '_, '_>,
-    fd: c_int,
-    data: *const u8,
-    len: usize,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let data = bytes(data, len)?;
-            with(call, |c| c.write(fd, data))
+functions! {
+    /// Writes to a descriptor.
+    fn tux_call_write(call: *mut Call<'_, '_, '_>, fd: c_int, data: *const u8, len: usize) {
+        let data = bytes(data, len)?;
+        with(call, |c| c.write(fd, data))
+    }
+
+    /// Reads a whole guest file.
+    fn tux_call_read_file(
+        call: *mut Call<'_, '_, '_>,
+        path: *const c_char,
+        data: *mut *mut u8,
+        len: *mut usize,
+    ) {
+        give_bytes(data, len, || {
+            let path = text(path)?;
+            with(call, |c| c.read_file(path))
         })
     }
-}
 
-/// Reads a whole guest file.
-///
-/// # Safety
-/// As the header says of calls, texts and errors; `data` and `len` are null or point to places for the result.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_call_read_file(
-    call: *mut Call<'_, '_, '_>,
-    path: *const c_char,
-    data: *mut *mut u8,
-    len: *mut usize,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            give_bytes(data, len, || {
-                let path = text(path)?;
-                with(call, |c| c.read_file(path))
-            })
-        })
-    }
-}
-
-/// Replaces a guest file.
-///
-/// # Safety
-/// As the header says of calls, texts and errors; `data` points to `len` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_call_write_file(
-    call: *mut Call<'_, '_, '_>,
-    path: *const c_char,
-    mode: u32,
-    data: *const u8,
-    len: usize,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let (path, data) = (text(path)?, bytes(data, len)?);
-            with(call, |c| c.write_file(path, mode, data))
-        })
+    /// Replaces a guest file.
+    fn tux_call_write_file(
+        call: *mut Call<'_, '_, '_>,
+        path: *const c_char,
+        mode: u32,
+        data: *const u8,
+        len: usize,
+    ) {
+        let (path, data) = (text(path)?, bytes(data, len)?);
+        with(call, |c| c.write_file(path, mode, data))
     }
 }

@@ -1,11 +1,11 @@
 //! The record of changes to files.
 
 use crate::{
-    error::{self, Code, Error, Failure, Result, borrow, give, guard_int, store},
+    error::{Code, Failure, Result, borrow, give, store},
     machine::Machine,
 };
 use std::{
-    ffi::{CString, c_char, c_int},
+    ffi::{CString, c_char},
     time::Duration,
 };
 use tuxlet::{FileChange, FileChangeKind};
@@ -59,71 +59,55 @@ impl Drop for Change {
     }
 }
 
-/// Begins a record.
-///
-/// # Safety
-/// As the header says of handles and errors; `changes` is null or points to a pointer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_track_changes(
-    machine: *mut Machine,
-    capacity: usize,
-    changes: *mut *mut Changes,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            store(changes, std::ptr::null_mut())?;
-            let log = borrow(machine)?.0.track_changes(capacity);
-            store(changes, give(Changes(log)))
-        })
+functions! {
+    /// Begins a record.
+    fn tux_track_changes(machine: *mut Machine, capacity: usize, changes: *mut *mut Changes) {
+        store(changes, std::ptr::null_mut())?;
+        let log = borrow(machine)?.0.track_changes(capacity);
+        store(changes, give(Changes(log)))
     }
 }
 
-/// Ends a record.
-///
-/// # Safety
-/// As the header says of handles.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_changes_free(changes: *mut Changes) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { error::take(changes) });
+frees! {
+    /// Ends a record.
+    fn tux_changes_free(changes: *mut Changes);
 }
 
-/// Takes the oldest change.
-///
-/// # Safety
-/// As the header says of handles and errors; `change` is null or points to a pointer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_changes_next(
-    changes: *mut Changes,
-    timeout_ms: u64,
-    change: *mut *mut Change,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            store(change, std::ptr::null_mut())?;
-            let next = next(borrow(changes)?, timeout_ms)?;
-            store(change, give(Change::new(next)))
-        })
+functions! {
+    /// Takes the oldest change.
+    fn tux_changes_next(changes: *mut Changes, timeout_ms: u64, change: *mut *mut Change) {
+        store(change, std::ptr::null_mut())?;
+        let next = next(borrow(changes)?, timeout_ms)?;
+        store(change, give(Change::new(next)))
     }
 }
 
 fn next(changes: &Changes, timeout_ms: u64) -> Result<FileChange> {
-    let next = changes.0.next_timeout(Duration::from_millis(timeout_ms));
-    next.ok_or_else(|| Failure::new(Code::Timeout, "nothing was changed in time"))
+    let next = if timeout_ms == u64::MAX {
+        changes.0.next_timeout(Duration::MAX)
+    } else {
+        changes.0.next_timeout(Duration::from_millis(timeout_ms))
+    };
+    next.ok_or_else(|| {
+        if changes.0.is_finished() {
+            Failure::new(Code::Closed, "the record has been finished")
+        } else {
+            Failure::new(Code::Timeout, "nothing was changed in time")
+        }
+    })
 }
 
-/// Frees a change.
-///
-/// # Safety
-/// As the header says of handles.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_change_free(change: *mut Change) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { error::take(change) });
+frees! {
+    /// Frees a change.
+    fn tux_change_free(change: *mut Change);
+}
+
+functions! {
+    /// Lets waiting end.
+    fn tux_changes_finish(changes: *mut Changes) {
+        borrow(changes)?.0.finish();
+        Ok(())
+    }
 }
 
 /// How many changes were lost.

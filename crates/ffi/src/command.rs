@@ -1,6 +1,6 @@
 //! Commands.
 
-use crate::error::{self, Code, Error, Failure, Result, borrow_mut, give, guard_int, text};
+use crate::error::{Code, Failure, Result, borrow_mut, give, text};
 use std::ffi::{c_char, c_int};
 use tuxlet::{Stdio, WindowSize};
 
@@ -31,52 +31,22 @@ pub unsafe extern "C" fn tux_command_new(program: *const c_char) -> *mut Command
     }
 }
 
-/// Frees a command.
-///
-/// # Safety
-/// As the header says of handles.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_command_free(command: *mut Command) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { error::take(command) });
+frees! {
+    /// Frees a command.
+    fn tux_command_free(command: *mut Command);
 }
 
-/// Adds an argument.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_command_arg(
-    command: *mut Command,
-    arg: *const c_char,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let arg = text(arg)?;
-            borrow_mut(command)?.change(|c| c.arg(arg))
-        })
+functions! {
+    /// Adds an argument.
+    fn tux_command_arg(command: *mut Command, arg: *const c_char) {
+        let arg = text(arg)?;
+        borrow_mut(command)?.change(|c| c.arg(arg))
     }
-}
 
-/// Sets a variable of the environment.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_command_env(
-    command: *mut Command,
-    name: *const c_char,
-    value: *const c_char,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let (name, value) = variable(name, value)?;
-            borrow_mut(command)?.change(|c| c.env(name, value))
-        })
+    /// Sets a variable of the environment.
+    fn tux_command_env(command: *mut Command, name: *const c_char, value: *const c_char) {
+        let (name, value) = variable(name, value)?;
+        borrow_mut(command)?.change(|c| c.env(name, value))
     }
 }
 
@@ -99,112 +69,51 @@ pub(crate) unsafe fn variable<'a>(
     Ok((name, value))
 }
 
-/// Sets the embedder's number of the command.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_command_context(
-    command: *mut Command,
-    context: u64,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            borrow_mut(command)?.change(|c| c.context(context))
-        })
+functions! {
+    /// Sets the embedder's number of the command.
+    fn tux_command_context(command: *mut Command, context: u64) {
+        borrow_mut(command)?.change(|c| c.context(context))
     }
-}
 
-/// Sets the working directory.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_command_cwd(
-    command: *mut Command,
-    dir: *const c_char,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let dir = text(dir)?;
-            borrow_mut(command)?.change(|c| c.cwd(dir))
-        })
+    /// Sets the working directory.
+    fn tux_command_cwd(command: *mut Command, dir: *const c_char) {
+        let dir = text(dir)?;
+        borrow_mut(command)?.change(|c| c.cwd(dir))
     }
-}
 
-/// Sets the user.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_command_user(
-    command: *mut Command,
-    user: *const c_char,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let user = text(user)?;
-            borrow_mut(command)?.change(|c| c.user(user))
-        })
+    /// Sets the user.
+    fn tux_command_user(command: *mut Command, user: *const c_char) {
+        let user = text(user)?;
+        borrow_mut(command)?.change(|c| c.user(user))
     }
-}
 
-/// Says where a stream leads.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_command_stdio(
-    command: *mut Command,
-    stream: c_int,
-    stdio: c_int,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let to = match (stdio, stream) {
-                (0, _) => Stdio::Null,
-                (1, _) => Stdio::Pipe,
-                (2, 2) => Stdio::Stdout,
-                _ => {
-                    return Err(Failure::new(
-                        Code::Invalid,
-                        "no such tux_stdio for the stream",
-                    ));
-                }
-            };
-            let command = borrow_mut(command)?;
-            match stream {
-                0 => command.change(|c| c.stdin(to)),
-                1 => command.change(|c| c.stdout(to)),
-                2 => command.change(|c| c.stderr(to)),
-                _ => Err(Failure::new(Code::Invalid, "no such tux_stream")),
+    /// Says where a stream leads.
+    fn tux_command_stdio(command: *mut Command, stream: c_int, stdio: c_int) {
+        let to = match (stdio, stream) {
+            (0, _) => Stdio::Null,
+            (1, _) => Stdio::Pipe,
+            (2, 2) => Stdio::Stdout,
+            _ => {
+                return Err(Failure::new(
+                    Code::Invalid,
+                    "no such tux_stdio for the stream",
+                ));
             }
-        })
+        };
+        let command = borrow_mut(command)?;
+        match stream {
+            0 => command.change(|c| c.stdin(to)),
+            1 => command.change(|c| c.stdout(to)),
+            2 => command.change(|c| c.stderr(to)),
+            _ => Err(Failure::new(Code::Invalid, "no such tux_stream")),
+        }
     }
-}
 
-/// Gives the program a terminal.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_command_terminal(
-    command: *mut Command,
-    rows: u16,
-    cols: u16,
-    error: *mut Error,
-) -> c_int {
-    let size = window(rows, cols);
-    // SAFETY: the caller's promise.
-    unsafe { guard_int(error, || borrow_mut(command)?.change(|c| c.terminal(size))) }
+    /// Gives the program a terminal.
+    fn tux_command_terminal(command: *mut Command, rows: u16, cols: u16) {
+        let size = window(rows, cols);
+        borrow_mut(command)?.change(|c| c.terminal(size))
+    }
 }
 
 pub(crate) fn window(rows: u16, cols: u16) -> WindowSize {

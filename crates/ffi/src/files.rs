@@ -1,29 +1,21 @@
 //! Files of a machine.
 
 use crate::{
-    error::{Error, Result, borrow, bytes, guard_int, store, text},
+    error::{Result, borrow, bytes, store, text},
     machine::Machine,
 };
-use std::ffi::{c_char, c_int};
+use std::ffi::c_char;
 
-/// Reads a whole file.
-///
-/// # Safety
-/// As the header says of handles, texts and errors; `data` and `len` are null or point to places for the result.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_read_file(
-    machine: *mut Machine,
-    path: *const c_char,
-    data: *mut *mut u8,
-    len: *mut usize,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            give_bytes(data, len, || {
-                Ok(borrow(machine)?.0.read_file(text(path)?)?)
-            })
+functions! {
+    /// Reads a whole file.
+    fn tux_read_file(
+        machine: *mut Machine,
+        path: *const c_char,
+        data: *mut *mut u8,
+        len: *mut usize,
+    ) {
+        give_bytes(data, len, || {
+            Ok(borrow(machine)?.0.read_file(text(path)?)?)
         })
     }
 }
@@ -47,25 +39,31 @@ pub(crate) unsafe fn give_bytes(
     }
 }
 
-/// Replaces a file.
-///
-/// # Safety
-/// As the header says of handles, texts and errors; `data` points to `len` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_write_file(
-    machine: *mut Machine,
-    path: *const c_char,
-    mode: u32,
-    data: *const u8,
-    len: usize,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let data = bytes(data, len)?;
-            Ok(borrow(machine)?.0.write_file(text(path)?, mode, data)?)
+functions! {
+    /// Reads a part of a file.
+    fn tux_read_range(
+        machine: *mut Machine,
+        path: *const c_char,
+        offset: u64,
+        most: usize,
+        data: *mut *mut u8,
+        len: *mut usize,
+    ) {
+        give_bytes(data, len, || {
+            Ok(borrow(machine)?.0.read_range(text(path)?, offset, most)?)
         })
+    }
+
+    /// Replaces a file.
+    fn tux_write_file(
+        machine: *mut Machine,
+        path: *const c_char,
+        mode: u32,
+        data: *const u8,
+        len: usize,
+    ) {
+        let data = bytes(data, len)?;
+        Ok(borrow(machine)?.0.write_file(text(path)?, mode, data)?)
     }
 }
 

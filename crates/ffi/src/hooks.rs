@@ -1,7 +1,7 @@
 //! Functions of the embedder that the machine calls.
 
 use crate::{
-    error::{Code, Error, Failure, borrow_mut, guard_int, text},
+    error::{Code, Failure, borrow_mut, text},
     machine::Builder,
 };
 use std::ffi::{c_char, c_int, c_void};
@@ -82,87 +82,59 @@ pub(crate) fn missing() -> Failure {
     Failure::new(Code::Invalid, "the function is NULL")
 }
 
-/// Asks before a process makes another one.
-///
-/// # Safety
-/// As the header says of handles, functions and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_fork_guard(
-    builder: *mut Builder,
-    guard: Option<ForkGuard>,
-    user: *mut c_void,
-    drop: Drop,
-    error: *mut Error,
-) -> c_int {
-    let user = User::new(user, drop);
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let guard = guard.ok_or_else(missing)?;
-            let asked = move |fork: &tuxlet::Fork| match guard(&Fork::from(fork), user.get()) {
-                0 => Ok(()),
-                errno @ 1..4096 => Err(Errno::from_raw(errno)),
-                _ => Err(Errno::EPERM),
-            };
-            borrow_mut(builder)?.change(|b| b.fork_guard(asked))
-        })
+functions! {
+    /// Asks before a process makes another one.
+    fn tux_builder_fork_guard(
+        builder: *mut Builder,
+        guard: Option<ForkGuard>,
+        user: *mut c_void,
+        drop: Drop,
+    ) {
+        let user = User::new(user, drop);
+        let guard = guard.ok_or_else(missing)?;
+        let asked = move |fork: &tuxlet::Fork| match guard(&Fork::from(fork), user.get()) {
+            0 => Ok(()),
+            errno @ 1..4096 => Err(Errno::from_raw(errno)),
+            _ => Err(Errno::EPERM),
+        };
+        borrow_mut(builder)?.change(|b| b.fork_guard(asked))
     }
-}
 
-/// Makes a path lead each context elsewhere.
-///
-/// # Safety
-/// As the header says of handles, texts, functions and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_path_hook(
-    builder: *mut Builder,
-    path: *const c_char,
-    hook: Option<PathHook>,
-    user: *mut c_void,
-    drop: Drop,
-    error: *mut Error,
-) -> c_int {
-    /// `PATH_MAX`
-    const ROOM: usize = 4096;
-    let user = User::new(user, drop);
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let (path, hook) = (text(path)?, hook.ok_or_else(missing)?);
-            let leads = move |context| {
-                let mut target = vec![0u8; ROOM];
-                if hook(context, target.as_mut_ptr().cast(), ROOM, user.get()) != 0 {
-                    return None;
-                }
-                let end = target.iter().position(|b| *b == 0)?;
-                target.truncate(end);
-                String::from_utf8(target).ok().filter(|t| !t.is_empty())
-            };
-            borrow_mut(builder)?.change(|b| b.path_hook(path, leads))
-        })
+    /// Makes a path lead each context elsewhere.
+    fn tux_builder_path_hook(
+        builder: *mut Builder,
+        path: *const c_char,
+        hook: Option<PathHook>,
+        user: *mut c_void,
+        drop: Drop,
+    ) {
+        // PATH_MAX
+        const ROOM: usize = 4096;
+        let user = User::new(user, drop);
+        let (path, hook) = (text(path)?, hook.ok_or_else(missing)?);
+        let leads = move |context| {
+            let mut target = vec![0u8; ROOM];
+            if hook(context, target.as_mut_ptr().cast(), ROOM, user.get()) != 0 {
+                return None;
+            }
+            let end = target.iter().position(|b| *b == 0)?;
+            target.truncate(end);
+            String::from_utf8(target).ok().filter(|t| !t.is_empty())
+        };
+        borrow_mut(builder)?.change(|b| b.path_hook(path, leads))
     }
-}
 
-/// Tells of memory that runs short.
-///
-/// # Safety
-/// As the header says of handles, functions and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_memory_pressure(
-    builder: *mut Builder,
-    percent: u8,
-    listener: Option<Listener>,
-    user: *mut c_void,
-    drop: Drop,
-    error: *mut Error,
-) -> c_int {
-    let user = User::new(user, drop);
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let listener = listener.ok_or_else(missing)?;
-            let told = move |used, limit| listener(used, limit, user.get());
-            borrow_mut(builder)?.change(|b| b.on_memory_pressure(percent, told))
-        })
+    /// Tells of memory that runs short.
+    fn tux_builder_memory_pressure(
+        builder: *mut Builder,
+        percent: u8,
+        listener: Option<Listener>,
+        user: *mut c_void,
+        drop: Drop,
+    ) {
+        let user = User::new(user, drop);
+        let listener = listener.ok_or_else(missing)?;
+        let told = move |used, limit| listener(used, limit, user.get());
+        borrow_mut(builder)?.change(|b| b.on_memory_pressure(percent, told))
     }
 }

@@ -2,9 +2,7 @@
 
 use crate::{
     command::{Command, variable},
-    error::{
-        self, Code, Error, Failure, Result, borrow, borrow_mut, give, guard, guard_int, store, text,
-    },
+    error::{self, Code, Failure, Result, borrow, borrow_mut, give, guard, store, text},
     process::Process,
 };
 use std::ffi::{c_char, c_int};
@@ -47,238 +45,103 @@ pub extern "C" fn tux_builder_new() -> *mut Builder {
     give(Builder(Some(tuxlet::Machine::builder())))
 }
 
-/// Frees a builder.
-///
-/// # Safety
-/// As the header says of handles.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_free(builder: *mut Builder) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { error::take(builder) });
+frees! {
+    /// Frees a builder.
+    fn tux_builder_free(builder: *mut Builder);
 }
 
-/// The root is an empty file system in memory.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_root_memory(
-    builder: *mut Builder,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            borrow_mut(builder)?.change(|b| b.root(Root::Memory))
-        })
+functions! {
+    /// The root is an empty file system in memory.
+    fn tux_builder_root_memory(builder: *mut Builder) {
+        borrow_mut(builder)?.change(|b| b.root(Root::Memory))
     }
-}
 
-/// The root is a directory of the host.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_root_dir(
-    builder: *mut Builder,
-    dir: *const c_char,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let dir = text(dir)?;
-            borrow_mut(builder)?.change(|b| b.root(Root::HostDir(dir.into())))
-        })
+    /// The root is a directory of the host.
+    fn tux_builder_root_dir(builder: *mut Builder, dir: *const c_char) {
+        let dir = text(dir)?;
+        borrow_mut(builder)?.change(|b| b.root(Root::HostDir(dir.into())))
     }
-}
 
-/// The root is a store.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_root_store(
-    builder: *mut Builder,
-    dir: *const c_char,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let dir = text(dir)?;
-            borrow_mut(builder)?.change(|b| b.root(Root::Store(dir.into())))
-        })
+    /// The root is a store.
+    fn tux_builder_root_store(builder: *mut Builder, dir: *const c_char) {
+        let dir = text(dir)?;
+        borrow_mut(builder)?.change(|b| b.root(Root::Store(dir.into())))
     }
-}
 
-/// Shows a directory or file of the host.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_bind(
-    builder: *mut Builder,
-    host: *const c_char,
-    guest: *const c_char,
-    read_only: c_int,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let bind = Bind {
-                host: text(host)?.into(),
-                guest: text(guest)?.into(),
-                read_only: read_only != 0,
-            };
-            borrow_mut(builder)?.change(|b| b.bind(bind))
-        })
+    /// Shows a directory or file of the host.
+    fn tux_builder_bind(
+        builder: *mut Builder,
+        host: *const c_char,
+        guest: *const c_char,
+        read_only: c_int,
+    ) {
+        let bind = Bind {
+            host: text(host)?.into(),
+            guest: text(guest)?.into(),
+            read_only: read_only != 0,
+        };
+        borrow_mut(builder)?.change(|b| b.bind(bind))
     }
-}
 
-/// Sets the host name.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_hostname(
-    builder: *mut Builder,
-    name: *const c_char,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let name = text(name)?;
-            borrow_mut(builder)?.change(|b| b.hostname(name))
-        })
+    /// Sets the host name.
+    fn tux_builder_hostname(builder: *mut Builder, name: *const c_char) {
+        let name = text(name)?;
+        borrow_mut(builder)?.change(|b| b.hostname(name))
     }
-}
 
-/// Sets the memory limit.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_memory(
-    builder: *mut Builder,
-    bytes: u64,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { guard_int(error, || borrow_mut(builder)?.change(|b| b.memory(bytes))) }
-}
-
-/// Sets a variable for every command.
-///
-/// # Safety
-/// As the header says of handles, texts and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_env(
-    builder: *mut Builder,
-    name: *const c_char,
-    value: *const c_char,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let (name, value) = variable(name, value)?;
-            borrow_mut(builder)?.change(|b| b.env(name, value))
-        })
+    /// Sets the memory limit.
+    fn tux_builder_memory(builder: *mut Builder, bytes: u64) {
+        borrow_mut(builder)?.change(|b| b.memory(bytes))
     }
-}
 
-/// Starts the machine.
-///
-/// # Safety
-/// As the header says of handles and errors; `machine` is null or points to a pointer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_builder_build(
-    builder: *mut Builder,
-    machine: *mut *mut Machine,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
+    /// Sets a variable for every command.
+    fn tux_builder_env(builder: *mut Builder, name: *const c_char, value: *const c_char) {
+        let (name, value) = variable(name, value)?;
+        borrow_mut(builder)?.change(|b| b.env(name, value))
+    }
+
+    /// Starts the machine.
+    fn tux_builder_build(builder: *mut Builder, machine: *mut *mut Machine) {
         let builder = error::take(builder);
-        guard_int(error, || {
-            let builder = builder.and_then(|b| b.0);
-            let builder = builder.ok_or_else(|| Failure::new(Code::Invalid, "a handle is NULL"))?;
-            store(machine, std::ptr::null_mut())?;
-            store(machine, give(Machine(builder.build()?)))
-        })
+        let builder = builder.and_then(|b| b.0);
+        let builder = builder.ok_or_else(|| Failure::new(Code::Invalid, "a handle is NULL"))?;
+        store(machine, std::ptr::null_mut())?;
+        store(machine, give(Machine(builder.build()?)))
     }
 }
 
-/// Frees a machine.
-///
-/// # Safety
-/// As the header says of handles.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_machine_free(machine: *mut Machine) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { error::take(machine) });
+frees! {
+    /// Frees a machine.
+    fn tux_machine_free(machine: *mut Machine);
 }
 
-/// Makes everything durable.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_machine_sync(machine: *mut Machine, error: *mut Error) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { guard_int(error, || Ok(borrow(machine)?.0.sync()?)) }
-}
+functions! {
+    /// Makes everything durable.
+    fn tux_machine_sync(machine: *mut Machine) {
+        Ok(borrow(machine)?.0.sync()?)
+    }
 
-/// Holds the machine still and lets go of its files.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_machine_suspend(
-    machine: *mut Machine,
-    timeout_ms: u64,
-    error: *mut Error,
-) -> c_int {
-    let timeout = std::time::Duration::from_millis(timeout_ms);
-    // SAFETY: the caller's promise.
-    unsafe { guard_int(error, || Ok(borrow(machine)?.0.suspend(timeout)?)) }
-}
+    /// Holds the machine still and lets go of its files.
+    fn tux_machine_suspend(machine: *mut Machine, timeout_ms: u64) {
+        let timeout = std::time::Duration::from_millis(timeout_ms);
+        Ok(borrow(machine)?.0.suspend(timeout)?)
+    }
 
-/// Lets a suspended machine go on.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_machine_resume(machine: *mut Machine, error: *mut Error) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { guard_int(error, || Ok(borrow(machine)?.0.resume()?)) }
-}
+    /// Lets a suspended machine go on.
+    fn tux_machine_resume(machine: *mut Machine) {
+        Ok(borrow(machine)?.0.resume()?)
+    }
 
-/// What the machine uses.
-///
-/// # Safety
-/// As the header says of handles and errors; `stats` is null or points to a `tux_stats`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_machine_stats(
-    machine: *mut Machine,
-    stats: *mut Stats,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        guard_int(error, || {
-            let now = borrow(machine)?.0.stats();
-            let now = Stats {
-                processes: now.processes as u64,
-                threads: now.threads as u64,
-                memory: now.memory,
-                memory_limit: now.memory_limit,
-            };
-            store(stats, now)
-        })
+    /// What the machine uses.
+    fn tux_machine_stats(machine: *mut Machine, stats: *mut Stats) {
+        let now = borrow(machine)?.0.stats();
+        let now = Stats {
+            processes: now.processes as u64,
+            threads: now.threads as u64,
+            memory: now.memory,
+            memory_limit: now.memory_limit,
+        };
+        store(stats, now)
     }
 }
 
@@ -297,41 +160,25 @@ pub unsafe extern "C" fn tux_machine_trim(machine: *mut Machine) -> u64 {
     u64::try_from(freed).unwrap_or(0)
 }
 
-/// Sends a signal to any process.
-///
-/// # Safety
-/// As the header says of handles and errors.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_machine_kill(
-    machine: *mut Machine,
-    pid: u32,
-    signal: c_int,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { guard_int(error, || Ok(borrow(machine)?.0.kill(pid, signal)?)) }
-}
+functions! {
+    /// Sends a signal to any process.
+    fn tux_machine_kill(machine: *mut Machine, pid: u32, signal: c_int) {
+        Ok(borrow(machine)?.0.kill(pid, signal)?)
+    }
 
-/// Starts a program.
-///
-/// # Safety
-/// As the header says of handles and errors; `process` is null or points to a pointer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tux_exec(
-    machine: *mut Machine,
-    command: *mut Command,
-    process: *mut *mut Process,
-    error: *mut Error,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
+    /// Kills all processes.
+    fn tux_machine_kill_all(machine: *mut Machine) {
+        borrow(machine)?.0.kill_all();
+        Ok(())
+    }
+
+    /// Starts a program.
+    fn tux_exec(machine: *mut Machine, command: *mut Command, process: *mut *mut Process) {
         let command = error::take(command);
-        guard_int(error, || {
-            let command = command.and_then(|c| c.0);
-            let command = command.ok_or_else(|| Failure::new(Code::Invalid, "a handle is NULL"))?;
-            store(process, std::ptr::null_mut())?;
-            let started = borrow(machine)?.0.exec(command)?;
-            store(process, give(Process::new(started)))
-        })
+        let command = command.and_then(|c| c.0);
+        let command = command.ok_or_else(|| Failure::new(Code::Invalid, "a handle is NULL"))?;
+        store(process, std::ptr::null_mut())?;
+        let started = borrow(machine)?.0.exec(command)?;
+        store(process, give(Process::new(started)))
     }
 }

@@ -151,16 +151,16 @@ fn c_type(rust: &str) -> String {
     }
 }
 
-/// Every exported function as it has to stand in the header.
-fn declarations() -> BTreeSet<String> {
-    let mut all = BTreeSet::new();
+/// Every exported function: its name, and as it has to stand in the header. Those that `functions!` and `frees!` declare end in a body
+/// or not, and get their last parameter and their result from there.
+fn functions() -> Vec<(String, String)> {
+    let mut all = Vec::new();
     for entry in fs::read_dir(here().join("src")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for (at, mark) in text.match_indices("extern \"C\" fn tux_") {
-            let rest = &text[at + mark.len() - 4..];
-            let (name, rest) = rest.split_once('(').unwrap();
+        for (at, _) in text.match_indices("fn tux_") {
+            let (name, rest) = text[at + 3..].split_once('(').unwrap();
             let (params, rest) = rest.split_once(')').unwrap();
-            let params: Vec<String> = params
+            let mut params: Vec<String> = params
                 .replace("'_, '_, '_", "")
                 .split(',')
                 .filter(|p| !p.trim().is_empty())
@@ -169,16 +169,24 @@ fn declarations() -> BTreeSet<String> {
                     c_type(kind.trim())
                 })
                 .collect();
-            let result = rest.split('{').next().unwrap().trim();
-            let result = result
-                .strip_prefix("->")
-                .map_or("void".to_owned(), |r| c_type(r.trim()));
+            let result = if text[..at].ends_with("extern \"C\" ") {
+                let result = rest.split('{').next().unwrap().trim();
+                result
+                    .strip_prefix("->")
+                    .map_or("void".to_owned(), |r| c_type(r.trim()))
+            } else if rest.starts_with(';') {
+                "void".to_owned()
+            } else {
+                params.push("tux_error *".to_owned());
+                "int".to_owned()
+            };
             let params = if params.is_empty() {
                 "void".to_owned()
             } else {
                 params.join(", ")
             };
-            all.insert(format!("{result} {name}({params})").replace("* ", "*"));
+            let declaration = format!("{result} {name}({params})").replace("* ", "*");
+            all.push((name.to_owned(), declaration));
         }
     }
     all
@@ -218,7 +226,8 @@ fn the_header_declares_the_functions_as_they_are() {
             .collect();
         declared.insert(format!("{head}({})", params.join(", ")));
     }
-    assert_eq!(declared, declarations());
+    let functions = functions().into_iter().map(|(_, declaration)| declaration);
+    assert_eq!(declared, functions.collect());
 }
 
 #[test]
@@ -235,13 +244,7 @@ fn the_header_names_what_the_library_has() {
             })
             .collect()
     };
-    let mut exported = BTreeSet::new();
-    for entry in fs::read_dir(here().join("src")).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for (at, _) in text.match_indices("extern \"C\" fn ") {
-            exported.extend(words(&text[at..at + 80], '(').into_iter().take(1));
-        }
-    }
+    let exported: BTreeSet<String> = functions().into_iter().map(|(name, _)| name).collect();
     assert!(exported.len() > 30, "{exported:?}");
     assert_eq!(words(&header, '('), exported);
     let c = fs::read_to_string(here().join("tests/interface.c")).unwrap();

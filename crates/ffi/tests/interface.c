@@ -114,6 +114,40 @@ static void next_change(tux_changes *changes, int kind, uint64_t context, const 
   tux_change_free(change);
 }
 
+/* The tree of files, seen and changed from outside. */
+static void tree(tux_machine *machine) {
+  tux_metadata metadata;
+  tux_directory *directory;
+  tux_entry entry;
+  uint8_t *bytes;
+  size_t len;
+  CHECK(tux_create_directory(machine, "/tree/a/b", &error) == TUX_OK);
+  CHECK(tux_write_file(machine, "/tree/f", 0640, (const uint8_t *)"hello", 5, &error) == TUX_OK);
+  CHECK(tux_create_directory(machine, "/tree/f", &error) == TUX_FAILED && error.linux_errno == 20);
+  CHECK(tux_symlink(machine, "f", "/tree/l", &error) == TUX_OK);
+  CHECK(tux_read_link(machine, "/tree/l", &bytes, &len, &error) == TUX_OK && len == 1 && bytes[0] == 'f');
+  tux_bytes_free(bytes, len);
+  CHECK(tux_read_range(machine, "/tree/l", 3, 9, &bytes, &len, &error) == TUX_OK && len == 2);
+  CHECK(memcmp(bytes, "lo", 2) == 0);
+  tux_bytes_free(bytes, len);
+  CHECK(tux_set_mode(machine, "/tree/l", 04600, &error) == TUX_OK);
+  CHECK(tux_file_metadata(machine, "/tree/l", 1, &metadata, &error) == TUX_OK);
+  CHECK(metadata.kind == TUX_FILE && metadata.mode == 04600 && metadata.size == 5 && metadata.links == 1);
+  CHECK(metadata.uid == 0 && metadata.gid == 0 && metadata.modified_sec > 1000000000 && metadata.inode != 0);
+  CHECK(tux_file_metadata(machine, "/tree/l", 0, &metadata, &error) == TUX_OK && metadata.kind == TUX_SYMLINK);
+  CHECK(tux_file_metadata(machine, "/tree", 1, NULL, &error) == TUX_INVALID);
+  CHECK(tux_rename(machine, "/tree/f", "/tree/a/b/f", &error) == TUX_OK);
+  CHECK(tux_file_metadata(machine, "/tree/l", 1, &metadata, &error) == TUX_FAILED && error.linux_errno == 2);
+  CHECK(tux_remove(machine, "/tree/l", &error) == TUX_OK);
+  CHECK(tux_remove(machine, "/tree/a", &error) == TUX_FAILED && error.linux_errno == 39);
+  CHECK(tux_open_directory(machine, "/none", &directory, &error) == TUX_FAILED && directory == NULL);
+  CHECK(tux_open_directory(machine, "/tree", &directory, &error) == TUX_OK);
+  CHECK(tux_directory_next(directory, &entry, &error) == TUX_OK);
+  CHECK(entry.kind == TUX_DIRECTORY && strcmp(entry.name, "a") == 0 && entry.inode != 0);
+  CHECK(tux_directory_next(directory, &entry, &error) == TUX_CLOSED);
+  tux_directory_free(directory);
+}
+
 /* What machines tell and ask; commands of ours. */
 static void hooks(const uint8_t *program, size_t len) {
   static tux_machine *machine;
@@ -151,6 +185,9 @@ static void hooks(const uint8_t *program, size_t len) {
   next_change(changes, TUX_WRITTEN, 7, "/srv/a", NULL);
   next_change(changes, TUX_RENAMED, 7, "/srv/a", "/srv/b");
   next_change(changes, TUX_CREATED, 0, "/srv/c", NULL);
+  CHECK(tux_changes_finish(changes, &error) == TUX_OK);
+  next_change(changes, TUX_WRITTEN, 0, "/srv/c", NULL);
+  CHECK(tux_changes_next(changes, TUX_FOREVER, &change, &error) == TUX_CLOSED && change == NULL);
   tux_changes_free(changes);
 
   /* Who may make processes, and where paths lead. */
@@ -170,7 +207,7 @@ static void hooks(const uint8_t *program, size_t len) {
   CHECK(tux_command_stdio(command, TUX_STDERR, TUX_PIPE, &error) == TUX_OK);
   CHECK(tux_exec(machine, command, &process, &error) == TUX_OK);
   CHECK(tux_process_write(process, (const uint8_t *)"some text of more than seven bytes\n", 35, &error) == TUX_OK);
-  CHECK(tux_process_close_stdin(process, &error) == TUX_OK);
+  CHECK(tux_process_close(process, TUX_STDIN, &error) == TUX_OK);
   read_all(process, TUX_STDERR, text, sizeof text);
   CHECK(strcmp(text, "argument of all /srv/1 1 1\n") == 0);
   read_all(process, TUX_STDOUT, text, sizeof text);
@@ -249,6 +286,7 @@ int main(int argc, char **argv) {
   CHECK(tux_read_file(machine, "/bin/sh", &bytes, &len, &error) == TUX_OK);
   CHECK(memcmp(bytes, program, len) == 0);
   tux_bytes_free(bytes, len);
+  tree(machine);
   hooks(program, len);
   CHECK(tux_write_file(machine, "/empty", 0644, NULL, 0, &error) == TUX_OK);
   CHECK(tux_read_file(machine, "/empty", &bytes, &len, &error) == TUX_OK && len == 0);
@@ -287,10 +325,22 @@ int main(int argc, char **argv) {
   CHECK(tux_process_read(process, TUX_STDOUT, program, 10, TUX_FOREVER, &error) == 6);
   CHECK(memcmp(program, "HELLO\n", 6) == 0);
   CHECK(tux_process_wait(process, 1, &status, &error) == TUX_TIMEOUT);
-  CHECK(tux_process_close_stdin(process, &error) == TUX_OK);
-  CHECK(tux_process_close_stdin(process, &error) == TUX_CLOSED);
+  CHECK(tux_process_close(process, TUX_STDIN, &error) == TUX_OK);
+  CHECK(tux_process_close(process, TUX_STDIN, &error) == TUX_CLOSED);
   CHECK(tux_process_write(process, program, 1, &error) == TUX_CLOSED);
   CHECK(tux_process_wait(process, TUX_FOREVER, NULL, &error) == TUX_OK);
+  tux_process_free(process);
+
+  /* Who does not want any more of it. */
+  command = shell("flood 1000000");
+  CHECK(tux_command_stdio(command, TUX_STDOUT, TUX_PIPE, &error) == TUX_OK);
+  CHECK(tux_exec(machine, command, &process, &error) == TUX_OK);
+  CHECK(tux_process_read(process, TUX_STDOUT, program, 10, TUX_FOREVER, &error) == 10);
+  CHECK(tux_process_close(process, TUX_STDERR, &error) == TUX_CLOSED);
+  CHECK(tux_process_close(process, 3, &error) == TUX_INVALID);
+  CHECK(tux_process_close(process, TUX_STDOUT, &error) == TUX_OK);
+  CHECK(tux_process_read(process, TUX_STDOUT, program, 10, TUX_FOREVER, &error) == TUX_CLOSED);
+  CHECK(tux_process_wait(process, TUX_FOREVER, &status, &error) == TUX_OK && status.code != 0);
   tux_process_free(process);
 
   /* Signals; what stays behind. */
@@ -298,10 +348,12 @@ int main(int argc, char **argv) {
   CHECK(tux_process_pid(process) > 1 && tux_process_pid(NULL) == 0);
   CHECK(tux_process_resize(process, 1, 1, &error) == TUX_CLOSED);
   CHECK(tux_machine_kill(machine, tux_process_pid(process), 0, &error) == TUX_OK);
-  CHECK(tux_process_kill(process, 15, &error) == TUX_OK);
+  CHECK(tux_process_kill_group(process, 99, &error) == TUX_FAILED && error.linux_errno == 22);
+  CHECK(tux_process_kill_group(process, 15, &error) == TUX_OK);
   CHECK(tux_process_wait(process, TUX_FOREVER, &status, &error) == TUX_OK);
   CHECK(status.code == 143 && status.signal == 15);
   CHECK(tux_process_kill(process, 15, &error) == TUX_FAILED && error.linux_errno == 3);
+  CHECK(tux_process_kill_group(process, 15, &error) == TUX_FAILED && error.linux_errno == 3);
   tux_process_free(process);
   command = shell("daemon");
   CHECK(tux_command_stdio(command, TUX_STDOUT, TUX_PIPE, &error) == TUX_OK);
@@ -326,6 +378,10 @@ int main(int argc, char **argv) {
   CHECK(error.linux_errno == 2 && process == NULL);
   CHECK(tux_command_new(NULL) == NULL);
   tux_command_free(shell("never run"));
+  CHECK(tux_exec(machine, shell("hang"), &process, &error) == TUX_OK);
+  CHECK(tux_machine_kill_all(machine, &error) == TUX_OK);
+  CHECK(tux_process_wait(process, TUX_FOREVER, &status, &error) == TUX_OK && status.signal == 9);
+  tux_process_free(process);
   tux_process_free(NULL);
   tux_machine_free(machine);
   puts("ok");

@@ -22,9 +22,9 @@ use tuxlet_vfs::{Cx, File, PollTable};
 pub struct HostPipe {
     file: Arc<File>,
     cx: Cx,
-    /// Reads do not wait any more.
+    /// Reads and writes do not wait any more.
     finishing: AtomicBool,
-    /// Wakes reads that wait when that changes.
+    /// Wakes those that wait when that changes.
     finished: WaitQueue,
 }
 
@@ -70,20 +70,25 @@ impl HostPipe {
         })
     }
 
-    /// Writes all of it, waiting until the guest has made room. `EPIPE` if no process has the other end open any more.
+    /// Writes all of it, waiting until the guest has made room. `EPIPE` if no process has the other end open any more, or where it
+    /// would wait after [`HostPipe::finish`].
     pub fn write_all(&self, data: &[u8]) -> Result<()> {
         let mut rest = data;
         while !rest.is_empty() {
             let n = self.wait(None, |cx| {
+                let finishing = self.finishing.load(Ordering::SeqCst);
                 let mut piece = rest;
-                self.file.write(cx, &mut piece as &mut dyn IoRead)
+                match self.file.write(cx, &mut piece as &mut dyn IoRead) {
+                    Err(Errno::EAGAIN) if finishing => Err(Errno::EPIPE),
+                    other => other,
+                }
             })?;
             rest = &rest[n..];
         }
         Ok(())
     }
 
-    /// Ends reading: what is in the pipe is read, and then 0, whoever still has the other end open.
+    /// Ends waiting: what is in the pipe is read, and then 0, whoever still has the other end open; writing that finds no room fails.
     pub fn finish(&self) {
         self.finishing.store(true, Ordering::SeqCst);
         self.finished.wake_all(!0);

@@ -33,6 +33,7 @@ pub struct FileChange {
 struct Ring {
     waiting: VecDeque<FileChange>,
     dropped: u64,
+    finished: bool,
 }
 
 #[derive(Debug)]
@@ -85,7 +86,7 @@ impl ChangeLog {
         self.recorder.ring.lock().waiting.pop_front()
     }
 
-    /// As [`ChangeLog::try_next`], waiting for a change at most so long.
+    /// As [`ChangeLog::try_next`], waiting for a change at most so long, and not any more after [`ChangeLog::finish`].
     #[must_use]
     pub fn next_timeout(&self, timeout: Duration) -> Option<FileChange> {
         // A time too far away to be written down is for ever.
@@ -95,6 +96,9 @@ impl ChangeLog {
             if let Some(change) = ring.waiting.pop_front() {
                 return Some(change);
             }
+            if ring.finished {
+                return None;
+            }
             match deadline {
                 Some(at) if self.recorder.arrived.wait_until(&mut ring, at).timed_out() => {
                     return ring.waiting.pop_front();
@@ -103,6 +107,18 @@ impl ChangeLog {
                 None => self.recorder.arrived.wait(&mut ring),
             }
         }
+    }
+
+    /// Lets all waiting end, now and from now on: for another thread than the one that waits. What was recorded before can be taken.
+    pub fn finish(&self) {
+        self.recorder.ring.lock().finished = true;
+        self.recorder.arrived.notify_all();
+    }
+
+    /// Whether waiting has been ended by [`ChangeLog::finish`].
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.recorder.ring.lock().finished
     }
 
     /// How many changes were lost since this was asked last: whoever keeps a copy has to look at everything again.

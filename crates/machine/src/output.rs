@@ -131,7 +131,8 @@ fn wait(process: &Process, timeout: Option<Duration>) -> (ExitStatus, bool) {
     match process.wait_timeout(timeout) {
         Some(status) => (status, false),
         None => {
-            process.kill_group(Signal::SIGKILL);
+            // It may have ended meanwhile.
+            let _ = process.kill_group(Signal::SIGKILL.number());
             (process.wait(), true)
         }
     }

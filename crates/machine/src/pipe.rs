@@ -40,7 +40,7 @@ impl io::Read for PipeReader {
     }
 }
 
-/// Writes what a process reads. Dropping it ends the input.
+/// Writes what a process reads, through `&PipeWriter` by several threads too. Dropping it ends the input.
 #[derive(Debug)]
 pub struct PipeWriter(HostPipe);
 
@@ -50,14 +50,33 @@ impl PipeWriter {
     }
 }
 
-impl io::Write for PipeWriter {
-    /// Waits until there is room for all; `BrokenPipe` when nothing in the machine has the pipe open any more.
+impl PipeWriter {
+    /// Gives up: writing fails with `BrokenPipe` from now on, also what another thread is waiting in.
+    pub fn finish(&self) {
+        self.0.finish();
+    }
+}
+
+impl io::Write for &PipeWriter {
+    /// Waits until there is room for all; `BrokenPipe` when nothing in the machine has the pipe open any more, or after
+    /// [`PipeWriter::finish`].
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match self.0.write_all(buf) {
             Ok(()) => Ok(buf.len()),
             Err(Errno::EPIPE) => Err(io::ErrorKind::BrokenPipe.into()),
             Err(errno) => Err(io::Error::other(errno)),
         }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Write for PipeWriter {
+    /// As for `&PipeWriter`.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {

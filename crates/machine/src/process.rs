@@ -123,13 +123,17 @@ impl Process {
     }
 
     /// Sends a signal to the process's group: its children too, unless they have made groups of their own.
-    pub(crate) fn kill_group(&self, signal: Signal) {
+    /// `ESRCH` once the process has been waited for.
+    pub fn kill_group(&self, signal: i32) -> Result<()> {
+        let signal = Signal::new(signal)?;
         let kernel = &self.machine.inner.kernel;
+        // What has been waited for may have given its number to another process.
+        let status = self.status.lock();
         let group = kernel.tree.lock().node(self.pid()).map(|n| n.pgid);
-        if let Some(group) = group {
-            let info = SigInfo::kill(signal, SI_USER, 0, 0);
-            tuxlet_kernel::signal::send_to_process_group(kernel, group, info);
-        }
+        let group = group.filter(|_| status.is_none()).ok_or(Errno::ESRCH)?;
+        let info = SigInfo::kill(signal, SI_USER, 0, 0);
+        tuxlet_kernel::signal::send_to_process_group(kernel, group, info);
+        Ok(())
     }
 
     /// Sends a signal by number: kill(2). `ESRCH` once the process has been waited for.

@@ -119,3 +119,21 @@ fn pipes_stream_and_processes_can_be_left() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn waiting_with_pipes_can_be_given_up() {
+    let machine = machine();
+    let process = machine.exec(line("hang").stdin(Stdio::Pipe)).unwrap();
+    let pipe = process.take_stdin().unwrap();
+    let much = vec![0; 1 << 20];
+    std::thread::scope(|threads| {
+        // Nobody reads: it is still waiting, or comes too late.
+        let writer = threads.spawn(|| (&pipe).write_all(&much));
+        pipe.finish();
+        let error = writer.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    });
+    process.kill_group(9).unwrap();
+    assert_eq!(process.wait().signal(), Some(9));
+    assert!(process.kill_group(9).is_err());
+}
