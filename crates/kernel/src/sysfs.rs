@@ -5,7 +5,10 @@ use crate::{
     procfs::{DynDir, Entries, Listing, status::cpu_set, sysctl::nest},
 };
 use std::sync::{Arc, Weak};
-use tuxlet_host::net::{Interface, interfaces};
+use tuxlet_host::{
+    cache::{Cache, caches},
+    net::{Interface, interfaces},
+};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     stat::SYSFS_MAGIC,
@@ -20,6 +23,12 @@ const IFF_LOOPBACK: u32 = 8;
 const ARPHRD_ETHER: u32 = 1;
 /// `ARPHRD_LOOPBACK`.
 const ARPHRD_LOOPBACK: u32 = 772;
+
+/// Caches of this level and beyond are those of all processors.
+///
+/// DEVIATION: the host may share others, between the threads of a core or the cores of a cluster;
+/// guests see neither of those.
+const FIRST_SHARED_LEVEL: u32 = 3;
 
 /// Directories without entries.
 const EMPTY: &[&str] = &[
@@ -91,6 +100,7 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
         leaves.push((format!("{node0}/cpulist"), line(fs, online.clone())));
         leaves.push((format!("{node0}/cpumap"), line(fs, mask.clone())));
         leaves.push((format!("{node0}/distance"), line(fs, "10".to_owned())));
+        let caches = caches();
         for n in 0..processors {
             let topology = format!("devices/system/cpu/cpu{n}/topology");
             let own = cpu_set(1 << n, processors);
@@ -108,12 +118,37 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
             ] {
                 leaves.push((format!("{topology}/{name}"), line(fs, value)));
             }
+            for (index, cache) in caches.iter().enumerate() {
+                let shared = if cache.level < FIRST_SHARED_LEVEL {
+                    own.clone()
+                } else {
+                    (mask.clone(), online.clone())
+                };
+                let dir = format!("devices/system/cpu/cpu{n}/cache/index{index}");
+                for (name, value) in cache_files(cache, shared) {
+                    leaves.push((format!("{dir}/{name}"), line(fs, value)));
+                }
+            }
         }
         let borrowed = leaves
             .iter()
             .map(|(path, inode)| (path.as_str(), Arc::clone(inode)));
         nest(fs, borrowed.collect())
     })
+}
+
+/// The files of a cache, which the processors of a mask and a list share.
+fn cache_files(cache: &Cache, shared: (String, String)) -> Vec<(&'static str, String)> {
+    vec![
+        ("coherency_line_size", cache.line.to_string()),
+        ("level", cache.level.to_string()),
+        ("number_of_sets", cache.sets.to_string()),
+        ("shared_cpu_list", shared.1),
+        ("shared_cpu_map", shared.0),
+        ("size", format!("{}K", cache.size_kib)),
+        ("type", cache.kind.clone()),
+        ("ways_of_associativity", cache.ways.to_string()),
+    ]
 }
 
 /// A file with one line.
@@ -182,4 +217,30 @@ fn attributes(interface: &Interface) -> Vec<(&'static str, String)> {
         ("operstate", state.to_owned()),
         ("type", kind.to_string()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PyPy's garbage collector sizes its nursery by these, and warns where they are missing.
+    #[test]
+    fn a_cache_has_the_files_that_linux_gives_it() {
+        let cache = Cache {
+            level: 2,
+            kind: "Unified".into(),
+            size_kib: 1024,
+            line: 64,
+            sets: 2048,
+            ways: 8,
+        };
+        let files = cache_files(&cache, ("3".into(), "0-1".into()));
+        let value = |name| files.iter().find(|f| f.0 == name).map(|f| f.1.as_str());
+        assert_eq!(value("size"), Some("1024K"));
+        assert_eq!(value("level"), Some("2"));
+        assert_eq!(value("type"), Some("Unified"));
+        assert_eq!(value("shared_cpu_list"), Some("0-1"));
+        let names: Vec<_> = files.iter().map(|f| f.0).collect();
+        assert!(names.is_sorted(), "{names:?}");
+    }
 }
