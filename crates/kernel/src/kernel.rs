@@ -220,7 +220,8 @@ impl Kernel {
             domainname: b"(none)".to_vec(),
         };
         let clock = Clock::new();
-        let cgroups = Cgroups::new(clock.realtime_vfs());
+        let now = clock.realtime_vfs();
+        let cgroups = Cgroups::new(now);
         let net = Network::new();
         let kernel = Arc::new(Self {
             vdso: VdsoPages::new(&budget, &clock)?,
@@ -229,7 +230,7 @@ impl Kernel {
             futexes: FutexTable::default(),
             budget,
             engine,
-            namespaces: NsProxy::initial(uts, Arc::clone(&mounts), cgroups.root(), &net),
+            namespaces: NsProxy::initial(uts, Arc::clone(&mounts), cgroups.root(), &net, now),
             cgroups,
             net,
             mounts,

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use tuxlet_kernel::{Kernel, kernel::FileSystemFactory, procfs};
 use tuxlet_tmpfs::Tmpfs;
 use tuxlet_uapi::errno::{Errno, Result};
-use tuxlet_vfs::{Cx, FileSystem};
+use tuxlet_vfs::{Cx, FileSystem, cx::cap};
 
 /// Types of which every mount is a new one.
 const MADE: &[&[u8]] = &[b"tmpfs", b"ramfs"];
 /// The control groups, from the caller's namespace's top.
 const CGROUP: &[u8] = b"cgroup2";
+/// The POSIX message queues of the caller's IPC namespace.
+const MQUEUE: &[u8] = b"mqueue";
 /// Types that exist once per machine: another mount shows the one that is there already.
 const SINGLE: &[&[u8]] = &[b"proc", b"sysfs", b"devpts", b"devtmpfs"];
 
@@ -21,7 +23,7 @@ pub(crate) struct Mountable;
 
 impl FileSystemFactory for Mountable {
     fn knows(&self, kind: &[u8]) -> bool {
-        MADE.contains(&kind) || SINGLE.contains(&kind) || kind == CGROUP
+        MADE.contains(&kind) || SINGLE.contains(&kind) || kind == CGROUP || kind == MQUEUE
     }
 
     fn make(
@@ -56,6 +58,16 @@ impl FileSystemFactory for Mountable {
                 let namespaces = kernel.namespaces_of(cx);
                 let root = &namespaces.cgroup.root;
                 kernel.cgroups.mountable(root, options)
+            }
+            kind if kind == MQUEUE => {
+                let ipc = Arc::clone(&kernel.namespaces_of(cx).ipc);
+                if !cx.cred.has_cap_in(&ipc.id.owner, cap::SYS_ADMIN) {
+                    return Err(Errno::EPERM);
+                }
+                if !options.is_empty() {
+                    return Err(Errno::EINVAL);
+                }
+                Ok(ipc.objects.queues.file_system())
             }
             b"proc" if kernel.pid_ns_of(cx).level() > 0 => {
                 Ok(procfs::new(kernel, &kernel.pid_ns_of(cx)))

@@ -43,5 +43,10 @@ pub(crate) fn mounts(
             MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RELATIME,
         ),
         ("/dev/shm", Tmpfs::new(cx, &kernel.budget, shm), plain),
+        (
+            "/dev/mqueue",
+            kernel.namespaces.ipc.objects.queues.file_system(),
+            plain | MountFlags::NOEXEC,
+        ),
     ]
 }

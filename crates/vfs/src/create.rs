@@ -20,13 +20,43 @@ use tuxlet_uapi::inotify::IN_CREATE;
 /// mkdirat(2). The umask of `cx` is applied to `mode`.
 pub fn mkdir(cx: &Cx, at: &At, path: &[u8], mode: u32) -> Result<Path> {
     let parent = resolver::lookup_parent(cx, at, path, LookupFlags::empty())?;
-    create_in(cx, &parent, NewKind::Directory, mode & 0o1777, true)
+    create_in(
+        cx,
+        &parent,
+        NewKind::Directory,
+        mode & 0o1777,
+        true,
+        plainly,
+    )
 }
 
 /// mknodat(2), also the socket made by bind(2). Devices need `CAP_MKNOD`, except a whiteout (0, 0).
 pub fn mknod(cx: &Cx, at: &At, path: &[u8], kind: NewKind<'_>, mode: u32) -> Result<Path> {
     let parent = resolver::lookup_parent(cx, at, path, LookupFlags::empty())?;
-    create_in(cx, &parent, kind, mode & 0o7777, false)
+    create_in(cx, &parent, kind, mode & 0o7777, false, plainly)
+}
+
+/// Makes a regular file in a way of the caller's, which gets directory, name and the new inode's attributes: mq_open(2).
+pub fn mkobj(
+    cx: &Cx,
+    at: &At,
+    path: &[u8],
+    mode: u32,
+    make: impl FnOnce(&InodeRef, &[u8], &NewInode<'_>) -> Result<InodeRef>,
+) -> Result<Path> {
+    let parent = resolver::lookup_parent(cx, at, path, LookupFlags::empty())?;
+    create_in(
+        cx,
+        &parent,
+        NewKind::Regular,
+        mode & 0o7777,
+        false,
+        |_, dir, name, new| make(dir, name, new),
+    )
+}
+
+fn plainly(cx: &Cx, dir: &InodeRef, name: &[u8], new: &NewInode<'_>) -> Result<InodeRef> {
+    dir.create(cx, name, new)
 }
 
 /// symlinkat(2).
@@ -38,7 +68,7 @@ pub fn symlink(cx: &Cx, at: &At, target: &[u8], path: &[u8]) -> Result<Path> {
         return Err(Errno::ENAMETOOLONG);
     }
     let parent = resolver::lookup_parent(cx, at, path, LookupFlags::empty())?;
-    create_in(cx, &parent, NewKind::Symlink(target), 0o777, false)
+    create_in(cx, &parent, NewKind::Symlink(target), 0o777, false, plainly)
 }
 
 /// `EEXIST` if the directory, whose lock is held, has the name; `ENOENT` if the directory has been removed.
@@ -100,6 +130,7 @@ fn create_in(
     kind: NewKind<'_>,
     mode: u32,
     dir_wanted: bool,
+    make: impl FnOnce(&Cx, &InodeRef, &[u8], &NewInode<'_>) -> Result<InodeRef>,
 ) -> Result<Path> {
     let Last::Name(name) = &parent.last else {
         return Err(Errno::EEXIST);
@@ -119,7 +150,7 @@ fn create_in(
         }
     }
     let (new, inherited) = new_inode(cx, dir.inode(), kind, mode)?;
-    let inode = dir.inode().create(cx, name, &new)?;
+    let inode = make(cx, dir.inode(), name, &new)?;
     inherited.apply(cx, &inode)?;
     let dentry = dir.adopt(name, inode);
     drop(lock);

@@ -1,6 +1,7 @@
 //! Inter-process communication: sysvipc(7), mq_overview(7).
 
 pub mod mqueue;
+pub mod mqueue_fs;
 pub mod msg;
 pub mod sem;
 pub mod shm;
@@ -11,7 +12,7 @@ use tuxlet_uapi::{
     errno::{Errno, Result},
     ipc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE, IpcPerm},
 };
-use tuxlet_vfs::{Cred, cx::cap};
+use tuxlet_vfs::{Cred, Time, cx::cap};
 
 /// Most objects of a kind.
 const MAX_OBJECTS: usize = 32_000;
@@ -178,7 +179,7 @@ pub fn change(perm: &mut IpcPerm, new: &IpcPerm) {
 }
 
 /// System V IPC and message queues of a machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ipc {
     /// Shared memory.
     pub shm: Registry<shm::Segment>,
@@ -187,10 +188,21 @@ pub struct Ipc {
     /// Message queues.
     pub msg: Registry<msg::MsgQueue>,
     /// POSIX message queues.
-    pub queues: mqueue::Names,
+    pub queues: mqueue_fs::MqueueFs,
 }
 
 impl Ipc {
+    /// No objects.
+    #[must_use]
+    pub fn new(now: Time) -> Self {
+        Self {
+            shm: Registry::default(),
+            sem: Registry::default(),
+            msg: Registry::default(),
+            queues: mqueue_fs::MqueueFs::new(now),
+        }
+    }
+
     /// Undoes what a dead process's `SEM_UNDO` operations did.
     pub fn process_died(&self, tgid: u32) {
         for (_, set) in self.sem.list() {

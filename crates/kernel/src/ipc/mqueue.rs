@@ -1,19 +1,30 @@
 //! POSIX message queues: mq_overview(7).
 
+use crate::kernel::Kernel;
 use parking_lot::Mutex;
-use std::{any::Any, collections::BTreeMap, collections::VecDeque, sync::Arc};
+use std::{
+    any::Any,
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tuxlet_mem::IoWrite;
 use tuxlet_sync::WaitQueue;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     signal::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, Signal},
 };
-use tuxlet_vfs::{Attr, Cx, Events, FileOps, PollTable};
+use tuxlet_vfs::{
+    Attr, Cx, Events, FileOps, Inode, PollTable, SetAttr, SetTime, node_inode,
+    pseudo::{Node, read_slice},
+};
 
 /// Highest priority of a message, plus one.
 pub const PRIORITIES: u32 = 32_768;
-/// Most queues: `/proc/sys/fs/mqueue/queues_max`.
-const MAX_QUEUES: usize = 256;
+/// What stat(2) says of every queue's size: the longest text that a read gives.
+const TEXT_MAX: u64 = 80;
 
 /// How somebody is told of a message in an empty queue.
 #[derive(Clone, Debug)]
@@ -52,6 +63,16 @@ pub struct Registration {
     pub tgid: u32,
     /// How.
     pub notice: Notice,
+    /// Knows by which id others see the process.
+    pub kernel: Weak<Kernel>,
+}
+
+impl Registration {
+    /// The process's id for a caller; 0 if it has none there.
+    fn shown_pid(&self, cx: &Cx) -> u32 {
+        let kernel = self.kernel.upgrade();
+        kernel.map_or(0, |k| k.pid_ns_of(cx).shown(self.tgid))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -65,30 +86,49 @@ struct State {
     registration: Option<Registration>,
 }
 
-/// A queue.
+/// A queue: an inode of the mqueue file system.
 #[derive(Debug)]
 pub struct Queue {
+    node: Node,
+    unlinked: AtomicBool,
     state: Mutex<State>,
     changed: WaitQueue,
     /// Most messages.
     pub max_messages: usize,
     /// Longest message.
     pub message_size: usize,
-    /// Owner, mode and inode number.
-    pub attr: Attr,
+    myself: Weak<Self>,
 }
 
 impl Queue {
     /// An empty queue.
     #[must_use]
-    pub fn new(attr: Attr, max_messages: usize, message_size: usize) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(node: Node, max_messages: usize, message_size: usize) -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self {
+            node,
+            unlinked: AtomicBool::new(false),
             state: Mutex::default(),
             changed: WaitQueue::new(),
             max_messages,
             message_size,
-            attr,
+            myself: Weak::clone(myself),
         })
+    }
+
+    /// The queue has lost its name.
+    pub(super) fn unlinked(&self) {
+        self.unlinked.store(true, Ordering::Relaxed);
+    }
+
+    /// A message came or went now.
+    pub fn touch(&self, cx: &Cx) {
+        let now = SetAttr {
+            atime: Some(SetTime::Now),
+            mtime: Some(SetTime::Now),
+            ..SetAttr::default()
+        };
+        // Nothing can be wrong with a node in memory.
+        let _ = self.node.set_attr(cx, &now);
     }
 
     /// Woken when a message comes or goes.
@@ -173,6 +213,27 @@ impl Queue {
     }
 }
 
+impl Inode for Queue {
+    node_inode!();
+
+    fn attr(&self, _cx: &Cx) -> Result<Attr> {
+        Ok(Attr {
+            size: TEXT_MAX,
+            nlink: u32::from(!self.unlinked.load(Ordering::Relaxed)),
+            ..self.node.attr()
+        })
+    }
+
+    fn set_attr(&self, cx: &Cx, set: &SetAttr) -> Result<()> {
+        self.node.set_attr(cx, set)
+    }
+
+    fn open(&self, _cx: &Cx, _flags: u32) -> Result<Arc<dyn FileOps>> {
+        let queue = self.myself.upgrade().ok_or(Errno::ESTALE)?;
+        Ok(Arc::new(MqFile(queue)))
+    }
+}
+
 /// An open queue.
 #[derive(Debug)]
 pub struct MqFile(pub Arc<Queue>);
@@ -182,24 +243,21 @@ impl FileOps for MqFile {
         self
     }
 
-    fn attr(&self, _cx: &Cx) -> Result<Attr> {
-        Ok(Attr {
-            size: 80,
-            ..self.0.attr
-        })
+    fn attr(&self, cx: &Cx) -> Result<Attr> {
+        Inode::attr(&*self.0, cx)
     }
 
     fn pollable(&self) -> bool {
         true
     }
 
-    /// The state as text, as in Linux' mqueue file system.
-    fn read_at(&self, _cx: &Cx, offset: u64, to: &mut dyn IoWrite) -> Result<usize> {
+    /// The state as text: mq_overview(7), "Mounting the message queue filesystem".
+    fn read_at(&self, cx: &Cx, offset: u64, to: &mut dyn IoWrite) -> Result<usize> {
         let (bytes, registration) = {
             let state = self.0.state.lock();
             (state.bytes, state.registration.clone())
         };
-        let tgid = registration.as_ref().map_or(0, |r| r.tgid);
+        let pid = registration.as_ref().map_or(0, |r| r.shown_pid(cx));
         let (kind, signal) = match registration.map(|r| r.notice) {
             None => (0, 0),
             Some(Notice::Signal(signal, _)) => (SIGEV_SIGNAL, signal.number()),
@@ -207,12 +265,8 @@ impl FileOps for MqFile {
             Some(Notice::Thread(..)) => (SIGEV_THREAD, 0),
         };
         let text =
-            format!("QSIZE:{bytes:<10} NOTIFY:{kind:<5} SIGNO:{signal:<5} NOTIFY_PID:{tgid:<6}\n");
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|o| text.as_bytes().get(o..))
-            .unwrap_or_default();
-        to.write_from(rest)
+            format!("QSIZE:{bytes:<10} NOTIFY:{kind:<5} SIGNO:{signal:<5} NOTIFY_PID:{pid:<6}\n");
+        read_slice(text.as_bytes(), offset, to)
     }
 
     fn poll(&self, _cx: &Cx, table: Option<&mut PollTable>) -> Events {
@@ -232,53 +286,24 @@ impl FileOps for MqFile {
     }
 }
 
-/// The queues of a machine by name.
-#[derive(Debug, Default)]
-pub struct Names(Mutex<BTreeMap<Vec<u8>, Arc<Queue>>>);
-
-impl Names {
-    /// A queue by name. `ENOENT`.
-    pub fn find(&self, name: &[u8]) -> Result<Arc<Queue>> {
-        self.0.lock().get(name).cloned().ok_or(Errno::ENOENT)
-    }
-
-    /// Names a new queue. `EEXIST`, `ENOSPC`.
-    pub fn add(&self, name: &[u8], queue: &Arc<Queue>) -> Result<()> {
-        let mut names = self.0.lock();
-        if names.contains_key(name) {
-            return Err(Errno::EEXIST);
-        }
-        if names.len() >= MAX_QUEUES {
-            return Err(Errno::ENOSPC);
-        }
-        names.insert(name.to_vec(), Arc::clone(queue));
-        Ok(())
-    }
-
-    /// Takes a name away; the queue lives as long as it is open.
-    pub fn remove(&self, name: &[u8]) {
-        self.0.lock().remove(name);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tuxlet_vfs::{Cred, Time};
+    use tuxlet_vfs::{FileType, Time, pseudo::PseudoFs};
 
     fn queue() -> Arc<Queue> {
-        let cred = Arc::new(Cred::root());
-        let now = Time { sec: 0, nsec: 0 };
-        let cx = Cx {
-            cred,
-            umask: 0,
-            now,
-            fsize_limit: u64::MAX,
-            tgid: 1,
-            tid: 1,
-            context: 0,
-        };
-        Queue::new(crate::anon::attr(&cx), 3, 10)
+        let fs = PseudoFs::new("mqueue", 0, Time::default(), true, |fs| {
+            fs.dir(0o755, Vec::new())
+        });
+        Queue::new(fs.node(FileType::Regular, 0o600), 3, 10)
+    }
+
+    fn nothing_for(tgid: u32) -> Registration {
+        Registration {
+            tgid,
+            notice: Notice::Nothing,
+            kernel: Weak::new(),
+        }
     }
 
     #[test]
@@ -299,24 +324,9 @@ mod tests {
     #[test]
     fn only_the_first_message_notifies_and_only_once() {
         let q = queue();
-        q.register(
-            7,
-            Some(Registration {
-                tgid: 7,
-                notice: Notice::Nothing,
-            }),
-        )
-        .unwrap();
-        assert_eq!(
-            q.register(
-                8,
-                Some(Registration {
-                    tgid: 8,
-                    notice: Notice::Nothing
-                })
-            ),
-            Err(Errno::EBUSY)
-        );
+        q.register(7, Some(nothing_for(7))).unwrap();
+        let second = q.register(8, Some(nothing_for(8)));
+        assert_eq!(second, Err(Errno::EBUSY));
         assert!(q.send(b"a", 0).unwrap().is_some());
         assert!(q.send(b"b", 0).unwrap().is_none());
     }

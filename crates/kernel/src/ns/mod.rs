@@ -14,7 +14,7 @@ use time::TimeNs;
 use tuxlet_net::Network;
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{
-    Cred, Cx, MountNamespace, UserNs,
+    Cred, Cx, MountNamespace, Time, UserNs,
     cx::{CAP_FULL, cap},
     user_ns::next_number,
 };
@@ -109,6 +109,7 @@ impl NsProxy {
         mnt: Arc<MountNamespace>,
         cgroups: &Arc<Cgroup>,
         network: &Arc<Network>,
+        now: Time,
     ) -> Arc<Self> {
         let time = TimeNs::initial();
         Arc::new(Self {
@@ -124,7 +125,7 @@ impl NsProxy {
             }),
             ipc: Arc::new(IpcNs {
                 id: Identity::initial(4_026_531_839),
-                objects: Ipc::default(),
+                objects: Ipc::new(now),
             }),
             mnt,
             pid_for_children: PidNs::initial(),
@@ -145,10 +146,10 @@ impl NsProxy {
     }
 
     /// A new namespace without IPC objects.
-    pub(crate) fn unshare_ipc(&mut self, owner: &Arc<UserNs>) {
+    pub(crate) fn unshare_ipc(&mut self, owner: &Arc<UserNs>, now: Time) {
         self.ipc = Arc::new(IpcNs {
             id: Identity::new(owner),
-            objects: Ipc::default(),
+            objects: Ipc::new(now),
         });
     }
 

@@ -144,9 +144,11 @@ fn devices(_: &Shared, _: &Kernel) -> Result<String> {
 }
 
 fn filesystems(_: &Shared, _: &Kernel) -> Result<String> {
-    Ok(["sysfs", "tmpfs", "proc", "cgroup2", "devpts", "overlay"]
-        .map(|name| format!("nodev\t{name}\n"))
-        .concat())
+    Ok([
+        "sysfs", "tmpfs", "proc", "cgroup2", "devpts", "mqueue", "overlay",
+    ]
+    .map(|name| format!("nodev\t{name}\n"))
+    .concat())
 }
 
 /// All file locks: those of the files that some process has open, since without one no lock lives.

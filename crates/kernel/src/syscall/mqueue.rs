@@ -3,7 +3,10 @@
 use super::{Flags, UserPath, UserPtr};
 use crate::{
     clock::timespec_ns,
-    ipc::mqueue::{COOKIE_LEN, MqFile, NOTIFY_WOKENUP, Notice, PRIORITIES, Queue, Registration},
+    ipc::{
+        mqueue::{COOKIE_LEN, MqFile, NOTIFY_WOKENUP, Notice, PRIORITIES, Registration},
+        mqueue_fs::DEFAULT_SIZES,
+    },
     signal::send_to_group,
     task::CurrentTask,
     wait::{Deadline, WaitError},
@@ -15,7 +18,7 @@ use tuxlet_uapi::{
     signal::{SI_MESGQ, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SigEvent, SigInfo, Signal},
     time::Timespec,
 };
-use tuxlet_vfs::{File, cx::cap};
+use tuxlet_vfs::{Cx, File, LookupFlags, Path, access, create, cx::cap, resolver, unlink};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Limits without and with `CAP_SYS_RESOURCE`: `/proc/sys/fs/mqueue`.
@@ -46,31 +49,9 @@ fn read_name(task: &CurrentTask, name: UserPath) -> Result<Vec<u8>> {
     }
 }
 
-fn may_open(task: &CurrentTask, queue: &Queue, flags: u32) -> Result<()> {
-    let cred = task.task.cred();
-    let mode = if cred.fsuid == queue.attr.uid {
-        queue.attr.mode >> 6
-    } else if cred.in_group(queue.attr.gid) {
-        queue.attr.mode >> 3
-    } else {
-        queue.attr.mode
-    };
-    let wanted = match flags & O_ACCMODE {
-        0 => 4,
-        1 => 2,
-        2 => 6,
-        _ => return Err(Errno::EINVAL),
-    };
-    if wanted & !mode == 0 || cred.has_cap(cap::DAC_OVERRIDE) {
-        Ok(())
-    } else {
-        Err(Errno::EACCES)
-    }
-}
-
 fn sizes(task: &CurrentTask, attr: Option<MqAttr>) -> Result<(usize, usize)> {
     let Some(attr) = attr else {
-        return Ok((MAX_MESSAGES, MAX_SIZE));
+        return Ok(DEFAULT_SIZES);
     };
     let privileged = task.task.cred().has_cap(cap::SYS_RESOURCE);
     let (messages, size) = if privileged {
@@ -104,53 +85,51 @@ pub(super) fn sys_mq_open(
     let attr = if creates { attr.read_opt(task)? } else { None };
     let name = read_name(task, name)?;
     let namespaces = Arc::clone(&task.ns);
-    let names = &namespaces.ipc.objects.queues;
-    let queue = loop {
-        match names.find(&name) {
+    let queues = &namespaces.ipc.objects.queues;
+    let (cx, at) = (task.cx(), queues.at());
+    let status = OpenFlags::from_bits_truncate(flags.0 & (O_ACCMODE | O_NONBLOCK));
+    let file = loop {
+        match resolver::lookup(&cx, &at, &name, LookupFlags::empty()) {
             Ok(_) if creates && flags.has(O_EXCL) => return Err(Errno::EEXIST),
-            Ok(queue) => {
-                may_open(task, &queue, flags.0)?;
-                break queue;
+            Ok(found) => {
+                access::permission(&cx, found.inode(), wanted(flags.0)?)?;
+                break open(&cx, found, status)?;
             }
-            Err(errno) if !creates => return Err(errno),
-            Err(_) => {}
+            Err(Errno::ENOENT) if creates => {}
+            Err(errno) => return Err(errno),
         }
-        let (messages, size) = sizes(task, attr)?;
-        let cx = task.cx();
-        let mode = mode & 0o7777 & !cx.umask;
-        let queue = Queue::new(
-            tuxlet_vfs::Attr {
-                mode,
-                ..crate::anon::attr(&cx)
-            },
-            messages,
-            size,
-        );
-        match names.add(&name, &queue) {
+        let made = create::mkobj(&cx, &at, &name, mode, |_, name, new| {
+            queues.add(&cx, name, new, || sizes(task, attr))
+        });
+        match made {
             // Somebody else was quicker.
             Err(Errno::EEXIST) => {}
-            added => {
-                added?;
-                break queue;
-            }
+            // Its maker may use it in every way, whatever the mode says.
+            made => break open(&cx, made?, status)?,
         }
     };
-    let status = OpenFlags::from_bits_truncate(flags.0 & (O_ACCMODE | O_NONBLOCK));
-    let shown = [b"/", name.as_slice()].concat();
-    let file = File::anonymous(&task.cx(), Arc::new(MqFile(queue)), &shown, status);
     task.install_fd(file, flags.has(O_CLOEXEC))
+}
+
+fn open(cx: &Cx, path: Path, status: OpenFlags) -> Result<Arc<File>> {
+    let ops = path.inode().open(cx, status.bits())?;
+    Ok(File::new(cx, ops, path, status))
+}
+
+/// The permissions that the access mode needs.
+fn wanted(flags: u32) -> Result<u32> {
+    match flags & O_ACCMODE {
+        0 => Ok(access::READ),
+        1 => Ok(access::WRITE),
+        2 => Ok(access::READ | access::WRITE),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 pub(super) fn sys_mq_unlink(task: &mut CurrentTask, name: UserPath) -> Result<()> {
     let name = read_name(task, name)?;
-    let queue = task.ns.ipc.objects.queues.find(&name)?;
-    let cred = task.task.cred();
-    // The directory of the queues is sticky.
-    if cred.fsuid != queue.attr.uid && !cred.has_cap(cap::FOWNER) {
-        return Err(Errno::EACCES);
-    }
-    task.ns.ipc.objects.queues.remove(&name);
-    Ok(())
+    let at = task.ns.ipc.objects.queues.at();
+    unlink::unlink(&task.cx(), &at, &name)
 }
 
 fn deadline(task: &CurrentTask, timeout: UserPtr<Timespec>) -> Result<Deadline> {
@@ -208,6 +187,7 @@ pub(super) fn sys_mq_timedsend(
         }
         other => other,
     }?;
+    queue.touch(&task.cx());
     if let Some(told) = told {
         notify(task, told);
     }
@@ -226,7 +206,9 @@ fn notify(task: &CurrentTask, told: Registration) {
         .node(told.tgid)
         .map(|n| Arc::clone(&n.group));
     let Some(group) = group else { return };
-    let (pid, uid) = (task.task.tgid().cast_signed(), task.task.cred().uid);
+    let pid = group.pid_ns.shown(task.task.tgid()).cast_signed();
+    let receiver = task.kernel.user_ns_of(&group);
+    let uid = receiver.shown_uid(task.task.cred().uid);
     // A full queue of signals loses it.
     let _ = send_to_group(
         &task.kernel,
@@ -273,6 +255,7 @@ pub(super) fn sys_mq_timedreceive(
         other => other,
     };
     let (text, found) = received?;
+    queue.touch(&task.cx());
     task.mm.space.write_bytes(to, &text)?;
     priority.write_opt(task, &found)?;
     Ok(text.len())
@@ -290,6 +273,7 @@ pub(super) fn sys_mq_notify(
         Some(event) => Some(Registration {
             tgid,
             notice: notice_of(task, &event)?,
+            kernel: Arc::downgrade(&task.kernel),
         }),
     };
     let file = task.fds.get(fd)?;

@@ -78,7 +78,7 @@ impl CurrentTask {
             ns.unshare_uts(owner);
         }
         if has(CLONE_NEWIPC) {
-            ns.unshare_ipc(owner);
+            ns.unshare_ipc(owner, self.kernel.clock.realtime_vfs());
         }
         if has(CLONE_NEWCGROUP) {
             ns.unshare_cgroup(owner, self.task.cgroup());
