@@ -1,47 +1,15 @@
 //! The header and the library, from C.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod build;
+
+use build::{library, run};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The static library that was built with this test.
-fn library() -> PathBuf {
-    let own = std::env::current_exe().expect("a path");
-    let deps = own.parent().expect("a directory");
-    let dirs = [deps, deps.parent().expect("a directory")];
-    let found = dirs.into_iter().flat_map(|dir| {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.filter(|e| {
-            let name = e.file_name().to_string_lossy().into_owned();
-            name.starts_with("libtuxlet_c") && name.ends_with(".a")
-        })
-    });
-    let newest = found.max_by_key(|e| e.metadata().and_then(|m| m.modified()).ok());
-    newest.expect("cargo has built the library").path()
-}
-
-fn run(command: &mut Command) -> String {
-    let out = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(
-        out.status.success(),
-        "{command:?}: {}\n{}{}",
-        out.status,
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr)
-    );
-    String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
-fn build(source: &Path, to: &Path) {
+fn compile(source: &Path, to: &Path) {
     run(Command::new("cc")
         .args([
             "-std=c99",
@@ -256,7 +224,7 @@ fn the_header_names_what_the_library_has() {
 fn every_function_works_from_c() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let program = scratch.join("interface");
-    build(&here().join("tests/interface.c"), &program);
+    compile(&here().join("tests/interface.c"), &program);
     let shell = tuxlet_test_support::programs(env!("CARGO_TARGET_TMPDIR")).join("sh");
     let out = run(Command::new(&program)
         .arg(shell)
@@ -268,7 +236,7 @@ fn every_function_works_from_c() {
 fn the_example_runs() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let program = scratch.join("example");
-    build(&here().join("../../examples/c/run.c"), &program);
+    compile(&here().join("../../examples/c/run.c"), &program);
     let root = scratch.join("root");
     fs::create_dir_all(root.join("bin")).unwrap();
     let shell = tuxlet_test_support::programs(env!("CARGO_TARGET_TMPDIR")).join("sh");
@@ -286,7 +254,7 @@ fn the_example_runs() {
 fn the_example_of_a_native_command_runs() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let program = scratch.join("native");
-    build(&here().join("../../examples/c/native.c"), &program);
+    compile(&here().join("../../examples/c/native.c"), &program);
     let root = scratch.join("native-root");
     fs::create_dir_all(root.join("bin")).unwrap();
     let shell = tuxlet_test_support::programs(env!("CARGO_TARGET_TMPDIR")).join("sh");
