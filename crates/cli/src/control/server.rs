@@ -327,7 +327,8 @@ fn exec(
             return super::send(socket, &Reply::Refused { status, reason }, &[]);
         }
     };
-    super::send(socket, &Reply::Started, &[])?;
+    // Who has gone away before it could hear of it hangs up all the same, below.
+    let told = super::send(socket, &Reply::Started, &[]);
     let ended = Arc::new(AtomicBool::new(false));
     let (events, theirs, over) = (
         socket.try_clone()?,
@@ -368,7 +369,7 @@ fn exec(
     );
     shut(socket, Shutdown::Both);
     let _ = listener.join();
-    sent
+    told.and(sent)
 }
 
 /// Passes signals and sizes on; who goes away hangs up.
