@@ -301,11 +301,7 @@ fn open_lock(path: &Path) -> Result<File> {
 
 /// The lock of the directory `path`, unless somebody holds it.
 fn try_lock(path: &Path) -> Result<Option<File>> {
-    try_file(&path.join("lock"))
-}
-
-/// The lock `path`, unless somebody holds it.
-fn try_file(path: &Path) -> Result<Option<File>> {
+    let path = &path.join("lock");
     let file = open_lock(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
@@ -514,6 +510,34 @@ mod tests {
         assert!(!ended.dir().exists() && !killed.dir().exists());
         assert!(again.machine("living").unwrap().is_running().unwrap());
         assert_eq!(list(&store.home.join("ephemeral")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn who_only_asks_is_in_nobodys_way() {
+        let (_dir, store) = store();
+        let (machine, claim) = store
+            .create_machine("asked", None, serde_json::Value::Null, Kept)
+            .unwrap();
+        drop(claim);
+        let claims = AtomicU32::new(0);
+        let relaxed = Ordering::Relaxed;
+        const CLAIMS: u32 = 2000;
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while claims.load(relaxed) < CLAIMS {
+                        machine.is_running().unwrap();
+                        machine.wait_until_started().unwrap();
+                    }
+                });
+            }
+            while claims.fetch_add(1, relaxed) < CLAIMS {
+                if machine.lock().is_err() {
+                    claims.store(u32::MAX, relaxed);
+                    panic!("a claim was refused that nobody stood against");
+                }
+            }
+        });
     }
 
     #[test]

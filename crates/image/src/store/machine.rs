@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Image, ImageName, Store, is_temporary, list, name::check_machine, now, open_lock, read_json,
-    remove_tree, sync_dir, temporary_name, to_json, try_file, try_lock, write_json,
+    remove_tree, sync_dir, temporary_name, to_json, try_lock, write_json,
 };
 use crate::{Error, Result};
 
@@ -148,18 +148,24 @@ impl Machine {
 
     /// Whether a process has claimed it; one that has been removed meanwhile is not.
     pub fn is_running(&self) -> Result<bool> {
-        match self.try_claim() {
+        let ask = || {
+            let _turn = self.turn()?;
+            Ok(try_lock(&self.path)?.is_none())
+        };
+        match ask() {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
-            claim => Ok(claim?.is_none()),
+            running => running,
         }
     }
 
     fn try_claim(&self) -> Result<Option<Claim>> {
-        let Some(starting) = try_file(&self.path.join(STARTING))? else {
+        let _turn = self.turn()?;
+        let Some(lock) = try_lock(&self.path)? else {
             return Ok(None);
         };
-        let lock = try_lock(&self.path)?;
-        Ok(lock.map(|lock| Claim {
+        // Held by nobody for long who has not claimed the machine.
+        let starting = lock_file(&self.path.join(STARTING))?;
+        Ok(Some(Claim {
             _lock: lock,
             starting: Some(starting),
         }))
@@ -167,10 +173,26 @@ impl Machine {
 
     /// Waits until a process that has claimed the machine runs it, or has given up.
     pub fn wait_until_started(&self) -> Result<()> {
-        let path = self.path.join(STARTING);
-        let file = open_lock(&path)?;
-        file.lock().map_err(|e| Error::io("lock", &path, e))
+        // Whoever is about to claim it has both locks after its turn.
+        drop(self.turn()?);
+        lock_file(&self.path.join(STARTING)).map(drop)
     }
+
+    /// Waits for the turn to look at the machine's locks. To ask whether a lock is free is to take it: without turns, who only
+    /// asks would now and then keep another from claiming the machine.
+    fn turn(&self) -> Result<File> {
+        let open = File::open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
+        open.lock()
+            .map_err(|e| Error::io("lock", &self.path, e))
+            .map(|()| open)
+    }
+}
+
+/// Waits for the lock `path`.
+fn lock_file(path: &Path) -> Result<File> {
+    let file = open_lock(path)?;
+    file.lock().map_err(|e| Error::io("lock", path, e))?;
+    Ok(file)
 }
 
 /// Locked by who has claimed a machine, until it answers.
