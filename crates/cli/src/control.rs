@@ -165,11 +165,6 @@ fn prepare(machine: &Path) -> io::Result<PathBuf> {
     Ok(dir)
 }
 
-/// Whether the machine in the directory `machine` can be asked.
-pub(crate) fn listens(machine: &Path) -> bool {
-    with_address(&socket_dir(machine), |path| UnixStream::connect(path)).is_ok()
-}
-
 /// Calls `f` with a path to the socket that fits into a socket's address, however long that of the directory is.
 fn with_address<T>(dir: &Path, f: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     const NAME: &str = "control";

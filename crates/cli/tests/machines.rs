@@ -312,6 +312,17 @@ fn machines_run_in_the_background() -> Result<()> {
     run("stop l", 0)?;
     run("start l", 0)?;
     assert_eq!(run("logs -f l", 0)?, "ok\nok\n");
+    // The command runs once `start` says so, and may be ended at once.
+    assert_eq!(run("create --name s tiny wait", 0)?, "s\n");
+    for _ in 0..3 {
+        assert_eq!(run("start s", 0)?, "s\n");
+        assert!(run("start s", 125)?.contains("running"));
+        run("stop -t 0 s", 0)?;
+    }
+    run("create --name none tiny no-such-command", 0)?;
+    assert!(run("start none", 125)?.contains("tuxlet logs none"));
+    assert!(run("logs none", 0)?.contains("no-such-command"));
+    run("rm s none", 0)?;
     run("run -d --rm --name r tiny wait", 0)?;
     run("stop r", 0)?;
     let since = Instant::now();

@@ -21,7 +21,15 @@ pub(crate) fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
         Ok(mut claim) => {
             // Nobody runs it, so it runs for this command.
             let builder = settings.builder(&record.record.name);
-            run::run_in(&store, &record, &mut claim, builder, &args.process, spec)
+            run::run_in(
+                &store,
+                &record,
+                &mut claim,
+                builder,
+                &args.process,
+                spec,
+                || {},
+            )
         }
         Err(Error::MachineBusy(_)) => process::run_elsewhere(&record, &args.process, spec),
         Err(error) => Err(error.into()),

@@ -81,14 +81,23 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<ExitCode> {
     if args.rm {
         builder = builder.short_lived();
     }
-    let status = run_in(&store, &record, &mut claim, builder, &args.process, spec);
+    let status = run_in(
+        &store,
+        &record,
+        &mut claim,
+        builder,
+        &args.process,
+        spec,
+        || {},
+    );
     if args.rm {
         store.end_machine(&record, claim)?;
     }
     status
 }
 
-/// Runs a command in a machine that this process has claimed, and meanwhile those that others ask for.
+/// Runs a command in a machine that this process has claimed, and meanwhile those that others ask for. `started` is called
+/// when the command runs.
 pub(crate) fn run_in(
     store: &Store,
     record: &store::Machine,
@@ -96,6 +105,7 @@ pub(crate) fn run_in(
     builder: Builder,
     args: &ProcessArgs,
     spec: Spec,
+    started: impl FnOnce(),
 ) -> anyhow::Result<ExitCode> {
     let machine = placed(store, &patched(store, record)?, builder)?.build()?;
     let server = Server::start(record.dir(), &machine)
@@ -106,6 +116,7 @@ pub(crate) fn run_in(
         if let Some(server) = &server {
             server.command_runs(process);
         }
+        started();
     });
     if let Some(server) = server {
         server.stop();

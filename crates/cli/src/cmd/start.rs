@@ -3,8 +3,8 @@
 use std::{
     fs::File,
     io::{self, Read, Write},
-    os::unix::process::CommandExt,
-    process::{Command, ExitCode, Stdio},
+    os::{fd::AsFd, unix::process::CommandExt},
+    process::{Command, ExitCode},
     thread,
     time::{Duration, Instant},
 };
@@ -27,6 +27,8 @@ use crate::{
 const STOP_SIGNAL: &str = "SIGTERM";
 /// Where the output of a machine without a terminal goes, in its directory.
 const LOG: &str = "log";
+/// What the process of [`detach`] says when its command runs.
+const STARTED: u8 = b'\n';
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
@@ -35,7 +37,7 @@ pub(crate) fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
         let [name] = &args.machines[..] else {
             bail!("only one machine can be attached to");
         };
-        return run_command(&store, name, args.interactive);
+        return run_command(&store, name, args.interactive, || {});
     }
     for name in &args.machines {
         detach(&store.machine(name)?, false)?;
@@ -45,7 +47,12 @@ pub(crate) fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the command of a machine in this process.
-fn run_command(store: &Store, name: &str, interactive: bool) -> anyhow::Result<ExitCode> {
+fn run_command(
+    store: &Store,
+    name: &str,
+    interactive: bool,
+    started: impl FnOnce(),
+) -> anyhow::Result<ExitCode> {
     let record = store.machine(name)?;
     let settings = Settings::of(&record.record.config)?;
     let args = ProcessArgs {
@@ -58,13 +65,18 @@ fn run_command(store: &Store, name: &str, interactive: bool) -> anyhow::Result<E
     let spec = Spec::new(&args, &settings, settings.command.clone())?;
     let mut claim = record.lock()?;
     let builder = settings.builder(name);
-    run::run_in(store, &record, &mut claim, builder, &args, spec)
+    run::run_in(store, &record, &mut claim, builder, &args, spec, started)
 }
 
-/// What the process of [`detach`] does.
+/// What the process of [`detach`] does. That waits for [`STARTED`] on what is standard input here.
 pub(crate) fn background(args: &BackgroundArgs) -> anyhow::Result<ExitCode> {
     let store = Store::open_default()?;
-    let status = run_command(&store, &args.machine, false);
+    let mut told = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let started = move || {
+        // Whoever started this machine may not want to know any more.
+        let _ = told.write_all(&[STARTED]);
+    };
+    let status = run_command(&store, &args.machine, false, started);
     if args.rm {
         store.remove_machine(&args.machine)?;
     }
@@ -87,29 +99,24 @@ pub(crate) fn detach(machine: &store::Machine, remove: bool) -> anyhow::Result<(
     if remove {
         command.arg("--rm");
     }
+    let (mut told, tell) = io::pipe()?;
     // A group of its own: what is typed on this terminal is not for it.
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(tell)
         .stdout(log.try_clone()?)
         .stderr(log)
         .process_group(0)
         .spawn()?;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            // Commands may be short.
-            if status.code() == Some(i32::from(crate::FAILED)) {
-                bail!(
-                    "the machine did not start; `tuxlet logs {}` says why",
-                    machine.record.name
-                );
-            }
-            return Ok(());
-        }
-        if control::listens(machine.dir()) {
-            return Ok(());
-        }
-        thread::sleep(PAUSE);
+    // Until that goes, its end of the pipe stands open here.
+    drop(command);
+    if told.read(&mut [0])? == 0 {
+        child.wait()?;
+        bail!(
+            "the machine did not start; `tuxlet logs {}` says why",
+            machine.record.name
+        );
     }
+    Ok(())
 }
 
 pub(crate) fn stop(args: &StopArgs) -> anyhow::Result<()> {
