@@ -21,7 +21,7 @@ for name in "${names[@]}"; do
   case $name in
     watchpoints | controllers) continue ;; # neither has them: written by hand
     arm64 | arith) printf '%s\n' "$by_qemu" >"$golden/$name.txt" ;;
-    access | mounts | namespaces | cgroups) timeout 100 unshare -m --propagation private "$target/debug/$name" | cat >"$golden/$name.txt" ;;
+    access | mounts | overlays | namespaces | cgroups) timeout 100 unshare -m --propagation private "$target/debug/$name" | cat >"$golden/$name.txt" ;;
     mqueuefs) timeout 100 unshare -m -i --propagation private "$target/debug/$name" | cat >"$golden/$name.txt" ;;
     *) timeout 100 "$target/debug/$name" | cat >"$golden/$name.txt" ;; # a pipe: a file would meet its size limit
   esac

@@ -1,5 +1,6 @@
 //! A file system that is being configured: what fsopen(2) and fspick(2) open.
 
+use crate::kernel::Parameter;
 use parking_lot::Mutex;
 use std::{any::Any, sync::Arc};
 use tuxlet_mem::IoWrite;
@@ -28,8 +29,8 @@ pub(crate) struct Config {
     pub(crate) phase: Phase,
     pub(crate) source: Option<Vec<u8>>,
     pub(crate) read_only: bool,
-    /// The file system's own options, as mount(2) takes them.
-    pub(crate) options: Vec<u8>,
+    /// The file system's own options.
+    pub(crate) parameters: Vec<Parameter>,
 }
 
 /// The operations of a configuration's descriptor.
@@ -49,7 +50,7 @@ pub(crate) fn open(cx: &Cx, kind: Vec<u8>, phase: Phase) -> Arc<File> {
             phase,
             source: None,
             read_only: false,
-            options: Vec::new(),
+            parameters: Vec::new(),
         }),
         attr: crate::anon::attr(cx),
     };
@@ -62,8 +63,14 @@ pub(crate) fn open(cx: &Cx, kind: Vec<u8>, phase: Phase) -> Arc<File> {
 }
 
 impl Config {
-    /// Takes a parameter that is a flag, or (with `value`) a string.
-    pub(crate) fn set(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+    /// Takes a parameter that is a flag, or (with `value`) a string; `check` looks at the file system's own ones, of which it is then
+    /// the last.
+    pub(crate) fn set(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        check: impl FnOnce(&[Parameter]) -> Result<()>,
+    ) -> Result<()> {
         if !matches!(self.phase, Phase::Creating | Phase::Reconfiguring(_)) {
             return Err(Errno::EBUSY);
         }
@@ -80,16 +87,11 @@ impl Config {
             }
             (b"source", None) => return Err(Errno::EINVAL),
             _ => {
-                if key.contains(&b',') || value.is_some_and(|v| v.contains(&b',')) {
-                    return Err(Errno::EINVAL);
-                }
-                if !self.options.is_empty() {
-                    self.options.push(b',');
-                }
-                self.options.extend_from_slice(key);
-                if let Some(value) = value {
-                    self.options.push(b'=');
-                    self.options.extend_from_slice(value);
+                self.parameters
+                    .push((key.to_vec(), value.map(<[u8]>::to_vec)));
+                if let Err(e) = check(&self.parameters) {
+                    self.parameters.pop();
+                    return Err(e);
                 }
             }
         }

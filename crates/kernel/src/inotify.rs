@@ -20,7 +20,7 @@ use tuxlet_uapi::{
     },
     ioctl::FIONREAD,
 };
-use tuxlet_vfs::{Attr, Cx, Events, File, FileOps, InodeId, InodeRef, PollTable, notify};
+use tuxlet_vfs::{Attr, Cx, Events, File, FileOps, InodeId, InodeRef, Path, PollTable, notify};
 use zerocopy::IntoBytes;
 
 /// Most events in a queue: `/proc/sys/fs/inotify/max_queued_events`.
@@ -105,6 +105,15 @@ impl notify::Watch for Watch {
                 inotify.forget(self.wd);
             }
         }
+        // Told whether it was asked for or not.
+        if event.mask & IN_UNMOUNT != 0 {
+            inotify.push(Queued {
+                wd: self.wd,
+                mask: event.mask & (IN_UNMOUNT | IN_ISDIR),
+                cookie: 0,
+                name: Vec::new(),
+            });
+        }
         if event.mask & (IN_DELETE_SELF | IN_UNMOUNT) != 0 {
             inotify.forget(self.wd);
         }
@@ -175,7 +184,8 @@ impl Inotify {
     }
 
     /// Watches an inode, or changes its watch; returns the watch descriptor: inotify_add_watch(2).
-    pub fn add(&self, inode: &InodeRef, mask: u32) -> Result<i32> {
+    pub fn add(&self, path: &Path, mask: u32) -> Result<i32> {
+        let inode = path.inode();
         let kept = IN_ALL_EVENTS | IN_ONESHOT | IN_EXCL_UNLINK;
         let mut watches = self.watches.lock();
         if let Some(watched) = watches
@@ -208,6 +218,7 @@ impl Inotify {
             to: Weak::clone(&self.me),
         });
         let listener: Arc<dyn notify::Watch> = Arc::clone(&watch) as _;
+        path.mount.super_block().watch(inode);
         if let Some(outside) = notify::add(inode, &listener) {
             watches.outside.insert(wd, outside);
         }
@@ -247,15 +258,16 @@ impl Inotify {
         };
         watches.by_inode.remove(&watched.inode.id());
         let outside = watches.outside.remove(&wd);
-        drop(watches);
-        // The inode may go with its last user: outside the lock.
-        drop((outside, watched));
+        // With the lock held: a reader who finds nothing to collect from any more must find this.
         self.push(Queued {
             wd,
             mask: IN_IGNORED,
             cookie: 0,
             name: Vec::new(),
         });
+        drop(watches);
+        // The inode may go with its last user: outside the lock.
+        drop((outside, watched));
         true
     }
 

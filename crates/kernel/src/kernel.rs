@@ -82,25 +82,80 @@ impl Drop for HostThread {
     }
 }
 
+/// A file system's own option and its value; `None` for a flag.
+pub type Parameter = (Vec<u8>, Option<Vec<u8>>);
+
+/// What a file system is to be made of: mount(2), fsopen(2).
+#[derive(Clone, Copy, Debug)]
+pub struct NewFileSystem<'a> {
+    /// The type.
+    pub kind: &'a [u8],
+    /// What is mounted, for types that look at it.
+    pub source: &'a [u8],
+    /// The options, in the order in which they were given.
+    pub parameters: &'a [Parameter],
+    /// Where paths among them begin.
+    pub at: &'a At,
+}
+
+impl NewFileSystem<'_> {
+    /// The options as mount(2) takes them.
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        let one = |(key, value): &Parameter| match value {
+            Some(value) => [key, b"=".as_slice(), value].concat(),
+            None => key.clone(),
+        };
+        let all: Vec<_> = self.parameters.iter().map(one).collect();
+        all.join(&b',')
+    }
+}
+
+/// Splits the options of mount(2) at commas; with `quotes`, not at those behind a backslash.
+fn split_options(text: &[u8], quotes: bool) -> Vec<Parameter> {
+    let mut quoted = false;
+    let pieces = text.split(|&b| {
+        let cut = b == b',' && !quoted;
+        quoted = quotes && b == b'\\' && !quoted;
+        cut
+    });
+    let pieces = pieces.filter(|piece| !piece.is_empty());
+    let one = |piece: &[u8]| match piece.iter().position(|&b| b == b'=') {
+        Some(at) => (piece[..at].to_vec(), Some(piece[at + 1..].to_vec())),
+        None => (piece.to_vec(), None),
+    };
+    pieces.map(one).collect()
+}
+
 /// Makes file systems for mount(2); the embedder's, since the kernel knows none.
 pub trait FileSystemFactory: Send + Sync {
-    /// A file system of a type, from its source and its own options, for a caller. `ENODEV` for an unknown type.
+    /// Makes a file system for a caller. `ENODEV` for an unknown type.
     fn make(
         &self,
         kernel: &Arc<Kernel>,
         cx: &Cx,
-        kind: &[u8],
-        source: &[u8],
-        options: &[u8],
+        new: &NewFileSystem<'_>,
     ) -> Result<Arc<dyn FileSystem>>;
+
+    /// Whether the last of the parameters is one that the type takes, as far as that is known before all are: fsconfig(2).
+    fn check_last(&self, cx: &Cx, new: &NewFileSystem<'_>) -> Result<()> {
+        let _ = (cx, new);
+        Ok(())
+    }
+
+    /// Whether a backslash quotes commas in a type's options in mount(2).
+    fn quotes_commas(&self, kind: &[u8]) -> bool {
+        let _ = kind;
+        false
+    }
 
     /// Whether there is such a type: fsopen(2).
     fn knows(&self, kind: &[u8]) -> bool;
 }
 
 /// Types of file systems that can be mounted in every user namespace.
-const FOR_ALL: [&[u8]; 7] = [
-    b"proc", b"sysfs", b"tmpfs", b"ramfs", b"devpts", b"mqueue", b"cgroup2",
+const FOR_ALL: [&[u8]; 8] = [
+    b"proc", b"sysfs", b"tmpfs", b"ramfs", b"devpts", b"mqueue", b"cgroup2", b"overlay",
 ];
 
 /// The kernel of one machine.
@@ -404,16 +459,27 @@ impl Kernel {
     pub(crate) fn make_file_system(
         self: &Arc<Self>,
         cx: &Cx,
-        kind: &[u8],
-        source: &[u8],
-        options: &[u8],
+        new: &NewFileSystem<'_>,
     ) -> Result<Arc<dyn FileSystem>> {
         let factory = self.file_systems.get().ok_or(Errno::ENODEV)?;
+        let kind = new.kind;
         // Only some types are safe in the hands of who is privileged in another user namespace.
         if factory.knows(kind) && !cx.cred.has_cap(cap::SYS_ADMIN) && !FOR_ALL.contains(&kind) {
             return Err(Errno::EPERM);
         }
-        factory.make(self, cx, kind, source, options)
+        factory.make(self, cx, new)
+    }
+
+    /// The options of mount(2) one by one.
+    pub(crate) fn mount_options(&self, kind: &[u8], text: &[u8]) -> Vec<Parameter> {
+        let factory = self.file_systems.get();
+        split_options(text, factory.is_some_and(|f| f.quotes_commas(kind)))
+    }
+
+    /// Looks at the last parameter of a file system that is being configured.
+    pub(crate) fn check_parameter(&self, cx: &Cx, new: &NewFileSystem<'_>) -> Result<()> {
+        let factory = self.file_systems.get().ok_or(Errno::ENODEV)?;
+        factory.check_last(cx, new)
     }
 
     pub(crate) fn knows_file_system(&self, kind: &[u8]) -> bool {

@@ -1,10 +1,14 @@
 //! What the guest can mount: mount(2).
 
 use std::sync::Arc;
-use tuxlet_kernel::{Kernel, kernel::FileSystemFactory, procfs};
+use tuxlet_kernel::{
+    Kernel,
+    kernel::{FileSystemFactory, NewFileSystem},
+    procfs,
+};
 use tuxlet_tmpfs::Tmpfs;
 use tuxlet_uapi::errno::{Errno, Result};
-use tuxlet_vfs::{Cx, FileSystem, cx::cap};
+use tuxlet_vfs::{Cx, FileSystem, LookupFlags, Path, cx::cap, resolver};
 
 /// Types of which every mount is a new one.
 const MADE: &[&[u8]] = &[b"tmpfs", b"ramfs"];
@@ -12,6 +16,8 @@ const MADE: &[&[u8]] = &[b"tmpfs", b"ramfs"];
 const CGROUP: &[u8] = b"cgroup2";
 /// The POSIX message queues of the caller's IPC namespace.
 const MQUEUE: &[u8] = b"mqueue";
+/// Layers of the guest's own choice.
+const OVERLAY: &[u8] = b"overlay";
 /// Types that exist once per machine: another mount shows the one that is there already.
 const SINGLE: &[&[u8]] = &[b"proc", b"sysfs", b"devpts", b"devtmpfs"];
 
@@ -23,18 +29,34 @@ pub(crate) struct Mountable;
 
 impl FileSystemFactory for Mountable {
     fn knows(&self, kind: &[u8]) -> bool {
-        MADE.contains(&kind) || SINGLE.contains(&kind) || kind == CGROUP || kind == MQUEUE
+        let known = [CGROUP, MQUEUE, OVERLAY];
+        MADE.contains(&kind) || SINGLE.contains(&kind) || known.contains(&kind)
+    }
+
+    fn quotes_commas(&self, kind: &[u8]) -> bool {
+        kind == OVERLAY
+    }
+
+    fn check_last(&self, cx: &Cx, new: &NewFileSystem<'_>) -> Result<()> {
+        if new.kind == OVERLAY {
+            tuxlet_overlayfs::check(new.parameters, &|path| directory(cx, new, path))?;
+        }
+        Ok(())
     }
 
     fn make(
         &self,
         kernel: &Arc<Kernel>,
         cx: &Cx,
-        kind: &[u8],
-        _source: &[u8],
-        options: &[u8],
+        new: &NewFileSystem<'_>,
     ) -> Result<Arc<dyn FileSystem>> {
+        let kind = new.kind;
+        let options = &*new.text();
         match kind {
+            kind if kind == OVERLAY => {
+                let resolve = |path: &[u8]| directory(cx, new, path);
+                Ok(tuxlet_overlayfs::mount(cx, new.parameters, &resolve)?)
+            }
             kind if MADE.contains(&kind) => {
                 let text = std::str::from_utf8(options).map_err(|_| Errno::EINVAL)?;
                 let pages = kernel.budget.limit_pages() as u64;
@@ -77,6 +99,11 @@ impl FileSystemFactory for Mountable {
             _ => Err(Errno::ENODEV),
         }
     }
+}
+
+/// A path among a file system's options.
+fn directory(cx: &Cx, new: &NewFileSystem<'_>, path: &[u8]) -> Result<Path> {
+    resolver::lookup(cx, new.at, path, LookupFlags::FOLLOW)
 }
 
 /// A file system that is mounted somewhere. `ENODEV` if there is none like it.

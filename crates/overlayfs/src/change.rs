@@ -1,10 +1,10 @@
 //! Making and removing names.
 
 use crate::{
-    OverlayFs, WHITEOUT, is_whiteout,
+    Attributes, OverlayFs, WHITEOUT, is_whiteout,
     lookup::index_name,
     node::{Node, Real},
-    xattr,
+    read_real_dir,
 };
 use std::sync::Arc;
 use tuxlet_uapi::errno::{Errno, Result};
@@ -56,7 +56,7 @@ impl OverlayFs {
             upper: Some(inode),
             lowers: Vec::new(),
         };
-        let node = self.node(cx, real, Some((Arc::clone(dir), name.to_vec())))?;
+        let node = self.node(cx, real, Some((Arc::clone(dir), name.to_vec())), None)?;
         dir.changed();
         Ok(node)
     }
@@ -76,7 +76,7 @@ impl OverlayFs {
             tmp.rename(cx, &tmp_name, dir, name, RenameFlags::empty())?;
             return Ok(inode);
         }
-        xattr::set_opaque(cx, &inode)?;
+        self.options.attributes.set_opaque(cx, &inode)?;
         tmp.rename(cx, &tmp_name, dir, name, RenameFlags::EXCHANGE)?;
         tmp.unlink(cx, &tmp_name)?;
         Ok(inode)
@@ -104,8 +104,8 @@ impl OverlayFs {
         } else {
             upper.link(cx, name, &inode)?;
         }
-        if xattr::origin(cx, &inode)?.is_some() {
-            xattr::set_impure(cx, &upper)?;
+        if self.options.attributes.origin(cx, &inode)?.is_some() {
+            self.options.attributes.set_impure(cx, &upper)?;
         }
         self.count_names(cx, target, 1)?;
         target.found(target.real(), Some((Arc::clone(dir), name.to_vec())));
@@ -115,15 +115,19 @@ impl OverlayFs {
 
     /// The number of names of an indexed file changes; its index entry goes with the last.
     pub(crate) fn count_names(&self, cx: &Cx, node: &Arc<Node>, by: i32) -> Result<()> {
-        let Some(names) = node.names(cx)? else {
-            return Ok(());
+        let names = match node.names(cx)? {
+            Some(names) if self.options.index => names,
+            _ => return Ok(()),
         };
         let upper = self.copy_up_locked(cx, node, u64::MAX)?;
         let names = names.saturating_add_signed(by);
-        xattr::set_names(cx, &upper, names)?;
+        self.options.attributes.set_names(cx, &upper, names)?;
         node.set_names(names);
         if names == 0 {
-            match self.work(cx)?.index.unlink(cx, &index_name(node.ino)) {
+            let Some(index) = &self.work(cx)?.index else {
+                return Ok(());
+            };
+            match index.unlink(cx, &index_name(node.ino)) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(e) => return Err(e),
             }
@@ -186,6 +190,11 @@ impl OverlayFs {
         let below = self.has_lower(cx, dir, name)?;
         match node.upper() {
             Some(victim) if below => {
+                let hides = self.options.attributes != Attributes::Unavailable;
+                if !hides && self.has_entries(cx, &victim)? {
+                    // Linux hides what the whiteouts in it hide by an opaque directory for a moment.
+                    return Err(Errno::EIO);
+                }
                 let tmp = &self.work(cx)?.tmp;
                 let tmp_name = self.tmp_name();
                 tmp.create(cx, &tmp_name, &WHITEOUT)?;
@@ -203,6 +212,12 @@ impl OverlayFs {
         node.lost_place(dir, name);
         dir.changed();
         Ok(())
+    }
+
+    fn has_entries(&self, cx: &Cx, dir: &InodeRef) -> Result<bool> {
+        let mut any = false;
+        read_real_dir(cx, dir, |_| any = true)?;
+        Ok(any)
     }
 
     /// What kind of upper entry stands at a name, if any.

@@ -7,7 +7,6 @@ use crate::{
     OverlayFs,
     lookup::{Lower, index_name},
     node::Node,
-    xattr,
 };
 use std::sync::Arc;
 use tuxlet_uapi::{
@@ -92,6 +91,7 @@ impl OverlayFs {
                 return Err(e);
             }
         };
+        self.known_as(node, &copy);
         let placed = self.place_copy(cx, node, &tmp, &name, &copy, &attr);
         if let Err(e) = placed {
             self.discard(cx, &tmp, &name, attr.kind);
@@ -132,7 +132,9 @@ impl OverlayFs {
             {
                 todo.push(self.lookup(cx, &dir, &entry.name)?);
             }
-            xattr::set_opaque(cx, &dir.expect_upper()?)?;
+            self.options
+                .attributes
+                .set_opaque(cx, &dir.expect_upper()?)?;
             dir.set_opaque();
         }
         Ok(())
@@ -212,7 +214,12 @@ impl OverlayFs {
             )?;
         }
         self.copy_xattrs(cx, &lower.inode, &copy)?;
-        xattr::set_origin(cx, &copy, lower.layer, lower.inode.id().ino)?;
+        // Links that are broken must not have one number.
+        if self.options.index || attr.nlink == 1 || attr.kind == FileType::Directory {
+            let ino = lower.inode.id().ino;
+            let attributes = self.options.attributes;
+            attributes.set_origin(cx, &copy, lower.layer, ino)?;
+        }
         copy.set_attr(cx, &times(attr))?;
         Ok(copy)
     }
@@ -232,9 +239,11 @@ impl OverlayFs {
         };
         let dir = parent.expect_upper()?;
         let before = dir.attr(cx)?;
-        if attr.nlink > 1 && attr.kind != FileType::Directory {
-            xattr::set_names(cx, copy, attr.nlink)?;
-            let index = &self.work(cx)?.index;
+        if attr.nlink > 1
+            && attr.kind != FileType::Directory
+            && let Some(index) = &self.work(cx)?.index
+        {
+            self.options.attributes.set_names(cx, copy, attr.nlink)?;
             tmp.rename(
                 cx,
                 tmp_name,
@@ -246,7 +255,7 @@ impl OverlayFs {
         } else {
             tmp.rename(cx, tmp_name, &dir, &name, RenameFlags::NOREPLACE)?;
         }
-        xattr::set_impure(cx, &dir)?;
+        self.options.attributes.set_impure(cx, &dir)?;
         dir.set_attr(cx, &times(&before))
     }
 }

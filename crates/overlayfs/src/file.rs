@@ -70,6 +70,9 @@ impl FileOps for OpenFile {
         self.real(cx)?.fallocate(cx, mode, offset, len)
     }
     fn fsync(&self, cx: &Cx, data_only: bool) -> Result<()> {
+        if self.node.fs.options.volatile {
+            return Ok(());
+        }
         self.real(cx)?.fsync(cx, data_only)
     }
     fn poll(&self, cx: &Cx, table: Option<&mut PollTable>) -> Events {

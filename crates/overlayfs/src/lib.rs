@@ -5,6 +5,7 @@
 //! before it is renamed. What differs is the value of `trusted.overlay.origin` (layer and inode number instead of a file handle).
 //!
 //! - [`OverlayFs`] is the file system, `node` its inodes: one in memory per object, whichever layer holds it.
+//! - `options` are those of mount(2), for overlays that a guest mounts; [`Options`] is what they come to.
 //! - `lookup` merges names, `listing` merges directories, `change` makes and removes names, `copy_up` brings an
 //!   object to the upper layer before its first change, `file` are open files.
 //!
@@ -20,10 +21,15 @@ mod file;
 mod listing;
 mod lookup;
 mod node;
+mod options;
 mod rename;
 mod settle;
 mod xattr;
 
+pub use options::{Parameter, check, mount};
+pub use xattr::Attributes;
+
+use lookup::Key;
 use node::Node;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -71,12 +77,42 @@ struct UpperLayer {
 pub(crate) struct Work {
     /// Where new objects are prepared before they appear.
     tmp: InodeRef,
-    /// Copied-up files with several names, by origin.
-    index: InodeRef,
+    /// Copied-up files with several names, by origin; `None` where copying up breaks links.
+    index: Option<InodeRef>,
+}
+
+/// How an overlay behaves. The default is for layers that nobody else changes, as those of images.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where notes are kept.
+    pub attributes: Attributes,
+    /// Whether hard links of lower layers stay links when they are copied up.
+    pub index: bool,
+    /// Whether directories of lower layers can be renamed, which copies all that is in them; `EXDEV` otherwise.
+    pub move_directories: bool,
+    /// Whether the upper layer has always been over these lower ones: what it says about inode numbers is believed.
+    pub own_upper: bool,
+    /// Whether sync(2) and fsync(2) do nothing.
+    pub volatile: bool,
+    /// What `/proc/mounts` shows, empty or beginning with a comma.
+    pub shown: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            attributes: Attributes::Trusted,
+            index: true,
+            move_directories: true,
+            own_upper: true,
+            volatile: false,
+            shown: String::new(),
+        }
+    }
 }
 
 impl UpperLayer {
-    fn work(&self, cx: &Cx) -> Result<&Work> {
+    fn work(&self, cx: &Cx, index: bool) -> Result<&Work> {
         if let Some(work) = self.work.get() {
             return Ok(work);
         }
@@ -90,7 +126,9 @@ impl UpperLayer {
             }
         };
         let tmp = subdirectory(cx, &dir, b"work")?;
-        let index = subdirectory(cx, &dir, b"index")?;
+        let index = index
+            .then(|| subdirectory(cx, &dir, b"index"))
+            .transpose()?;
         Ok(self.work.get_or_init(|| Work { tmp, index }))
     }
 }
@@ -104,8 +142,11 @@ pub struct OverlayFs {
     lowers: Vec<InodeRef>,
     /// The root's inode number. The root itself holds the file system, so it is found again like any other.
     root_ino: OnceLock<u64>,
-    /// The inodes in memory, by inode number.
-    nodes: Mutex<FxHashMap<u64, Weak<Node>>>,
+    options: Options,
+    /// How many overlays are on top of each other, this one included.
+    depth: u32,
+    /// The inodes in memory.
+    nodes: Mutex<FxHashMap<Key, Weak<Node>>>,
     /// Serialises every change of the upper layer.
     tree: Mutex<()>,
     next_tmp: AtomicU64,
@@ -180,12 +221,17 @@ impl OverlayFs {
             work: None,
         };
         let lowers = lowers.iter().map(|fs| fs.root()).collect();
-        Self::with_layers(&Cx::host(now), Some(upper), lowers)
+        Self::with_layers(&Cx::host(now), Some(upper), lowers, Options::default())
     }
 
     /// A file system of `upper` (none makes it read-only) over `lowers`, topmost first. Leftovers of an
     /// interrupted change are removed from the work directory.
-    pub fn with_layers(cx: &Cx, upper: Option<Upper>, lowers: Vec<InodeRef>) -> Result<Arc<Self>> {
+    pub fn with_layers(
+        cx: &Cx,
+        upper: Option<Upper>,
+        lowers: Vec<InodeRef>,
+        options: Options,
+    ) -> Result<Arc<Self>> {
         if lowers.len() >= 0xffff || (upper.is_none() && lowers.is_empty()) {
             return Err(Errno::EINVAL);
         }
@@ -206,6 +252,8 @@ impl OverlayFs {
         {
             return Err(Errno::EINVAL);
         }
+        let below = upper.iter().map(|u| &u.root).chain(&lowers);
+        let depth = 1 + below.map(|dir| dir.fs().stack_depth()).max().unwrap_or(0);
         let upper = upper.map(|u| UpperLayer {
             fs: u.root.fs(),
             root: u.root,
@@ -217,6 +265,8 @@ impl OverlayFs {
             upper,
             lowers,
             root_ino: OnceLock::new(),
+            options,
+            depth,
             nodes: Mutex::default(),
             tree: Mutex::new(()),
             next_tmp: AtomicU64::new(1),
@@ -225,7 +275,7 @@ impl OverlayFs {
         if let Some(upper) = &fs.upper
             && (upper.given.is_some() || upper.root.lookup(cx, WORK_DIR).is_ok())
         {
-            fs.clear_directory(cx, &upper.work(cx)?.tmp)?;
+            fs.clear_directory(cx, &upper.work(cx, fs.options.index)?.tmp)?;
         }
         let root = fs.make_root(cx)?;
         fs.root_ino.get_or_init(|| root.ino);
@@ -234,12 +284,13 @@ impl OverlayFs {
 
     /// The work directories; `EROFS` without an upper layer.
     pub(crate) fn work(&self, cx: &Cx) -> Result<&Work> {
-        self.upper.as_ref().ok_or(Errno::EROFS)?.work(cx)
+        let upper = self.upper.as_ref().ok_or(Errno::EROFS)?;
+        upper.work(cx, self.options.index)
     }
 
-    /// The work directories, if there are any yet.
-    pub(crate) fn known_work(&self) -> Option<&Work> {
-        self.upper.as_ref()?.work.get()
+    /// The index of hard links, if there is one yet.
+    pub(crate) fn known_index(&self) -> Option<&InodeRef> {
+        self.upper.as_ref()?.work.get()?.index.as_ref()
     }
 
     /// Whether this is the name of a layer's work directory, which does not exist for the guest.
@@ -303,6 +354,18 @@ impl FileSystem for OverlayFs {
         })
     }
     fn sync(&self) -> Result<()> {
-        self.upper.as_ref().map_or(Ok(()), |upper| upper.fs.sync())
+        match &self.upper {
+            Some(upper) if !self.options.volatile => upper.fs.sync(),
+            _ => Ok(()),
+        }
+    }
+    fn read_only(&self) -> bool {
+        self.upper.is_none()
+    }
+    fn show_options(&self) -> String {
+        self.options.shown.clone()
+    }
+    fn stack_depth(&self) -> u32 {
+        self.depth
     }
 }

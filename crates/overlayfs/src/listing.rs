@@ -1,6 +1,6 @@
 //! The merged entries of a directory.
 
-use crate::{OverlayFs, is_whiteout, node::Node, read_real_dir, xattr};
+use crate::{OverlayFs, is_whiteout, node::Node, read_real_dir};
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
 use tuxlet_uapi::errno::Result;
@@ -25,7 +25,7 @@ impl OverlayFs {
         let mut seen: FxHashSet<Box<[u8]>> = FxHashSet::default();
         let mut entries = Vec::new();
         if let Some(upper) = &real.upper {
-            let impure = xattr::is_impure(cx, upper)?;
+            let impure = self.options.attributes.is_impure(cx, upper)?;
             for e in self.real_entries(cx, upper)? {
                 if self.is_work_name(dir, &e.name) {
                     continue;
@@ -36,7 +36,7 @@ impl OverlayFs {
                     if is_whiteout(cx, &inode)? {
                         continue;
                     }
-                    let ino = match xattr::origin(cx, &inode)? {
+                    let ino = match self.origin(cx, &real, &e.name, &inode)? {
                         Some((layer, ino)) => Self::lower_ino(layer, ino),
                         None => e.ino,
                     };

@@ -4,8 +4,7 @@ use crate::{
     OverlayFs,
     file::{OpenDir, OpenFile},
     listing::Entry,
-    lookup::Lower,
-    xattr,
+    lookup::{Key, Lower},
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -45,6 +44,8 @@ impl Real {
 pub(crate) struct Node {
     pub(crate) fs: Arc<OverlayFs>,
     pub(crate) ino: u64,
+    /// Under which it was entered first.
+    pub(crate) key: Key,
     kind: FileType,
     real: RwLock<Real>,
     /// One of the names, where a copy is to appear; `None` for the root and for a nameless file.
@@ -60,7 +61,9 @@ pub(crate) struct Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.fs.forget(self.ino);
+        let upper = self.real.get_mut().upper.take();
+        self.fs
+            .forget(upper.map(|u| Key::Upper(u.id().ino)), &self.key);
         // Parents one by one instead of recursively: a path may be long.
         let mut next = self.place.get_mut().take();
         while let Some((parent, _)) = next {
@@ -73,13 +76,15 @@ impl Node {
     pub(crate) fn new(
         fs: Arc<OverlayFs>,
         ino: u64,
-        kind: FileType,
+        key: Key,
         real: Real,
         place: Option<(Arc<Node>, Vec<u8>)>,
-    ) -> Arc<Self> {
-        Arc::new_cyclic(|myself| Self {
+    ) -> Result<Arc<Self>> {
+        let kind = real.top()?.kind();
+        Ok(Arc::new_cyclic(|myself| Self {
             fs,
             ino,
+            key,
             kind,
             real: RwLock::new(real),
             place: Mutex::new(place),
@@ -88,7 +93,7 @@ impl Node {
             version: AtomicU64::new(0),
             listing: Mutex::default(),
             myself: std::sync::Weak::clone(myself),
-        })
+        }))
     }
 
     pub(crate) fn me(&self) -> Result<Arc<Self>> {
@@ -220,7 +225,7 @@ impl Node {
         let real = self.real();
         match (&real.upper, real.lowers.first()) {
             (Some(upper), _) => {
-                let names = xattr::names(cx, upper)?;
+                let names = self.fs.options.attributes.names(cx, upper)?;
                 *known = Some(names);
                 Ok(names)
             }
@@ -282,7 +287,7 @@ impl Inode for Node {
             upper: Some(upper),
             lowers: Vec::new(),
         };
-        Ok(self.fs.node(cx, real, None)?)
+        Ok(self.fs.node(cx, real, None, None)?)
     }
     fn link(&self, cx: &Cx, name: &[u8], target: &InodeRef) -> Result<()> {
         let target = Self::of(&self.fs, target)?;
@@ -342,20 +347,26 @@ impl Inode for Node {
     }
 
     fn get_xattr(&self, cx: &Cx, name: &[u8]) -> Result<Vec<u8>> {
-        self.real_inode()?.0.get_xattr(cx, &xattr::escape(name))
+        self.real_inode()?
+            .0
+            .get_xattr(cx, &self.fs.options.attributes.escape(name))
     }
     fn set_xattr(&self, cx: &Cx, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
         let upper = self.fs.copy_up(cx, &self.me()?)?;
-        upper.set_xattr(cx, &xattr::escape(name), value, flags)
+        upper.set_xattr(cx, &self.fs.options.attributes.escape(name), value, flags)
     }
     fn list_xattr(&self, cx: &Cx) -> Result<Vec<Vec<u8>>> {
+        let own = self.fs.options.attributes;
         let names = self.real_inode()?.0.list_xattr(cx)?;
-        Ok(names.into_iter().filter_map(xattr::unescape).collect())
+        Ok(names
+            .into_iter()
+            .filter_map(|name| own.unescape(name))
+            .collect())
     }
     fn remove_xattr(&self, cx: &Cx, name: &[u8]) -> Result<()> {
         // A missing one must not cost a copy.
         self.get_xattr(cx, name)?;
         let upper = self.fs.copy_up(cx, &self.me()?)?;
-        upper.remove_xattr(cx, &xattr::escape(name))
+        upper.remove_xattr(cx, &self.fs.options.attributes.escape(name))
     }
 }

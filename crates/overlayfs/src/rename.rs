@@ -1,6 +1,6 @@
 //! Renaming: both names come to the upper layer, and a whiteout stays where a lower one would show again.
 
-use crate::{OverlayFs, node::Node, xattr};
+use crate::{OverlayFs, node::Node};
 use std::sync::Arc;
 use tuxlet_uapi::errno::{Errno, Result};
 use tuxlet_vfs::{Cx, FileType, InodeRef, RenameFlags};
@@ -46,6 +46,7 @@ impl OverlayFs {
                 _ => {}
             }
         }
+        self.must_move(&node)?;
         let from = self.copy_up_locked(cx, dir, u64::MAX)?;
         let to = self.copy_up_locked(cx, new_dir, u64::MAX)?;
         self.bring_name_up(cx, &node, &from, name)?;
@@ -67,8 +68,13 @@ impl OverlayFs {
             }
         }
         self.upper_rename(cx, &from, name, &to, new_name, leave_whiteout)?;
-        if xattr::origin(cx, &node.expect_upper()?)?.is_some() {
-            xattr::set_impure(cx, &to)?;
+        if self
+            .options
+            .attributes
+            .origin(cx, &node.expect_upper()?)?
+            .is_some()
+        {
+            self.options.attributes.set_impure(cx, &to)?;
         }
         if let Some(target) = &target {
             target.lost_place(new_dir, new_name);
@@ -88,6 +94,8 @@ impl OverlayFs {
         if Arc::ptr_eq(a, b) {
             return Ok(());
         }
+        self.must_move(a)?;
+        self.must_move(b)?;
         let a_upper = self.copy_up_locked(cx, a_dir, u64::MAX)?;
         let b_upper = self.copy_up_locked(cx, b_dir, u64::MAX)?;
         self.bring_name_up(cx, a, &a_upper, a_name)?;
@@ -96,12 +104,20 @@ impl OverlayFs {
         self.prepare_dir(cx, b, a_dir, a_name)?;
         a_upper.rename(cx, a_name, &b_upper, b_name, RenameFlags::EXCHANGE)?;
         for dir in [&a_upper, &b_upper] {
-            xattr::set_impure(cx, dir)?;
+            self.options.attributes.set_impure(cx, dir)?;
         }
         a.set_place(Some((Arc::clone(b_dir), b_name.to_vec())));
         b.set_place(Some((Arc::clone(a_dir), a_name.to_vec())));
         a_dir.changed();
         b_dir.changed();
+        Ok(())
+    }
+
+    /// Whether a directory with lower parts may move at all.
+    fn must_move(&self, node: &Node) -> Result<()> {
+        if node.is_dir() && !self.options.move_directories && !node.real().lowers.is_empty() {
+            return Err(Errno::EXDEV);
+        }
         Ok(())
     }
 
@@ -118,7 +134,9 @@ impl OverlayFs {
         }
         self.copy_tree_up(cx, node)?;
         if self.has_lower(cx, new_dir, new_name)? {
-            xattr::set_opaque(cx, &node.expect_upper()?)?;
+            self.options
+                .attributes
+                .set_opaque(cx, &node.expect_upper()?)?;
         }
         Ok(())
     }

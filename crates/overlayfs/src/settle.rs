@@ -11,11 +11,11 @@ impl OverlayFs {
     /// are such files, nothing otherwise. A crash meanwhile loses nothing.
     pub fn settle(&self, cx: &Cx) -> Result<()> {
         let _tree = self.tree.lock();
-        let Some(work) = self.known_work() else {
+        let Some(index) = self.known_index() else {
             return Ok(());
         };
         let mut indexed = Vec::new();
-        read_real_dir(cx, &work.index, |e| indexed.push(e.name.to_vec()))?;
+        read_real_dir(cx, index, |e| indexed.push(e.name.to_vec()))?;
         if indexed.is_empty() {
             return Ok(());
         }
@@ -36,7 +36,7 @@ impl OverlayFs {
             }
         }
         for name in indexed {
-            work.index.unlink(cx, &name)?;
+            index.unlink(cx, &name)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use tuxlet_mem::MemoryBudget;
-use tuxlet_overlayfs::{OverlayFs, Upper, WORK_DIR};
+use tuxlet_overlayfs::{self as overlayfs, OverlayFs, Upper, WORK_DIR};
 use tuxlet_tmpfs::{Options, Tmpfs};
 use tuxlet_uapi::fcntl::{O_RDONLY, O_RDWR, O_WRONLY};
 use tuxlet_vfs::{
@@ -288,7 +288,13 @@ fn a_copy_keeps_owner_mode_times_and_attributes() {
 
 #[test]
 fn without_an_upper_layer_nothing_changes() {
-    let fs = OverlayFs::with_layers(&cx(), None, vec![lower().root()]).unwrap();
+    let fs = OverlayFs::with_layers(
+        &cx(),
+        None,
+        vec![lower().root()],
+        overlayfs::Options::default(),
+    )
+    .unwrap();
     let root = fs.root();
     assert_eq!(root.unlink(&cx(), b"one").unwrap_err(), Errno::EROFS);
     let one = at(&root, "one").unwrap();
@@ -308,7 +314,13 @@ fn leftovers_of_a_crash_are_removed() {
         root: Arc::clone(&root),
         work: Some(work),
     };
-    let fs = OverlayFs::with_layers(&cx(), Some(layer), vec![lower.root()]).unwrap();
+    let fs = OverlayFs::with_layers(
+        &cx(),
+        Some(layer),
+        vec![lower.root()],
+        overlayfs::Options::default(),
+    )
+    .unwrap();
     assert!(names(&tmp).is_empty());
     write(&at(&fs.root(), "dir/two").unwrap(), b"new");
     assert_eq!(read(&at(&root, "dir/two").unwrap()), b"new");

@@ -8,7 +8,8 @@
 use crate::{
     attr::FileType,
     cx::Cx,
-    inode::{FileSystem, InodeRef},
+    inode::{FileSystem, Inode, InodeRef},
+    notify,
     track::Trackers,
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -24,6 +25,7 @@ use std::{
 use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::NAME_MAX,
+    inotify::{IN_ISDIR, IN_UNMOUNT},
 };
 
 /// Pinned dentries per file system.
@@ -41,6 +43,8 @@ pub struct SuperBlock {
     queue: Mutex<VecDeque<Weak<Dentry>>>,
     root: Mutex<Weak<Dentry>>,
     mounts: AtomicUsize,
+    /// Watched inodes, which hear of the last mount's end.
+    watched: Mutex<Vec<Weak<dyn Inode>>>,
     /// Who hears of changes in the machine that the file system is mounted in.
     trackers: OnceLock<Arc<Trackers>>,
 }
@@ -70,11 +74,12 @@ impl SuperBlock {
         let made = Arc::new(Self {
             fs: Arc::clone(fs),
             caches: fs.caches_dentries(),
-            read_only: AtomicBool::new(false),
+            read_only: AtomicBool::new(fs.read_only()),
             rename_lock: Mutex::new(()),
             queue: Mutex::default(),
             root: Mutex::default(),
             mounts: AtomicUsize::new(0),
+            watched: Mutex::default(),
             trackers: OnceLock::new(),
         });
         *known = Arc::downgrade(&made);
@@ -125,9 +130,28 @@ impl SuperBlock {
         self.mounts.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// An inode of the file system is watched: it is to be told when the last mount goes.
+    pub fn watch(&self, inode: &InodeRef) {
+        let mut watched = self.watched.lock();
+        // Those that are gone are looked for only where the list would have to grow.
+        if watched.len() == watched.capacity() {
+            watched.retain(|inode| inode.strong_count() > 0);
+        }
+        watched.push(Arc::downgrade(inode));
+    }
+
     /// Forgets the cache with the last mount: it would keep itself alive otherwise.
     pub(crate) fn unmounted(&self) {
         if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let watched = std::mem::take(&mut *self.watched.lock());
+            for inode in watched.iter().filter_map(Weak::upgrade) {
+                let dir = if inode.kind() == FileType::Directory {
+                    IN_ISDIR
+                } else {
+                    0
+                };
+                notify::on_inode(&inode, IN_UNMOUNT | dir);
+            }
             let queue = std::mem::take(&mut *self.queue.lock());
             for dentry in queue.iter().filter_map(Weak::upgrade) {
                 dentry.unpin();
@@ -193,6 +217,8 @@ pub struct Dentry {
     /// otherwise under the rename lock.
     dir_lock: Mutex<()>,
     unlinked: AtomicBool,
+    /// Whether the watchers of the inode know that it has lost its last name.
+    end_told: AtomicBool,
     used: AtomicBool,
     /// How many mounts sit on this dentry.
     mounts: AtomicU32,
@@ -247,6 +273,7 @@ impl Dentry {
             negatives: AtomicUsize::new(0),
             dir_lock: Mutex::new(()),
             unlinked: AtomicBool::new(nameless),
+            end_told: AtomicBool::new(false),
             used: AtomicBool::new(false),
             mounts: AtomicU32::new(0),
         })
@@ -518,8 +545,19 @@ fn bury(parent: &Dentry, name: &[u8]) {
     }
 }
 
+impl Dentry {
+    /// Tells the watchers of the inode that it has lost its last name, if so. That is when nobody uses this name any more:
+    /// an open file that was removed ends with its last descriptor.
+    pub(crate) fn tell_end(&self) {
+        if self.is_unlinked() && !self.end_told.swap(true, Ordering::AcqRel) {
+            notify::ended(&self.inode);
+        }
+    }
+}
+
 impl Drop for Dentry {
     fn drop(&mut self) {
+        self.tell_end();
         let place = self.place.get_mut();
         let mut next = place.parent.take();
         let mut name = Arc::clone(&place.name);

@@ -137,6 +137,14 @@ pub trait FileSystem: Send + Sync + Debug {
     fn show_options(&self) -> String {
         String::new()
     }
+    /// Whether nothing in it can ever be changed, however it is mounted.
+    fn read_only(&self) -> bool {
+        false
+    }
+    /// How many file systems are stacked here, each on the one below; 0 for one that stands on its own.
+    fn stack_depth(&self) -> u32 {
+        0
+    }
     /// Whether files hold what was written to them; false where writing is a message to the kernel: `/proc`, `/sys`.
     fn keeps_changes(&self) -> bool {
         true

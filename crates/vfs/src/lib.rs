@@ -19,6 +19,7 @@ pub mod file;
 pub mod file_caps;
 pub mod file_ops;
 pub mod inode;
+pub mod layer;
 mod limit;
 pub mod link;
 pub mod locks;

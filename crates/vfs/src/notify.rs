@@ -1,6 +1,7 @@
 //! Who wants to hear of changes: the hooks that inotify(7) is built on.
 
 use crate::{
+    attr::{FileType, Time},
     cx::Cx,
     dentry::Dentry,
     inode::{Anchor, InodeRef},
@@ -203,27 +204,41 @@ pub(crate) fn on_inode(inode: &InodeRef, mask: u32) {
 }
 
 /// Tells of a removed entry and of what that means for its inode, in Linux' order.
-pub(crate) fn removed(cx: &Cx, dir: &Arc<Dentry>, child: &Arc<Dentry>) {
+pub(crate) fn removed(dir: &Arc<Dentry>, child: &Arc<Dentry>) {
     if !active() {
         return;
     }
     if !child.is_dir() {
         on_inode(child.inode(), IN_ATTRIB);
     }
-    ended(cx, child);
+    unused(child);
     on_entry(dir, &child.name(), child.is_dir(), IN_DELETE);
 }
 
+/// Tells of a removed inode's end if nobody but the caller uses the name: otherwise the last one tells.
+fn unused(child: &Arc<Dentry>) {
+    if Arc::strong_count(child) == 1 {
+        child.tell_end();
+    }
+}
+
 /// Tells an inode's watchers that it has lost its last name, if so.
-fn ended(cx: &Cx, child: &Arc<Dentry>) {
-    if child.is_dir() || child.inode().attr(cx).map_or(true, |a| a.nlink == 0) {
-        on_inode(child.inode(), IN_DELETE_SELF);
+pub(crate) fn ended(inode: &InodeRef) {
+    if !active() || inode.anchor().get::<Watches>().is_none() {
+        return;
+    }
+    let is_dir = inode.kind() == FileType::Directory;
+    if is_dir
+        || inode
+            .attr(&Cx::host(Time::default()))
+            .map_or(true, |a| a.nlink == 0)
+    {
+        on_inode(inode, IN_DELETE_SELF);
     }
 }
 
 /// Tells of a rename, perhaps to the name of another file.
 pub(crate) fn moved(
-    cx: &Cx,
     (from, old): (&Arc<Dentry>, &[u8]),
     (to, new): (&Arc<Dentry>, &[u8]),
     child: &Arc<Dentry>,
@@ -257,6 +272,6 @@ pub(crate) fn moved(
     }
     on_inode(child.inode(), IN_MOVE_SELF);
     if let Some(replaced) = replaced {
-        ended(cx, replaced);
+        unused(replaced);
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tuxlet_uapi::errno::{Errno, Result};
 
 /// Locks one or two directories, ancestors first. The rename lock is held.
-fn lock_both<'d>(a: &'d Arc<Dentry>, b: &'d Arc<Dentry>) -> impl Drop + 'd {
+pub(crate) fn lock_both<'d>(a: &'d Arc<Dentry>, b: &'d Arc<Dentry>) -> impl Drop + 'd {
     struct Both<'d>(
         #[expect(dead_code, reason = "held until dropped")] parking_lot::MutexGuard<'d, ()>,
         #[expect(dead_code, reason = "held until dropped")] Option<parking_lot::MutexGuard<'d, ()>>,
@@ -144,9 +144,9 @@ pub fn rename(
     drop((both, tree));
     let (old, new) = ((from_dir, &**old_name), (to_dir, &**new_name));
     let replaced = target.as_ref().filter(|_| !exchange);
-    notify::moved(cx, old, new, &source, replaced);
+    notify::moved(old, new, &source, replaced);
     if let Some(target) = target.as_ref().filter(|_| exchange) {
-        notify::moved(cx, new, old, target, None);
+        notify::moved(new, old, target, None);
     }
     let kind = if exchange {
         ChangeKind::Exchanged

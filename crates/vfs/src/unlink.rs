@@ -57,7 +57,7 @@ pub fn unlink(cx: &Cx, at: &At, path: &[u8]) -> Result<()> {
     dir.inode().unlink(cx, name)?;
     dir.removed(&victim);
     drop(lock);
-    notify::removed(cx, dir, &victim);
+    notify::removed(dir, &victim);
     track::entry(cx, &parent.dir, name, false, ChangeKind::Removed);
     Ok(())
 }
@@ -84,7 +84,7 @@ pub fn rmdir(cx: &Cx, at: &At, path: &[u8]) -> Result<()> {
     dir.inode().rmdir(cx, name)?;
     dir.removed(&victim);
     drop((inner, lock));
-    notify::removed(cx, dir, &victim);
+    notify::removed(dir, &victim);
     track::entry(cx, &parent.dir, name, true, ChangeKind::Removed);
     Ok(())
 }

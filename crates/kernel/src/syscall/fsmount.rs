@@ -4,6 +4,7 @@
 use super::{Flags, UserPath, UserPtr};
 use crate::{
     fs_context::{self, FsConfig, Phase},
+    kernel::NewFileSystem,
     task::CurrentTask,
 };
 use std::sync::Arc;
@@ -104,6 +105,19 @@ impl CurrentTask {
             Opened::File(file) => self.install_fd(file, close_on_exec),
             Opened::Special(_) => Err(Errno::EINVAL),
         }
+    }
+
+    /// Takes a parameter of a configuration.
+    fn set_parameter(&self, context: &FsConfig, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        context.config.lock().set(key, value, |parameters| {
+            let new = NewFileSystem {
+                kind: &context.kind,
+                source: b"",
+                parameters,
+                at: &self.fs.at_cwd(),
+            };
+            self.kernel.check_parameter(&self.cx(), &new)
+        })
     }
 
     fn string(&self, at: UserPtr<u8>) -> Result<Vec<u8>> {
@@ -212,11 +226,11 @@ pub(super) fn sys_fsconfig(
     match command {
         FSCONFIG_SET_FLAG => {
             let key = task.string(key)?;
-            context.config.lock().set(&key, None)
+            task.set_parameter(context, &key, None)
         }
         FSCONFIG_SET_STRING => {
             let (key, value) = (task.string(key)?, task.string(value)?);
-            context.config.lock().set(&key, Some(&value))
+            task.set_parameter(context, &key, Some(&value))
         }
         FSCONFIG_CMD_CREATE => create(task, context),
         FSCONFIG_CMD_RECONFIGURE => reconfigure(task, context),
@@ -232,9 +246,13 @@ fn create(task: &CurrentTask, context: &FsConfig) -> Result<()> {
     }
     task.must_be_admin()?;
     let source = config.source.clone().unwrap_or_else(|| b"none".to_vec());
-    let made = task
-        .kernel
-        .make_file_system(&task.cx(), &context.kind, &source, &config.options);
+    let new = NewFileSystem {
+        kind: &context.kind,
+        source: &source,
+        parameters: &config.parameters,
+        at: &task.fs.at_cwd(),
+    };
+    let made = task.kernel.make_file_system(&task.cx(), &new);
     config.phase = match &made {
         Ok(fs) => Phase::Created(Arc::clone(fs)),
         Err(_) => Phase::Done,
@@ -248,7 +266,7 @@ fn reconfigure(task: &CurrentTask, context: &FsConfig) -> Result<()> {
         return Err(Errno::EBUSY);
     };
     task.must_be_admin()?;
-    if !config.options.is_empty() {
+    if !config.parameters.is_empty() {
         // The sizes of a file system are for its life.
         return Err(Errno::EINVAL);
     }

@@ -46,7 +46,7 @@ pub(super) fn sys_inotify_add_watch(
     let cx = task.cx();
     let path = resolver::lookup(&cx, &task.fs.at_cwd(), &path.read(task)?, lookup)?;
     access::permission(&cx, path.inode(), access::READ)?;
-    inotify.add(path.inode(), mask.0)
+    inotify.add(&path, mask.0)
 }
 
 pub(super) fn sys_inotify_rm_watch(task: &mut CurrentTask, fd: i32, wd: i32) -> Result<()> {

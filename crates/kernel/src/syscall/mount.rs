@@ -1,7 +1,7 @@
 //! mount(2), umount2(2), pivot_root(2).
 
 use super::{Flags, UserPath, UserPtr, fsmount::propagation_of};
-use crate::task::CurrentTask;
+use crate::{kernel::NewFileSystem, task::CurrentTask};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     mount::{
@@ -77,9 +77,13 @@ pub(super) fn sys_mount(
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
     let source = source_name.unwrap_or_else(|| b"none".to_vec());
-    let fs = task
-        .kernel
-        .make_file_system(&cx, &kind, &source, &options)?;
+    let new = NewFileSystem {
+        kind: &kind,
+        source: &source,
+        parameters: &task.kernel.mount_options(&kind, &options),
+        at: &task.fs.at_cwd(),
+    };
+    let fs = task.kernel.make_file_system(&cx, &new)?;
     mounts
         .mount(&cx, &fs, &target, mount_flags.with_default_atime(), &source)
         .map(drop)

@@ -338,7 +338,7 @@ syscalls! {
     REMOVEXATTR => xattr::sys_removexattr, Full;
     LREMOVEXATTR => xattr::sys_lremovexattr, Full;
     FREMOVEXATTR => xattr::sys_fremovexattr, Full;
-    MOUNT => mount::sys_mount, Partial "no overlay, no block devices; MS_SYNCHRONOUS and the like have no effect";
+    MOUNT => mount::sys_mount, Partial "overlays without redirected directories, metacopy and data-only layers; no block devices; MS_SYNCHRONOUS and the like have no effect";
     UMOUNT2 => mount::sys_umount2, Partial "no expiry";
     OPEN_TREE => fsmount::sys_open_tree, Full;
     MOVE_MOUNT => fsmount::sys_move_mount, Partial "no MOVE_MOUNT_SET_GROUP, no MOVE_MOUNT_BENEATH";

@@ -3,7 +3,7 @@
 use super::{CurrentTask, RunState, Task, ThreadGroup, Tree, WaitStatus};
 use crate::{
     kernel::Kernel,
-    ns::NsProxy,
+    ns::IpcNs,
     signal::{send_to_group, send_to_process_group, send_to_task},
 };
 use std::sync::{Arc, atomic::Ordering};
@@ -77,7 +77,10 @@ impl CurrentTask {
         task.set_run_state(RunState::Zombie);
         kernel.end_namespace(&task);
         kernel.leave_cgroup(&task);
-        kernel.task_is_dead(&task, last_words, &ns);
+        // Whoever waits finds the namespaces gone, and what was mounted in them.
+        let ipc = Arc::clone(&ns.ipc);
+        drop(ns);
+        kernel.task_is_dead(&task, last_words, &ipc);
     }
 }
 
@@ -136,7 +139,7 @@ impl Kernel {
         }
     }
 
-    fn task_is_dead(self: &Arc<Self>, task: &Arc<Task>, last_words: WaitStatus, ns: &NsProxy) {
+    fn task_is_dead(self: &Arc<Self>, task: &Arc<Task>, last_words: WaitStatus, ipc: &IpcNs) {
         let group = task.group();
         let mut tree = self.tree.lock();
         let tracer = self.thread_died(&mut tree, task, last_words);
@@ -184,7 +187,7 @@ impl Kernel {
         }
         // Before anyone can know of the death.
         group.timers.clear();
-        ns.ipc.objects.process_died(tgid);
+        ipc.objects.process_died(tgid);
         match foreign {
             Some(tracer) => {
                 let signal = Some(Signal::SIGCHLD);

@@ -128,6 +128,46 @@ fn classic(base: &str) {
     list(base);
 }
 
+/// What inotify(7) tells of the end of a mount.
+fn watched() {
+    say!("-- watches");
+    dirs(&["n", "bound"]);
+    tmpfs("n");
+    dirs(&["n/d"]);
+    touch("n/f");
+    // SAFETY: no memory is involved.
+    let fd = unsafe { libc::inotify_init1(libc::IN_NONBLOCK) };
+    for name in ["n", "n/f", "n/d"] {
+        // SAFETY: a terminated string.
+        say!("{name}: {}", show(unsafe { libc::inotify_add_watch(fd, c(name).as_ptr(), libc::IN_DELETE_SELF) }));
+    }
+    let tell = |what: &str| {
+        let mut buffer = [0u8; 1024];
+        // SAFETY: the buffer has that size.
+        let n = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+        let word = |e: &[u8], at: usize| u32::from_ne_bytes(e[at..at + 4].try_into().expect("four bytes"));
+        let mut events: Vec<_> = buffer[..n.max(0) as usize].chunks(16).map(|e| (word(e, 0), word(e, 4))).collect();
+        // Which inode comes first is not for anybody to know.
+        events.sort_by_key(|(wd, _)| *wd);
+        let events: Vec<_> = events.iter().map(|(wd, mask)| format!("{wd}:{mask:x}")).collect();
+        say!("{what}: {}", events.join(" "));
+    };
+    let directory = std::fs::File::open("n/d").expect("the directory");
+    std::fs::remove_dir("n/d").expect("removed");
+    tell("an open directory removed");
+    drop(directory);
+    tell("closed");
+    dirs(&["n/d"]);
+    // SAFETY: a terminated string.
+    say!("n/d: {}", show(unsafe { libc::inotify_add_watch(fd, c("n/d").as_ptr(), libc::IN_CREATE) }));
+    say!("{}", bind("n", "bound", 0));
+    say!("umount: {}", umount("n", 0));
+    tell("still bound");
+    say!("umount: {}", umount("bound", 0));
+    tell("gone");
+    close(fd);
+}
+
 fn propagation(base: &str) {
     say!("-- propagation");
     dirs(&["s", "peer", "slave", "priv", "other"]);
@@ -305,6 +345,7 @@ fn main() {
     std::env::set_current_dir(&base).expect("the mount");
     list(&base);
     classic(&base);
+    watched();
     propagation(&base);
     descriptors(&base);
     statmount(&base);

@@ -155,6 +155,23 @@ fn own() {
     watcher.tell("moved");
     fs::remove_dir("f").expect("removed");
     watcher.tell("directory gone");
+    fs::write("open", "").expect("a file");
+    fs::hard_link("open", "name").expect("a link");
+    let file = fs::File::open("open").expect("the file");
+    say!("open file: {}", watcher.add("open", IN_ALL_EVENTS));
+    fs::remove_file("open").expect("removed");
+    watcher.tell("one name gone");
+    fs::remove_file("name").expect("removed");
+    watcher.tell("the last name gone");
+    drop(file);
+    watcher.tell("closed");
+    fs::write("open", "").expect("a file");
+    let file = fs::File::open("open").expect("the file");
+    say!("open file with one name: {}", watcher.add("open", IN_DELETE_SELF));
+    fs::remove_file("open").expect("removed");
+    watcher.tell("gone");
+    drop(file);
+    watcher.tell("closed");
     // SAFETY: no memory is involved.
     say!("remove: {}", show(unsafe { libc::inotify_rm_watch(watcher.fd, 1) }));
 }
