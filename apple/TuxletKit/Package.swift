@@ -8,16 +8,25 @@ let library: Target = .systemLibrary(name: "CTuxlet")
 let library: Target = .binaryTarget(name: "CTuxlet", path: "CTuxlet.xcframework")
 #endif
 
+// On Linux `crates/ffi/tests/objc.rs` builds the Objective-C class, for GNUstep.
+#if os(Linux)
+let objectiveC: [Target] = []
+let objectiveCProducts: [Product] = []
+#else
+let objectiveC: [Target] = [.target(name: "TLXShell", dependencies: ["CTuxlet"])]
+let objectiveCProducts: [Product] = [.library(name: "TLXShell", targets: ["TLXShell"])]
+#endif
+
 let package = Package(
     name: "TuxletKit",
     platforms: [.iOS(.v16), .macOS(.v13)],
     products: [
         .library(name: "TuxletKit", targets: ["TuxletKit"])
-    ],
+    ] + objectiveCProducts,
     targets: [
         library,
         .target(name: "TuxletKit", dependencies: ["CTuxlet"]),
         .testTarget(name: "TuxletKitTests", dependencies: ["TuxletKit"]),
-    ],
+    ] + objectiveC,
     swiftLanguageModes: [.v6]
 )
