@@ -49,9 +49,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("image", &["vfs", "fakefs", "overlayfs", "host", "uapi"]),
     ("ffi", &["machine"]),
     ("rpc", &["machine"]),
-    ("cli", &["machine", "image", "rpc", "host"]),
+    ("vnc", &["machine"]),
+    ("cli", &["machine", "image", "rpc", "vnc", "host"]),
     // Tests only.
-    ("fuzz", &["machine", "image", "fakefs", "net", "vfs"]),
+    ("fuzz", &["machine", "image", "fakefs", "net", "vfs", "vnc"]),
 ];
 
 /// Crates that may contain `unsafe`.

@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Show terminals of a machine in the browser
     Web(WebArgs),
+    /// Show a terminal of a machine to VNC viewers
+    Vnc(VncArgs),
     /// Let an agent use a machine: the Model Context Protocol over standard streams
     Mcp(McpArgs),
     /// Run the command of a machine for `start` and `run -d`
@@ -331,6 +333,43 @@ pub(crate) struct WebArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
     /// What terminals run [default: the user's login shell]
+    #[arg(long, value_name = "COMMAND LINE")]
+    pub(crate) shell: Option<String>,
+    #[command(flatten)]
+    pub(crate) served: ServedArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tuxlet vnc --rm debian                     at 127.0.0.1:5907; prints a password
+  tuxlet vnc --cols 100 --rows 30 --font-size 22 --password-file ~/.tuxlet-vnc work
+  tuxlet vnc --window --shell htop work      and opens a viewer of this computer's
+
+Several viewers see and use the same terminal. It ends with its program.")]
+pub(crate) struct VncArgs {
+    /// Address and port to listen on; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5907")]
+    pub(crate) listen: SocketAddr,
+    /// Take the password, of 6 to 8 characters, from this file instead of making one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Columns of characters
+    #[arg(long, default_value_t = 120)]
+    pub(crate) cols: u16,
+    /// Rows of characters
+    #[arg(long, default_value_t = 36)]
+    pub(crate) rows: u16,
+    /// Height of the font in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 18)]
+    pub(crate) font_size: u16,
+    /// Open a window here, too: with vncviewer, or on macOS with Screen Sharing
+    #[arg(long)]
+    pub(crate) window: bool,
+    /// Open no window here: the default, for those who want to say so
+    #[arg(long, conflicts_with = "window")]
+    pub(crate) headless: bool,
+    /// What the terminal runs [default: the user's login shell]
     #[arg(long, value_name = "COMMAND LINE")]
     pub(crate) shell: Option<String>,
     #[command(flatten)]

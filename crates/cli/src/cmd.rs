@@ -20,4 +20,5 @@ pub(crate) mod save;
 pub(crate) mod serve;
 pub(crate) mod start;
 pub(crate) mod state;
+pub(crate) mod vnc;
 pub(crate) mod web;

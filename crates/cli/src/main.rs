@@ -59,6 +59,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Background(args) => return cmd::start::background(&args),
         Command::Serve(args) => cmd::serve::serve(args)?,
         Command::Web(args) => cmd::web::web(args)?,
+        Command::Vnc(args) => cmd::vnc::vnc(args)?,
         Command::Mcp(args) => cmd::serve::mcp(args)?,
         Command::Doctor => return cmd::doctor::run(),
         Command::Fsck(args) => return cmd::fsck::run(&args),

@@ -14,6 +14,7 @@ use rustix::{
 use std::{
     fs::File,
     io::{Read, Write},
+    num::NonZeroU16,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::{Child, Command, ExitStatus},
     sync::{Arc, Condvar, Mutex},
@@ -67,7 +68,7 @@ impl Session {
             .stderr(slave.try_clone().expect("a descriptor"));
         let child = command.spawn().expect("setsid of util-linux starts");
         let master = File::from(master);
-        let screen = Arc::new((Mutex::new(vt100::Parser::new(24, 80, 0)), Condvar::new()));
+        let screen = Arc::new((Mutex::new(vt100::Parser::default()), Condvar::new()));
         let (shown, mut from) = (
             Arc::clone(&screen),
             master.try_clone().expect("a descriptor"),
@@ -174,6 +175,10 @@ impl Drop for Session {
     }
 }
 
+fn cells(number: u16) -> NonZeroU16 {
+    NonZeroU16::new(number).unwrap()
+}
+
 #[test]
 fn shell_session() {
     let Some(mut s) = Session::start(&["run", "-it", "--rm", "alpine", "sh"]) else {
@@ -224,7 +229,7 @@ fn shell_session() {
         .lock()
         .expect("the screen")
         .screen_mut()
-        .set_size(30, 100);
+        .set_size(cells(30), cells(100));
     tcsetwinsize(&s.master, size(30, 100)).expect("a new size");
     s.send("while [ \"$(stty size)\" != '30 100' ]; do :; done; echo is $(stty size)\r");
     s.line("is 30 100");

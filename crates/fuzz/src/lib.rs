@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     target("netlink", machine::netlink, 1),
     target("program", machine::program, 10),
     target("passwd", machine::passwd, 10),
+    target("rfb", tuxlet_vnc::read_client_messages, 1),
     target("store", store::store, 40),
     target("fakefs_v3", store::fakefs_v3, 40),
 ];
