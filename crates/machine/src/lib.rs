@@ -54,6 +54,17 @@ pub use tuxlet_host::terminal::WindowSize;
 pub use tuxlet_uapi::Errno;
 pub use watch::{Change, ChangeKind, Watcher};
 
+/// The code in the book.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../../../docs/book/rust.md")]
+    mod rust {}
+    #[doc = include_str!("../../../docs/book/native.md")]
+    mod native {}
+    #[doc = include_str!("../../../docs/book/ios.md")]
+    mod ios {}
+}
+
 use std::sync::{Arc, atomic::Ordering};
 use tuxlet_kernel::Kernel;
 pub use tuxlet_kernel::{EventSink, hooks::Fork};
