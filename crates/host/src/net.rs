@@ -313,6 +313,32 @@ impl Socket {
         }
     }
 
+    /// Whether the host still lets connections in: listen(2) was called, and the socket has not been ended since. iOS ends those of
+    /// apps in the background.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        let mut value: c_int = 0;
+        let mut len = size_of::<c_int>() as socklen_t;
+        // SAFETY: `value` has `len` bytes.
+        let got = unsafe {
+            libc::getsockopt(
+                self.fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ACCEPTCONN,
+                (&raw mut value).cast(),
+                &raw mut len,
+            )
+        };
+        got == 0 && value != 0 && self.ready() & (POLLERR | POLLHUP) == 0
+    }
+
+    /// Puts a new socket in this one's place, under the same descriptor number; the old one is closed. A [`crate::poll::Watch`] of the
+    /// old one must be gone. The numbers are as for [`Socket::new`].
+    pub fn renew(&self, domain: u16, kind: u32, protocol: u32) -> Result<()> {
+        let new = Self::new(domain, kind, protocol)?;
+        sys::replace(&new.0, &self.0)
+    }
+
     /// shutdown(2).
     pub fn shutdown(&self, read: bool, write: bool) -> Result<()> {
         let how = match (read, write) {

@@ -34,7 +34,8 @@ impl Machine {
         *self.inner.suspended.lock()
     }
 
-    /// Takes hold of the stores again and lets all threads go on. The realtime clock is announced as set, so that timers that asked for it
+    /// Takes hold of the stores again and lets all threads go on. Listening sockets that the host has ended meanwhile, as iOS does, listen
+    /// again at the same addresses; connections of such a host are lost, and guests see that. The realtime clock is announced as set, so that timers that asked for it
     /// hear of the gap (`TFD_TIMER_CANCEL_ON_SET`); `CLOCK_MONOTONIC` has gone on meanwhile. An error leaves the machine suspended: if
     /// somebody else has a store open, trying again later helps; if it was changed, nothing does.
     pub fn resume(&self) -> Result<()> {
@@ -43,6 +44,9 @@ impl Machine {
             return Ok(());
         }
         self.inner.root.resume()?;
+        for errno in self.inner.kernel.net.renew_listeners() {
+            tracing::warn!("a guest's listening socket cannot be made again: {errno}");
+        }
         self.inner.kernel.thaw();
         *suspended = false;
         Ok(())

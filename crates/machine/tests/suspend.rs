@@ -138,3 +138,62 @@ fn a_machine_that_ends_leaves_its_store_to_others() {
         assert!(could_be_locked(&store), "suspended: {suspend}");
     }
 }
+
+/// Ends the sockets of this process that listen at a port, as iOS does it with those of apps in the background: their descriptors stay, and
+/// lead nowhere.
+#[cfg(target_os = "linux")]
+fn end_listeners(port: u16) -> usize {
+    use rustix::{net, process};
+    let own = process::pidfd_open(process::getpid(), process::PidfdFlags::empty()).unwrap();
+    let mut ended = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let name = entry.unwrap().file_name();
+        let number = name.to_str().unwrap().parse().unwrap();
+        let copied = process::pidfd_getfd(&own, number, process::PidfdGetfdFlags::empty());
+        // Some may be gone by now.
+        let Ok(copy) = copied else { continue };
+        if !net::sockopt::socket_acceptconn(&copy).unwrap_or(false) {
+            continue;
+        }
+        let listener = std::net::TcpListener::from(copy);
+        if listener.local_addr().is_ok_and(|a| a.port() == port) {
+            net::shutdown(&listener, net::Shutdown::Both).unwrap();
+            ended += 1;
+        }
+    }
+    ended
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn listeners_that_the_host_has_ended_listen_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let machine = machine(&dir.path().join("store"));
+    let server = start(&machine, "serve 3");
+    let mut output = server.take_stdout().unwrap();
+    let mut port = String::new();
+    while !port.ends_with('\n') {
+        let mut byte = [0];
+        output.read_exact(&mut byte).unwrap();
+        port.push(byte[0].into());
+    }
+    let port: u16 = port.trim().parse().unwrap();
+    let hello = || {
+        let mut said = String::new();
+        let mut peer = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        peer.read_to_string(&mut said).map(|_| said)
+    };
+    assert_eq!(hello().unwrap(), "hello");
+    // One that is alive stays.
+    machine.suspend(PATIENCE).unwrap();
+    machine.resume().unwrap();
+    assert_eq!(hello().unwrap(), "hello");
+
+    machine.suspend(PATIENCE).unwrap();
+    assert_eq!(end_listeners(port), 1);
+    assert!(hello().is_err(), "it still listens");
+    machine.resume().unwrap();
+    // The guest waits in the same accept(2) as before.
+    assert_eq!(hello().unwrap(), "hello");
+    assert_eq!(server.wait().code(), 0);
+}

@@ -139,9 +139,10 @@ struct Armed {
     write: bool,
 }
 
+/// A host socket and who waits for it.
 #[derive(Debug)]
-struct Shared {
-    socket: Arc<Socket>,
+pub(crate) struct Shared {
+    pub(crate) socket: Arc<Socket>,
     queue: WaitQueue,
     armed: Mutex<Armed>,
 }
@@ -216,6 +217,21 @@ impl Shared {
         events
     }
 
+    /// Lets `renew` put another host socket in the place of this one; whoever waits, waits for that then. Nothing else may use the socket
+    /// meanwhile.
+    pub(crate) fn renew(self: &Arc<Self>, renew: impl FnOnce(&Socket) -> Result<()>) -> Result<()> {
+        let mut armed = self.armed.lock();
+        // The reactor watches the old one.
+        *armed = Armed::default();
+        let renewed = renew(&self.socket);
+        drop(armed);
+        self.rearm();
+        if renewed.is_err() {
+            self.queue.wake_all((Events::ERR | Events::HUP).bits());
+        }
+        renewed
+    }
+
     /// After an operation that may have used up readiness: whoever waits is told about the next.
     fn rearm(self: &Arc<Self>) {
         if !self.queue.is_empty() {
@@ -286,8 +302,7 @@ impl InetSocket {
         ping: Option<icmp::Ping>,
     ) -> InetSocket {
         let shared = Shared::new(socket);
-        let host = Arc::clone(&shared.socket);
-        let entry = InetEntry::new(net.node(cx), domain, kind, protocol, host);
+        let entry = InetEntry::new(net.node(cx), domain, kind, protocol, &shared);
         net.registry.add_inet(&entry);
         InetSocket {
             domain,
@@ -331,7 +346,7 @@ impl SocketOps for InetSocket {
 
     fn listen(&self, _cx: &Cx, backlog: i32) -> Result<()> {
         self.host().listen(backlog)?;
-        self.entry.set_listening();
+        self.entry.set_listening(backlog);
         self.shared.rearm();
         Ok(())
     }
@@ -488,7 +503,9 @@ impl SocketOps for InetSocket {
         if !passes(level, name) {
             return Err(ENOPROTOOPT);
         }
-        self.host().set_option(level, name, value)
+        self.host().set_option(level, name, value)?;
+        self.entry.set_option(level, name, value);
+        Ok(())
     }
 
     fn getsockopt(&self, _cx: &Cx, level: u32, name: u32, len: usize) -> Result<Vec<u8>> {

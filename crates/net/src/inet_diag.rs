@@ -200,7 +200,7 @@ fn message(cx: &Cx, to: &To, request: &Request<'_>, entry: &InetEntry, info: &In
         }
         if wanted(INET_DIAG_CONG)
             && let Ok(name) = entry
-                .socket
+                .socket()
                 .option(IPPROTO_TCP, TCP_CONGESTION, CONGESTION_ROOM)
         {
             let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
@@ -213,7 +213,7 @@ fn message(cx: &Cx, to: &To, request: &Request<'_>, entry: &InetEntry, info: &In
 /// The host's `SO_MEMINFO`.
 fn memory(entry: &InetEntry) -> Option<[u32; FIELDS]> {
     let value = entry
-        .socket
+        .socket()
         .option(SOL_SOCKET, SO_MEMINFO, FIELDS * 4)
         .ok()?;
     let mut fields = [0; FIELDS];

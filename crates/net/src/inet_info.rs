@@ -3,13 +3,15 @@
 //! DEVIATION: connections that nobody has accepted yet or that were closed (`TCP_TIME_WAIT`) are only the host's, and not
 //! seen.
 
-use crate::Node;
+use crate::{Node, inet::Shared};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 use tuxlet_host::net::Socket;
+use tuxlet_sync::Mutex;
 use tuxlet_uapi::{
+    errno::Result,
     sock_diag::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN},
     socket::*,
 };
@@ -67,6 +69,13 @@ pub struct InetInfo {
     pub retransmits: u8,
 }
 
+/// What it takes to listen again.
+#[derive(Debug)]
+struct Listening {
+    name: Vec<u8>,
+    backlog: i32,
+}
+
 /// An Internet socket as the machine's list of sockets has it.
 #[derive(Debug)]
 pub(crate) struct InetEntry {
@@ -74,9 +83,11 @@ pub(crate) struct InetEntry {
     pub(crate) domain: u16,
     pub(crate) kind: u32,
     pub(crate) protocol: u32,
-    pub(crate) socket: Arc<Socket>,
-    /// listen(2) was called; hosts without `TCP_INFO` do not tell.
-    listening: AtomicBool,
+    shared: Arc<Shared>,
+    /// listen(2) was called.
+    listening: Mutex<Option<Listening>>,
+    /// The options that were set, in their order: level, name, value.
+    options: Mutex<Vec<(u32, u32, Vec<u8>)>>,
     /// bind(2) was called with a port.
     port_chosen: AtomicBool,
 }
@@ -87,15 +98,16 @@ impl InetEntry {
         domain: u16,
         kind: u32,
         protocol: u32,
-        socket: Arc<Socket>,
+        shared: &Arc<Shared>,
     ) -> Arc<InetEntry> {
         Arc::new(InetEntry {
             node,
             domain,
             kind,
             protocol,
-            socket,
-            listening: AtomicBool::new(false),
+            shared: Arc::clone(shared),
+            listening: Mutex::default(),
+            options: Mutex::default(),
             port_chosen: AtomicBool::new(false),
         })
     }
@@ -104,8 +116,45 @@ impl InetEntry {
         self.node.ino
     }
 
-    pub(crate) fn set_listening(&self) {
-        self.listening.store(true, Ordering::Relaxed);
+    /// The host's socket.
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.shared.socket
+    }
+
+    /// Remembers a successful listen(2).
+    pub(crate) fn set_listening(&self, backlog: i32) {
+        let name = self.socket().local_name().unwrap_or_default();
+        *self.listening.lock() = Some(Listening { name, backlog });
+    }
+
+    /// Remembers a successful setsockopt(2), as far as listening sockets can need it.
+    pub(crate) fn set_option(&self, level: u32, name: u32, value: &[u8]) {
+        if self.kind == SOCK_STREAM {
+            let mut options = self.options.lock();
+            options.retain(|(l, n, _)| (*l, *n) != (level, name));
+            options.push((level, name, value.to_vec()));
+        }
+    }
+
+    /// Listens again if the host has ended the listening socket, with a new one at the same address. Connections that had not been
+    /// accepted are lost.
+    pub(crate) fn renew_listener(self: &Arc<Self>) -> Result<()> {
+        let listening = self.listening.lock();
+        let Some(Listening { name, backlog }) = &*listening else {
+            return Ok(());
+        };
+        if self.socket().is_listening() {
+            return Ok(());
+        }
+        self.shared.renew(|socket| {
+            socket.renew(self.domain, self.kind, self.protocol)?;
+            for (level, name, value) in &*self.options.lock() {
+                // One that the host does not take once more is less than no listener at all.
+                let _ = socket.set_option(*level, *name, value);
+            }
+            socket.bind(name)?;
+            socket.listen(*backlog)
+        })
     }
 
     /// Remembers what a successful bind(2) asked for.
@@ -120,7 +169,7 @@ impl InetEntry {
 
     /// An integer option, if the host has it.
     pub(crate) fn int_option(&self, level: u32, name: u32) -> Option<u32> {
-        let value = self.socket.option(level, name, 4).ok()?;
+        let value = self.socket().option(level, name, 4).ok()?;
         Some(u32::from_le_bytes(value.try_into().ok()?))
     }
 
@@ -129,20 +178,20 @@ impl InetEntry {
         if self.protocol != IPPROTO_TCP {
             return None;
         }
-        let info = self.socket.option(IPPROTO_TCP, TCP_INFO, TCP_INFO_ROOM);
+        let info = self.socket().option(IPPROTO_TCP, TCP_INFO, TCP_INFO_ROOM);
         info.ok().filter(|i| i.len() >= 32)
     }
 
     /// What is seen of the socket; `None` if Linux would not list it, because it has no name or is closed.
     pub(crate) fn info(&self) -> Option<InetInfo> {
-        let mut local = Endpoint::of(&self.socket.local_name().unwrap_or_default());
-        let peer_name = self.socket.peer_name().ok();
+        let mut local = Endpoint::of(&self.socket().local_name().unwrap_or_default());
+        let peer_name = self.socket().peer_name().ok();
         let peer = peer_name.as_deref().map(Endpoint::of).unwrap_or_default();
         let tcp_info = self.tcp_info();
         let state = match &tcp_info {
             Some(info) => info[0],
             None if peer_name.is_some() => TCP_ESTABLISHED,
-            None if self.listening.load(Ordering::Relaxed) => TCP_LISTEN,
+            None if self.listening.lock().is_some() => TCP_LISTEN,
             None => TCP_CLOSE,
         };
         if self.kind == SOCK_RAW {
@@ -158,8 +207,8 @@ impl InetEntry {
                 (int(24), int(28))
             }
             _ => (
-                count(self.socket.readable_len().unwrap_or(0)),
-                count(self.socket.unsent_len().unwrap_or(0)),
+                count(self.socket().readable_len().unwrap_or(0)),
+                count(self.socket().unsent_len().unwrap_or(0)),
             ),
         };
         Some(InetInfo {

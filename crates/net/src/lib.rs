@@ -37,7 +37,9 @@ use std::{
 };
 use tuxlet_host::net::{Interface, Route, interfaces, routes};
 use tuxlet_uapi::{
-    errno::{EAFNOSUPPORT, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT, Result},
+    errno::{
+        EAFNOSUPPORT, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT, Errno, Result,
+    },
     socket::{
         AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP,
         IPPROTO_UDP, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
@@ -95,6 +97,12 @@ impl Network {
             next_ino: AtomicU64::new(FIRST_INO),
             dev: sockfs_dev(),
         })
+    }
+
+    /// Lets listening sockets that the host has ended listen again, as iOS ends those of an app in the background. No guest may use its
+    /// sockets meanwhile. Says of each that could not: the errno.
+    pub fn renew_listeners(&self) -> Vec<Errno> {
+        self.registry.renew_listeners()
     }
 
     /// socket(2), in the order of Linux' checks. `kind` has no `SOCK_*` flags.

@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Weak},
 };
 use tuxlet_sync::Mutex;
+use tuxlet_uapi::errno::Errno;
 
 /// All sockets by inode number.
 #[derive(Debug, Default)]
@@ -44,6 +45,14 @@ impl Registry {
                 look(entry, info);
             }
         }
+    }
+
+    /// Lets listening sockets that the host has ended listen again: the errors of those that cannot.
+    pub(crate) fn renew_listeners(&self) -> Vec<Errno> {
+        let inet = self.inet.lock();
+        inet.values()
+            .filter_map(|entry| entry.renew_listener().err())
+            .collect()
     }
 
     /// How many Internet sockets there are, named or not, of which `which` is true.

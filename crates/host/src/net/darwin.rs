@@ -50,6 +50,13 @@ pub(super) fn socket_args(domain: u16, kind: u32) -> Result<(c_int, c_int)> {
     Ok((domain, kind))
 }
 
+/// Makes the second descriptor name what the first one does.
+pub(super) fn replace(new: &OwnedFd, old: &OwnedFd) -> Result<()> {
+    // SAFETY: no pointers. What `old` names changes at once, and it stays open.
+    super::check_int(unsafe { libc::dup2(new.as_raw_fd(), old.as_raw_fd()) })?;
+    rustix::io::fcntl_setfd(old, rustix::io::FdFlags::CLOEXEC).map_err(crate::errno::from_host)
+}
+
 pub(super) fn prepare(fd: &OwnedFd) -> Result<()> {
     let failed = |_| crate::errno::from_io(&std::io::Error::last_os_error());
     rustix::io::ioctl_fionbio(fd, true).map_err(crate::errno::from_host)?;

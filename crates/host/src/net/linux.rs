@@ -1,7 +1,7 @@
 //! Linux: all numbers are the guest's own.
 
 use libc::{c_int, sockaddr, sockaddr_storage, socklen_t};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use tuxlet_uapi::errno::Result;
 
 /// Flags for socket(2).
@@ -29,6 +29,13 @@ pub(super) fn socket_args(domain: u16, kind: u32) -> Result<(c_int, c_int)> {
 
 #[expect(clippy::unnecessary_wraps, reason = "same shape on every host")]
 pub(super) fn prepare(_: &OwnedFd) -> Result<()> {
+    Ok(())
+}
+
+/// Makes the second descriptor name what the first one does.
+pub(super) fn replace(new: &OwnedFd, old: &OwnedFd) -> Result<()> {
+    // SAFETY: no pointers. What `old` names changes at once, and it stays open.
+    super::check_int(unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) })?;
     Ok(())
 }
 

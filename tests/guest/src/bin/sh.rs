@@ -4,7 +4,8 @@
 //! `echo TEXT`, `warn TEXT` (to standard error), `cat`, `exit N`, `kill N` (itself), `pwd`, `id`, `env NAME`, `hang` (waits
 //! for ever), `daemon` (leaves a child behind that keeps the streams open), `flood N` (N bytes), `size` (of the terminal), `lines`
 //! (each line read, in capitals), `write FILE TEXT`, `read FILE`, `mv FROM TO`, `rm FILE`, `fork` (says whether it can), `spawn PROGRAM
-//! ARG...` (as a child; says how it ended), `pipe PROGRAM ARG... | PROGRAM ARG...` (the same with two, the status of the second one).
+//! ARG...` (as a child; says how it ended), `pipe PROGRAM ARG... | PROGRAM ARG...` (the same with two, the status of the second one),
+//! `serve N` (says at which port, and `hello` to N connections).
 
 use std::io::{BufRead, Read, Write, stdin, stdout};
 use std::os::unix::process::ExitStatusExt;
@@ -127,6 +128,16 @@ fn run(name: &str, rest: &str) {
                 status
             });
             report(status);
+        }
+        "serve" => {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let port = listener.local_addr().expect("a name").port();
+            println!("{port}");
+            out.flush().expect("a reader");
+            for _ in 0..rest.parse().expect("a number") {
+                let (mut peer, _) = listener.accept().expect("a connection");
+                peer.write_all(b"hello").expect("a peer");
+            }
         }
         "wait-byte" => drop(stdin().read(&mut [0])),
         "" => {}
