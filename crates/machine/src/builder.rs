@@ -1,6 +1,9 @@
 //! Describing a machine.
 
-use crate::{Error, Inner, Machine, NativeCall, Result, Root, files, native, pressure};
+use crate::{
+    Error, Inner, Location, Machine, NativeCall, Notification, Result, Root, devices::HostDevice,
+    files, native, pressure,
+};
 use std::{path::PathBuf, sync::Arc};
 use tuxlet_cpu::{Interpreter, Options};
 use tuxlet_hostfs::HostFs;
@@ -56,6 +59,7 @@ pub struct Builder {
     native: NativePrograms,
     /// Paths of native programs, which are made where they are missing.
     native_paths: Vec<String>,
+    devices: Vec<HostDevice>,
 }
 
 /// See [`Builder::path_hook`].
@@ -98,6 +102,7 @@ impl Default for Builder {
             path_hooks: Vec::new(),
             native: NativePrograms::default(),
             native_paths: Vec::new(),
+            devices: Vec::new(),
         }
     }
 }
@@ -268,6 +273,50 @@ impl Builder {
         self
     }
 
+    /// Gives guests the host's clipboard, as `/dev/clipboard`: reading it to its end calls `read`, and each write calls `write` with all that
+    /// was written since the file was opened. Without this there is no such device, as with the others of the host's; their handlers run on
+    /// the thread of the guest and must return soon, and an errno that they give is what the guest's call fails with. Each may be given once.
+    #[must_use]
+    pub fn clipboard(
+        mut self,
+        read: impl Fn() -> std::result::Result<String, Errno> + Send + Sync + 'static,
+        write: impl Fn(&str) -> std::result::Result<(), Errno> + Send + Sync + 'static,
+    ) -> Self {
+        self.devices.push(HostDevice::clipboard(read, write));
+        self
+    }
+
+    /// Calls `open` with each address that guests write to `/dev/open-url`, for example to show it in a browser. An address is not checked,
+    /// but that it has no white space or control characters: which schemes may be opened is for the handler to say.
+    #[must_use]
+    pub fn on_open_url(
+        mut self,
+        open: impl Fn(&str) -> std::result::Result<(), Errno> + Send + Sync + 'static,
+    ) -> Self {
+        self.devices.push(HostDevice::open_url(open));
+        self
+    }
+
+    /// Calls `notify` with each text that guests write to `/dev/notify`.
+    #[must_use]
+    pub fn on_notification(
+        mut self,
+        notify: impl Fn(&Notification) -> std::result::Result<(), Errno> + Send + Sync + 'static,
+    ) -> Self {
+        self.devices.push(HostDevice::notify(notify));
+        self
+    }
+
+    /// Calls `locate` when guests read `/dev/location`, which gives them a line of JSON.
+    #[must_use]
+    pub fn location(
+        mut self,
+        locate: impl Fn() -> std::result::Result<Location, Errno> + Send + Sync + 'static,
+    ) -> Self {
+        self.devices.push(HostDevice::location(locate));
+        self
+    }
+
     /// Engine options, for tests and measurements.
     #[must_use]
     pub fn engine(mut self, options: Options) -> Self {
@@ -276,7 +325,7 @@ impl Builder {
     }
 
     /// Starts the machine: no process runs yet.
-    pub fn build(self) -> Result<Machine> {
+    pub fn build(mut self) -> Result<Machine> {
         let budget = MemoryBudget::new((self.config.memory / 4096) as usize);
         if let Some((percent, listener)) = self.pressure {
             pressure::watch(&budget, percent, listener);
@@ -300,6 +349,9 @@ impl Builder {
             let mounted = unless_read_only(mount_at(&kernel, &cx, &fs, target, flags))?;
             if mounted && target == "/dev" {
                 kernel.populate_dev(&cx)?;
+                for device in std::mem::take(&mut self.devices) {
+                    device.add(&kernel, &cx)?;
+                }
             }
         }
         for (path, target) in &self.volumes {

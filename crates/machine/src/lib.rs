@@ -19,6 +19,7 @@ mod builder;
 mod changes;
 mod command;
 mod copy;
+mod devices;
 mod error;
 mod files;
 mod metadata;
@@ -39,6 +40,7 @@ mod watch;
 pub use builder::{Bind, Builder};
 pub use changes::{ChangeLog, FileChange, FileChangeKind};
 pub use command::{Command, Stdio};
+pub use devices::{Location, Notification};
 pub use error::{Error, Result};
 pub use metadata::{DirEntry, FileType, Metadata};
 pub use native::NativeCall;
@@ -61,6 +63,8 @@ mod book {
     mod rust {}
     #[doc = include_str!("../../../docs/book/native.md")]
     mod native {}
+    #[doc = include_str!("../../../docs/book/devices.md")]
+    mod devices {}
     #[doc = include_str!("../../../docs/book/ios.md")]
     mod ios {}
 }
