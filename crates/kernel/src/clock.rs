@@ -12,7 +12,12 @@ pub use crate::timer::ProcessTimers;
 /// Nanoseconds of a second.
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;
 
-/// The clocks of one machine. The boot clock starts at zero when the machine does.
+/// How long a machine is up when its first program runs, in nanoseconds: what a Linux machine needs until somebody can work on
+/// it. Programs rely on such a time. To libevent, for one, zero seconds is a time that was not taken yet, and it compares the
+/// clocks for the first time when the monotonic one is past five.
+const BOOT_TIME: u64 = 10 * NSEC_PER_SEC;
+
+/// The clocks of one machine.
 #[derive(Debug)]
 pub struct Clock {
     boot_monotonic: u64,
@@ -22,12 +27,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Clocks that start now.
+    /// The clocks of a machine that is up since [`BOOT_TIME`].
     #[must_use]
     pub fn new() -> Self {
         Self {
-            boot_monotonic: host_time::monotonic(),
-            boot_boottime: host_time::boottime(),
+            boot_monotonic: host_time::monotonic().saturating_sub(BOOT_TIME),
+            boot_boottime: host_time::boottime().saturating_sub(BOOT_TIME),
             realtime_offset: AtomicI64::new(0),
         }
     }
