@@ -11,6 +11,7 @@ mod decoders;
 mod floats;
 mod fuzz_isa;
 mod isa;
+mod kill;
 mod network;
 mod shims;
 mod tidy;
@@ -44,6 +45,8 @@ enum Task {
     Floats(floats::Args),
     /// Compare random pieces of code in the interpreter, optimised and not, and in qemu.
     FuzzIsa(fuzz_isa::Args),
+    /// Kill a machine at random points and look for what it was promised.
+    Kill(kill::Args),
     /// Run real network programs on loopback in machines.
     Network(network::Args),
     /// Check the crate graph, licences, where unsafe code is, and file lengths.
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Task::Decoders(args) => decoders::run(&args),
         Task::Floats(args) => floats::run(&args),
         Task::FuzzIsa(args) => fuzz_isa::run(&args),
+        Task::Kill(args) => kill::run(&args),
         Task::Network(args) => network::run(&args),
         Task::Tidy => tidy::run(),
         Task::Torture(args) => torture::run(&args),

@@ -1,6 +1,7 @@
 //! What can go wrong with a store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use tuxlet_host::fs::Dir;
 use tuxlet_uapi::errno::Errno;
 
 /// Result of an operation on a store as a whole.
@@ -53,6 +54,17 @@ impl Error {
             what: what.into(),
             errno,
         }
+    }
+
+    /// SQLite calls it an input/output error when it cannot make the database's files larger while it opens them.
+    pub(crate) fn on_full_disk(self, path: &Path) -> Self {
+        let failed = matches!(&self, Self::Database(e)
+            if e.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure));
+        let full = || Dir::open(path)?.fs_stat().map(|stat| stat.bavail == 0);
+        if failed && full().unwrap_or(false) {
+            return Self::host("metadata database", Errno::ENOSPC);
+        }
+        self
     }
 
     pub(crate) fn path(path: &[u8], errno: Errno) -> Self {

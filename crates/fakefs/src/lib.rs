@@ -26,6 +26,7 @@ mod node;
 mod reader;
 mod recover;
 mod repair;
+mod salvage;
 mod schema;
 mod store;
 mod suspend;

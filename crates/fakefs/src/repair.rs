@@ -3,6 +3,7 @@
 use crate::{
     data::Files,
     error::{Error, Result},
+    salvage::salvage,
     schema::{self, InodeRow, ROOT},
 };
 use rusqlite::Connection;
@@ -18,17 +19,22 @@ use tuxlet_vfs::FileType;
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// Puts a store in order that nobody has open, and says what it did, one sentence each. All or nothing is changed. What has no place
-/// any more goes into `/lost+found`, under its inode number. Files among the data that are none of the store's stay.
+/// any more goes into `/lost+found`, under its inode number. Files among the data that are none of the store's stay. Of a damaged database,
+/// what can be read is put into a new one; the old one stays beside it.
 ///
 /// # Errors
-/// [`Error::Damaged`] if the database itself cannot be read whole: then nothing is changed. [`Error::Busy`] if the store is open.
+/// [`Error::Damaged`] if nothing can be read of the database: then nothing is changed. [`Error::Busy`] if the store is open.
 pub fn repair(path: &Path) -> Result<Vec<String>> {
     let files = Files::open(path)?;
     let _lock = files.lock(true)?;
     let mut db = schema::open(&files.database())?;
-    let integrity: String = db.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
+    let mut done = Vec::new();
+    // The check itself may stumble over the damage.
+    let integrity = db.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0));
+    let integrity: String = integrity.unwrap_or_else(|e| e.to_string());
     if integrity != "ok" {
-        return Err(Error::Damaged(integrity));
+        done = salvage(&files, db, integrity)?;
+        db = schema::open(&files.database())?;
     }
     schema::set_synchronous(&db, true)?;
     let change = db.transaction()?;
@@ -37,7 +43,8 @@ pub fn repair(path: &Path) -> Result<Vec<String>> {
     tree.drop_impossible_entries()?;
     tree.find_places()?;
     tree.count()?;
-    let (done, stray) = (tree.done, tree.on_disk);
+    done.append(&mut tree.done);
+    let stray = tree.on_disk;
     change.commit()?;
     // Only now: without the rows nothing leads to them.
     for ino in stray.into_keys() {

@@ -174,6 +174,10 @@ impl FakeFs {
 
     /// Opens a store; one that was not closed cleanly is put in order first.
     pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>> {
+        Self::open_store(path, options).map_err(|e| e.on_full_disk(path))
+    }
+
+    fn open_store(path: &Path, options: &Options) -> Result<Arc<Self>> {
         let mut recovered = false;
         let (files, lock, reader) = if options.read_only {
             recover::open_shared(path)?

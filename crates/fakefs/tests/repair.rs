@@ -5,7 +5,7 @@ mod support;
 use rusqlite::Connection;
 use support::*;
 use tuxlet_fakefs::{Error, FakeFs, check, repair};
-use tuxlet_vfs::FileSystem as _;
+use tuxlet_vfs::{FileSystem as _, FileType};
 
 /// A store with some files, closed.
 fn store() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -165,4 +165,70 @@ fn a_damaged_database_is_not_touched() {
         Err(Error::Damaged(_) | Error::Database(_))
     ));
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
+}
+
+#[test]
+fn a_damaged_page_costs_no_more_than_what_was_on_it() {
+    let t = tempfile::tempdir().unwrap();
+    let path = t.path().join("fs");
+    FakeFs::create(&path).unwrap();
+    let fs = open(&path);
+    let mut written = Vec::new();
+    for d in 0..12 {
+        let dir = mkdir(&fs.root(), &format!("dir{d}")).unwrap();
+        for n in 0..30 {
+            let name = format!("file {n} with a name that takes some room");
+            let content = format!("{d} {n}");
+            write_file(&dir, &name, content.as_bytes());
+            written.push(content.into_bytes());
+        }
+    }
+    written.sort();
+    fs.shutdown().unwrap();
+    drop(fs);
+    let database = path.join("meta.db");
+    let whole = std::fs::read(&database).unwrap();
+    let (mut salvaged, mut refused) = (0, 0);
+    // The first page says where all the others are.
+    for page in 0..whole.len() / 4096 {
+        let mut damaged = whole.clone();
+        damaged[page * 4096..][..4096].fill(0xe5);
+        std::fs::write(&database, &damaged).unwrap();
+        let said = match repair(&path) {
+            Ok(said) => said,
+            Err(_) => {
+                assert_eq!(std::fs::read(&database).unwrap(), damaged, "page {page}");
+                refused += 1;
+                continue;
+            }
+        };
+        if said.is_empty() {
+            // A free page.
+            continue;
+        }
+        salvaged += 1;
+        assert!(check(&path).unwrap().problems.is_empty(), "page {page}");
+        let kept = std::fs::read(path.join("meta.db.damaged")).unwrap();
+        assert_eq!(kept, damaged, "page {page}");
+        let fs = open(&path);
+        // Under whatever name, all that was written is there.
+        let mut found = Vec::new();
+        let mut todo = vec![fs.root()];
+        while let Some(dir) = todo.pop() {
+            for (name, _, kind) in list(&dir) {
+                if name == "." || name == ".." {
+                    continue;
+                }
+                let inode = dir.lookup(&cx(), name.as_bytes()).unwrap();
+                match kind {
+                    FileType::Directory => todo.push(inode),
+                    _ => found.push(read(&inode)),
+                }
+            }
+        }
+        found.sort();
+        assert_eq!(found, written, "page {page}: {said:?}");
+        fs.shutdown().unwrap();
+    }
+    assert!(salvaged > 10 && refused < 5, "{salvaged} {refused}");
 }

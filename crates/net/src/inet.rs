@@ -115,12 +115,15 @@ fn passes(level: u32, name: u32) -> bool {
         SOL_SOCKET => SOCKET_OPTIONS.contains(&name),
         IPPROTO_TCP => TCP_OPTIONS.contains(&name),
         IPPROTO_UDP => UDP_OPTIONS.contains(&name),
+        IPPROTO_UDPLITE => matches!(name, UDPLITE_SEND_CSCOV | UDPLITE_RECV_CSCOV),
         // From 64 on come the packet filter's, which hold addresses; the policies may too.
         IPPROTO_IP => {
             name < 64 && !matches!(name, IP_IPSEC_POLICY | IP_XFRM_POLICY | IP_PKTOPTIONS)
         }
         IPPROTO_IPV6 => {
-            (name < 64 || (IPV6_AUTOFLOWLABEL..=IPV6_FREEBIND).contains(&name))
+            (name < 64
+                || matches!(name, IPV6_RECVTCLASS | IPV6_TCLASS)
+                || (IPV6_AUTOFLOWLABEL..=IPV6_FREEBIND).contains(&name))
                 && !matches!(
                     name,
                     IPV6_IPSEC_POLICY | IPV6_XFRM_POLICY | IPV6_2292PKTOPTIONS | IPV6_ADDRFORM

@@ -42,7 +42,7 @@ use tuxlet_uapi::{
     },
     socket::{
         AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP,
-        IPPROTO_UDP, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
+        IPPROTO_UDP, IPPROTO_UDPLITE, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
     },
 };
 use tuxlet_vfs::{Attr, Cx, DeviceId, FileOps, FileType, UserNs, cx::cap};
@@ -241,6 +241,8 @@ fn inet_protocol(cx: &Cx, domain: u16, kind: u32, protocol: u32) -> Result<u32> 
     match (kind, protocol) {
         (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(IPPROTO_TCP),
         (SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(IPPROTO_UDP),
+        // Hosts that do not have it say so.
+        (SOCK_DGRAM, IPPROTO_UDPLITE) => Ok(IPPROTO_UDPLITE),
         (SOCK_DGRAM, p) if p == icmp => Ok(icmp),
         (SOCK_RAW, 0) => Err(EPROTONOSUPPORT),
         (SOCK_RAW, _) if !cx.cred.has_cap(cap::NET_RAW) => Err(EPERM),

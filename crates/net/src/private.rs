@@ -27,7 +27,7 @@ use tuxlet_uapi::{
     errno::{
         EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, EDESTADDRREQ,
         EINVAL, EISCONN, EMSGSIZE, ENETUNREACH, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPERM,
-        ESOCKTNOSUPPORT, Errno, Result,
+        EPROTONOSUPPORT, ESOCKTNOSUPPORT, Errno, Result,
     },
     socket::*,
 };
@@ -315,7 +315,7 @@ pub(crate) struct LoopbackSocket {
 }
 
 impl LoopbackSocket {
-    /// `EACCES` and `ESOCKTNOSUPPORT` for what is neither TCP nor UDP.
+    /// `EACCES`, `EPROTONOSUPPORT` and `ESOCKTNOSUPPORT` for what is neither TCP nor UDP.
     pub(crate) fn new(
         net: &Arc<Network>,
         lo: &Arc<Loopback>,
@@ -326,6 +326,7 @@ impl LoopbackSocket {
     ) -> Result<Self> {
         match (kind, protocol) {
             (SOCK_STREAM, IPPROTO_TCP) | (SOCK_DGRAM, IPPROTO_UDP) => {}
+            (SOCK_DGRAM, IPPROTO_UDPLITE) => return Err(EPROTONOSUPPORT),
             // As with an empty ping_group_range, which is the usual one.
             (SOCK_DGRAM, _) => return Err(EACCES),
             _ => return Err(ESOCKTNOSUPPORT),

@@ -264,3 +264,49 @@ fn netlink_lists_addresses_as_glibc_asks() {
     }
     assert_eq!(recv(&s, 1), Err(EAGAIN));
 }
+
+#[test]
+fn traffic_classes_are_asked_for_and_sent() {
+    let net = Network::new();
+    let Ok(a) = net.socket(&cx(), u32::from(AF_INET6), SOCK_DGRAM, 0) else {
+        eprintln!("SKIPPED: no IPv6 on this host");
+        return;
+    };
+    let (on, class) = (1i32.to_le_bytes(), 32i32.to_le_bytes());
+    for (option, value) in [(IPV6_RECVTCLASS, on), (IPV6_TCLASS, class)] {
+        let set = sock(&a).setsockopt(&cx(), IPPROTO_IPV6, option, &value);
+        assert_eq!(set, Ok(()), "{option}");
+        let got = sock(&a).getsockopt(&cx(), IPPROTO_IPV6, option, 4);
+        assert_eq!(got, Ok(value.to_vec()), "{option}");
+    }
+    // What comes next to them are the packet filter's, which hold addresses.
+    for option in [64, 65, 68, 69] {
+        let set = sock(&a).setsockopt(&cx(), IPPROTO_IPV6, option, &on);
+        assert_eq!(set, Err(ENOPROTOOPT), "{option}");
+    }
+}
+
+#[test]
+fn lightweight_datagrams_arrive_where_the_host_has_them() {
+    let net = Network::new();
+    let new = || net.socket(&cx(), u32::from(AF_INET), SOCK_DGRAM, IPPROTO_UDPLITE);
+    let (a, b) = match (new(), new()) {
+        (Ok(a), Ok(b)) => (a, b),
+        (a, _) => {
+            assert_eq!(a.err(), Some(EPROTONOSUPPORT));
+            eprintln!("SKIPPED: no UDP-Lite on this host");
+            return;
+        }
+    };
+    sock(&a).bind(&cx(), name(&loopback([0, 0]))).unwrap();
+    let covered = 12i32.to_le_bytes();
+    sock(&b)
+        .setsockopt(&cx(), IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, &covered)
+        .unwrap();
+    sock(&b)
+        .connect(&cx(), name(&sock(&a).sockname().unwrap()))
+        .unwrap();
+    assert_eq!(send(&b, b"light"), Ok(5));
+    wait_for(&a, Events::IN);
+    assert_eq!(recv(&a, 100), Ok(b"light".to_vec()));
+}

@@ -249,6 +249,11 @@ consts! {
     }
 }
 
+/// How many bytes of a datagram of UDP-Lite the checksum covers: udplite(7).
+pub const UDPLITE_SEND_CSCOV: u32 = 10;
+/// The least coverage that a datagram of UDP-Lite must have to be received.
+pub const UDPLITE_RECV_CSCOV: u32 = 11;
+
 consts! {
     /// Options of IPv4.
     pub IP: u32 {

@@ -1,4 +1,4 @@
-//! Builds the guest programs of `tests/guest` for integration tests.
+//! What integration tests of several crates share: the guest programs, built, and kills at random points.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,8 @@ use std::{
     process::Command,
     sync::OnceLock,
 };
+
+pub mod kill;
 
 const TARGET: &str = "aarch64-unknown-linux-musl";
 

@@ -100,6 +100,8 @@ pub(super) enum Suite {
     Kselftest,
     /// libevent's `regress`.
     Libevent,
+    /// Modules of CPython's own tests, which `modules.txt` names; the image has them and the interpreter. As an ordinary user.
+    Cpython,
     /// Programs that exit with 0 if all is well.
     Programs,
 }
@@ -113,6 +115,7 @@ impl Suite {
             Self::StressNg => "stress-ng",
             Self::Kselftest => "kselftest",
             Self::Libevent => "libevent",
+            Self::Cpython => "cpython",
             Self::Programs => "programs",
         }
     }
@@ -123,12 +126,13 @@ impl Suite {
             Self::Posix | Self::StressNg => 60,
             Self::Libuv | Self::Kselftest | Self::Libevent | Self::Programs => 120,
             Self::Go => 1200,
+            Self::Cpython => 3600,
         }
     }
 
     /// Whether cases use fixed ports, which machines share with their host.
     pub(super) fn runs_alone(self) -> bool {
-        matches!(self, Self::Libuv | Self::Libevent)
+        matches!(self, Self::Libuv | Self::Libevent | Self::Cpython)
     }
 
     pub(super) fn cases(self, programs: &Path, place: &Place) -> Result<Vec<Case>> {
@@ -195,6 +199,21 @@ impl Suite {
                     })
                     .collect())
             }
+            Self::Cpython => {
+                let names = fs::read_to_string(programs.join("modules.txt"))
+                    .context("modules.txt: the modules, one a line")?;
+                Ok(names
+                    .lines()
+                    .map(|name| {
+                        // The program is the image's, below the directory that the runner puts in front.
+                        let resources = "all,-network,-largefile,-walltime,-cpu";
+                        let mut case = Case::new(name, "../usr/bin/python3");
+                        case = case.args(&["-m", "test", "-v", "-u", resources, name]);
+                        case.user = Some("nobody");
+                        case
+                    })
+                    .collect())
+            }
             Self::Libevent => {
                 let names = list(place, programs, "regress", &["--list-tests"])?;
                 Ok(names
@@ -238,6 +257,7 @@ impl Suite {
             ),
             Self::StressNg => one(stress_ng(&text, plain)),
             Self::Go => go(&case.name, &text, plain),
+            Self::Cpython => cpython(&case.name, &text, plain),
             Self::Kselftest => one(match outcome.status {
                 Some(4) => Verdict::Skip,
                 _ if plain == Verdict::Pass && text.lines().any(|l| l.starts_with("not ok")) => {
@@ -300,6 +320,43 @@ fn go(package: &str, text: &str, plain: Verdict) -> Vec<(String, Verdict)> {
     verdicts
 }
 
+/// `test_x (test.test_m.Class.test_x) ... ok` of each test; the module itself, if it did not end well without one that failed. The word may
+/// be on a later line, behind what the test printed.
+fn cpython(module: &str, text: &str, plain: Verdict) -> Vec<(String, Verdict)> {
+    let mut verdicts = std::collections::BTreeMap::new();
+    let mut name: Option<String> = None;
+    for line in text.lines() {
+        let full = line.split_once(" (").and_then(|(short, rest)| {
+            let full = rest.split_once(')')?.0;
+            let full = full.strip_prefix("test.").unwrap_or(full);
+            (full.starts_with(module) && full.ends_with(short) && !short.contains(' '))
+                .then(|| full.to_owned())
+        });
+        if let Some(full) = full {
+            let failed = line.starts_with("FAIL: ") || line.starts_with("ERROR: ");
+            if !failed {
+                name = Some(full);
+            }
+        }
+        // A failed module is run once more: the first word counts.
+        let word = line.rsplit(" ... ").next().unwrap_or(line);
+        let verdict = match word {
+            "ok" | "expected failure" => Verdict::Pass,
+            "FAIL" | "ERROR" | "unexpected success" => Verdict::Fail,
+            w if w.starts_with("skipped ") => Verdict::Skip,
+            _ => continue,
+        };
+        if let Some(name) = name.take() {
+            verdicts.entry(name).or_insert(verdict);
+        }
+    }
+    let failed = verdicts.values().any(|v| *v == Verdict::Fail);
+    if verdicts.is_empty() || (plain != Verdict::Pass && !failed) {
+        verdicts.insert(module.to_owned(), plain);
+    }
+    verdicts.into_iter().collect()
+}
+
 /// The executable files of a directory, sorted.
 fn files(dir: &Path) -> Result<Vec<String>> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -340,6 +397,26 @@ mod tests {
         let passed = "stress-ng: info:  [2] skipped: 0\nstress-ng: info:  [2] passed: 1: cpu (1)\nstress-ng: info:  [2] failed: 0\n";
         assert_eq!(stress_ng(passed, Verdict::Pass), Verdict::Pass);
         assert_eq!(stress_ng("nonsense", Verdict::Pass), Verdict::Fail);
+    }
+
+    #[test]
+    fn cpython_counts_tests_by_their_first_words() {
+        let text = "test_a (test.test_m.C.test_a) ... ok\n\
+                    test_b (test.test_m.C.test_b)\nWhat it does ... skipped 'no'\n\
+                    test_c (test.test_m.sub.D.test_c) ... something\nERROR\n\
+                    ERROR: test_c (test.test_m.sub.D.test_c)\n\
+                    test_c (test.test_m.sub.D.test_c) ... ok\n";
+        let name = |s: &str| s.to_owned();
+        assert_eq!(
+            cpython("test_m", text, Verdict::Fail),
+            [
+                (name("test_m.C.test_a"), Verdict::Pass),
+                (name("test_m.C.test_b"), Verdict::Skip),
+                (name("test_m.sub.D.test_c"), Verdict::Fail)
+            ]
+        );
+        let cut = cpython("test_m", "", Verdict::Timeout);
+        assert_eq!(cut, [(name("test_m"), Verdict::Timeout)]);
     }
 
     #[test]

@@ -79,7 +79,9 @@ fn check_machine(machine: &Machine, mend: bool) -> anyhow::Result<u8> {
                 status |= CORRECTED;
             }
         }
-        let problems = check(&directory).with_context(|| damaged(&what))?.problems;
+        let problems = check(&directory)
+            .with_context(|| unreadable(&what, mend))?
+            .problems;
         let verdict = if mend {
             "left: nobody but you knows what they are for"
         } else {
@@ -106,6 +108,14 @@ fn check_image(store: &Store, name: &str) -> anyhow::Result<u8> {
         status |= if problems.is_empty() { 0 } else { LEFT };
     }
     Ok(status)
+}
+
+fn unreadable(what: &str, mended: bool) -> String {
+    if mended {
+        damaged(what)
+    } else {
+        format!("{what}: cannot be read whole; --repair keeps what can be read")
+    }
 }
 
 fn damaged(what: &str) -> String {
