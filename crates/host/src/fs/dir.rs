@@ -7,7 +7,7 @@ use super::{
 use crate::errno::from_host;
 use rustix::{
     fd::OwnedFd,
-    fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags},
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, Timestamps, Uid, XattrFlags},
     io::{Errno as HostErrno, retry_on_intr},
 };
 use std::path::Path;
@@ -42,6 +42,31 @@ const BASE: OFlags = {
     let flags = OFlags::RDONLY;
     flags.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC)
 };
+
+#[cfg(not(target_vendor = "apple"))]
+fn utimensat(dir: &OwnedFd, name: &[u8], times: &Timestamps) -> Result<()> {
+    rustix::fs::utimensat(dir, name, times, AtFlags::SYMLINK_NOFOLLOW).map_err(from_host)
+}
+
+/// Without rustix, which makes a process for it on systems that are too old to have the call. All that we run on have it, and apps for iOS
+/// must not be able to make processes.
+#[cfg(target_vendor = "apple")]
+fn utimensat(dir: &OwnedFd, name: &[u8], times: &Timestamps) -> Result<()> {
+    let name = std::ffi::CString::new(name).map_err(|_| Errno::EINVAL)?;
+    let times = [times.last_access, times.last_modification].map(|time| libc::timespec {
+        tv_sec: time.tv_sec,
+        tv_nsec: time.tv_nsec,
+    });
+    let fd = std::os::fd::AsRawFd::as_raw_fd(dir);
+    // SAFETY: the descriptor is open, the name ends with a zero byte, and there are two times.
+    let done =
+        unsafe { libc::utimensat(fd, name.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) };
+    if done == 0 {
+        return Ok(());
+    }
+    let error = HostErrno::from_io_error(&std::io::Error::last_os_error());
+    Err(error.map_or(Errno::EIO, from_host))
+}
 
 fn checked(name: &[u8]) -> Result<&[u8]> {
     if name.is_empty() {
@@ -270,8 +295,7 @@ impl Dir {
     /// Sets the times of a name.
     pub fn set_times(&self, name: &[u8], times: SetTimes) -> Result<()> {
         let times = times.to_host();
-        rustix::fs::utimensat(&self.fd, checked(name)?, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(from_host)
+        utimensat(&self.fd, checked(name)?, &times)
     }
 
     /// The value of an extended attribute.
