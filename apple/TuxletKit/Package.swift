@@ -21,12 +21,16 @@ let package = Package(
     name: "TuxletKit",
     platforms: [.iOS(.v16), .macOS(.v13)],
     products: [
-        .library(name: "TuxletKit", targets: ["TuxletKit"])
+        .library(name: "TuxletKit", targets: ["TuxletKit"]),
+        .library(name: "TuxletAppModel", targets: ["TuxletAppModel"]),
     ] + objectiveCProducts,
     targets: [
         library,
         .target(name: "TuxletKit", dependencies: ["CTuxlet"]),
-        .testTarget(name: "TuxletKitTests", dependencies: ["TuxletKit"]),
+        .target(name: "TuxletAppModel", dependencies: ["TuxletKit"]),
+        .testTarget(name: "TuxletKitTests", dependencies: ["TuxletKit", "TestSupport"]),
+        .testTarget(name: "TuxletAppModelTests", dependencies: ["TuxletAppModel", "TestSupport"]),
+        .target(name: "TestSupport", dependencies: ["TuxletKit"], path: "Tests/TestSupport"),
     ] + objectiveC,
     swiftLanguageModes: [.v6]
 )

@@ -81,3 +81,21 @@ fn the_example_runs() {
     assert_eq!(said, "hello\nb\n/\nstatus 0\n", "{out:?}");
     assert_eq!(out.status.code(), Some(4));
 }
+
+/// There is no SwiftUI here: nothing more can be said of the app than that it is Swift.
+#[test]
+fn the_app_parses() {
+    let Some(swift) = swift() else { return };
+    let compiler = swift.with_file_name("swiftc");
+    let sources = std::fs::read_dir(build::root().join("apple/App/Tuxlet")).unwrap();
+    let sources = sources.map(|e| e.unwrap().path());
+    let sources: Vec<_> = sources
+        .filter(|p| p.extension().is_some_and(|e| e == "swift"))
+        .collect();
+    assert!(sources.len() > 3);
+    build::run(
+        Command::new(compiler)
+            .args(["-parse", "-swift-version", "6"])
+            .args(sources),
+    );
+}
