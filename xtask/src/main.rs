@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod apple;
 mod bench;
 mod check_asm;
 mod conformance;
@@ -29,6 +30,8 @@ struct Cli {
 enum Task {
     /// Generate the A64 tables of crates/a64 from crates/a64/isa/*.isa.
     Isa(isa::Args),
+    /// Build the XCFramework of the C interface for iOS and macOS, and check what it imports.
+    Apple(apple::Args),
     /// Compare with qemu-aarch64 and native in interleaved runs.
     Bench(bench::Args),
     /// Prove that the release build's hot handlers are tail calls without frames.
@@ -60,6 +63,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Isa(args) => isa::run(&args),
+        Task::Apple(args) => apple::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::CheckAsm(args) => check_asm::run(&args),
         Task::Conformance(args) => conformance::run(&args),
