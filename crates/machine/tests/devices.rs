@@ -23,6 +23,16 @@ fn there_are_none_without_a_handler() {
 }
 
 #[test]
+fn an_open_device_is_the_one_that_has_the_name() {
+    // install(1) does not copy from a file that seems to have been replaced.
+    let builder = Machine::builder().location(|| Err(Errno::EPERM));
+    let names = ["/dev/null", "/dev/urandom", "/dev/kmsg", "/dev/location"];
+    let line: String = names.iter().map(|n| format!("same {n};")).collect();
+    let expected: String = names.iter().map(|n| format!("{n}: true\n")).collect();
+    assert_eq!(run(builder, &line), expected);
+}
+
+#[test]
 fn the_clipboard_is_read_and_written() {
     let text = Arc::new(Mutex::new("from the host".to_owned()));
     let (reads, writes) = (Arc::clone(&text), Arc::clone(&text));

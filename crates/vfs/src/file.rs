@@ -252,9 +252,19 @@ impl File {
         self.flags().writable() && !self.is_path_only()
     }
 
-    /// Attributes: fstat(2).
+    /// Attributes: fstat(2). Those of a device are its node's, whatever the driver has opened.
     pub fn attr(&self, cx: &Cx) -> Result<Attr> {
-        self.ops.attr(cx)
+        match &self.place {
+            Place::Path(path)
+                if matches!(
+                    path.dentry.kind(),
+                    FileType::CharDevice | FileType::BlockDevice
+                ) =>
+            {
+                path.attr(cx)
+            }
+            _ => self.ops.attr(cx),
+        }
     }
 
     /// Who gets SIGIO.

@@ -5,7 +5,7 @@
 //! for ever), `daemon` (leaves a child behind that keeps the streams open), `flood N` (N bytes), `size` (of the terminal), `lines`
 //! (each line read, in capitals), `write FILE TEXT`, `read FILE`, `mv FROM TO`, `rm FILE`, `fork` (says whether it can), `spawn PROGRAM
 //! ARG...` (as a child; says how it ended), `pipe PROGRAM ARG... | PROGRAM ARG...` (the same with two, the status of the second one),
-//! `serve N` (says at which port, and `hello` to N connections).
+//! `same FILE` (whether stat(2) and fstat(2) agree), `serve N` (says at which port, and `hello` to N connections).
 
 use std::io::{BufRead, Read, Write, stdin, stdout};
 use std::os::unix::process::ExitStatusExt;
@@ -138,6 +138,14 @@ fn run(name: &str, rest: &str) {
                 let (mut peer, _) = listener.accept().expect("a connection");
                 peer.write_all(b"hello").expect("a peer");
             }
+        }
+        "same" => {
+            use std::os::unix::fs::MetadataExt;
+            let named = std::fs::metadata(rest).expect("a file");
+            let file = std::fs::File::open(rest).expect("a file");
+            let open = file.metadata().expect("a file");
+            let facts = |m: &std::fs::Metadata| (m.dev(), m.ino(), m.rdev(), m.mode(), m.nlink());
+            println!("{rest}: {}", facts(&named) == facts(&open));
         }
         "wait-byte" => drop(stdin().read(&mut [0])),
         "" => {}
