@@ -11,6 +11,7 @@ mod crypto;
 mod decoders;
 mod floats;
 mod fuzz_isa;
+mod gui;
 mod isa;
 mod kill;
 mod network;
@@ -50,6 +51,8 @@ enum Task {
     FuzzIsa(fuzz_isa::Args),
     /// Kill a machine at random points and look for what it was promised.
     Kill(kill::Args),
+    /// See and use an X server, a window manager and a terminal in a machine over VNC.
+    Gui(gui::Args),
     /// Run real network programs on loopback in machines.
     Network(network::Args),
     /// Check the crate graph, licences, where unsafe code is, and file lengths.
@@ -73,6 +76,7 @@ fn main() -> anyhow::Result<()> {
         Task::Floats(args) => floats::run(&args),
         Task::FuzzIsa(args) => fuzz_isa::run(&args),
         Task::Kill(args) => kill::run(&args),
+        Task::Gui(args) => gui::run(&args),
         Task::Network(args) => network::run(&args),
         Task::Tidy => tidy::run(),
         Task::Torture(args) => torture::run(&args),
