@@ -214,6 +214,17 @@ impl OverlayFs {
         Ok(())
     }
 
+    /// Whether the upper layer, if there is one, takes whiteouts: without them nothing could be removed.
+    pub(crate) fn check_whiteouts(&self, cx: &Cx) -> Result<()> {
+        if self.upper.is_none() {
+            return Ok(());
+        }
+        let tmp = &self.work(cx)?.tmp;
+        let name = self.tmp_name();
+        tmp.create(cx, &name, &WHITEOUT)?;
+        tmp.unlink(cx, &name)
+    }
+
     fn has_entries(&self, cx: &Cx, dir: &InodeRef) -> Result<bool> {
         let mut any = false;
         read_real_dir(cx, dir, |_| any = true)?;

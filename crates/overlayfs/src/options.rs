@@ -278,7 +278,9 @@ pub fn mount(
     };
     let lowers = config.lowers.iter().map(|l| layer::of(&l.path));
     let lowers = lowers.collect::<Result<Vec<_>>>()?;
-    OverlayFs::with_layers(cx, upper, lowers, options)
+    let fs = OverlayFs::with_layers(cx, upper, lowers, options)?;
+    fs.check_whiteouts(cx)?;
+    Ok(fs)
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use tuxlet_overlayfs::{self as overlayfs, OverlayFs, Upper, WORK_DIR};
 use tuxlet_tmpfs::{Options, Tmpfs};
 use tuxlet_uapi::fcntl::{O_RDONLY, O_RDWR, O_WRONLY};
 use tuxlet_vfs::{
-    Cx, DeviceId, DirEntry, Errno, FileSystem, FileType, InodeRef, NewInode, NewKind, RenameFlags,
-    SetAttr, SetTime, Time,
+    At, Cx, DeviceId, DirEntry, Errno, FileSystem, FileType, InodeRef, LookupFlags, Mount,
+    MountFlags, NewInode, NewKind, Path, RenameFlags, SetAttr, SetTime, Time, resolver,
 };
 
 fn cx() -> Cx {
@@ -324,4 +324,31 @@ fn leftovers_of_a_crash_are_removed() {
     assert!(names(&tmp).is_empty());
     write(&at(&fs.root(), "dir/two").unwrap(), b"new");
     assert_eq!(read(&at(&root, "dir/two").unwrap()), b"new");
+}
+
+#[test]
+fn an_upper_layer_that_takes_no_whiteouts_is_refused() {
+    // The root, three directories and the work directory's own: no room for one more, or just for it.
+    for (inodes, expected) in [(5, Err(Errno::ENOSPC)), (6, Ok(()))] {
+        let options = Options {
+            inodes: Some(inodes),
+            ..Options::default()
+        };
+        let fs: Arc<dyn FileSystem> = Tmpfs::new(&cx(), &MemoryBudget::unlimited(), options);
+        for name in ["l", "u", "w"] {
+            make(&fs.root(), name, NewKind::Directory);
+        }
+        let mount = Mount::new(&fs, MountFlags::empty(), b"");
+        let at = At::root(Path::new(Arc::clone(&mount), Arc::clone(mount.root())));
+        let option = |key: &str, value: &str| (key.into(), Some(value.into()));
+        let all = [
+            option("lowerdir", "l"),
+            option("upperdir", "u"),
+            option("workdir", "w"),
+        ];
+        let made = overlayfs::mount(&cx(), &all, &|name| {
+            resolver::lookup(&cx(), &at, name, LookupFlags::FOLLOW)
+        });
+        assert_eq!(made.map(drop), expected, "{inodes}");
+    }
 }
