@@ -203,6 +203,8 @@ pub struct Kernel {
     pub async_files: AsyncFiles,
     /// What contexts of asynchronous input and output hold.
     pub aio_total: Arc<crate::aio::AioTotal>,
+    /// Who may make rings: `kernel.io_uring_disabled`, 0 for everybody, 1 for the privileged, 2 for nobody.
+    pub io_uring_disabled: std::sync::atomic::AtomicU32,
     /// Deadlines.
     pub timers: TimerQueue,
     /// Who waits for whose file locks.
@@ -298,6 +300,7 @@ impl Kernel {
             log: crate::log::KernelLog::default(),
             async_files: AsyncFiles::default(),
             aio_total: Arc::default(),
+            io_uring_disabled: std::sync::atomic::AtomicU32::new(0),
             timers: TimerQueue::default(),
             lock_graph: LockGraph::default(),
             memfds: MemFdMount::default(),

@@ -27,6 +27,7 @@ pub mod hooks;
 pub mod host_pipe;
 pub mod host_stream;
 pub mod inotify;
+pub mod io_uring;
 pub mod ipc;
 pub mod kernel;
 pub mod log;

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Clock,
-    task::{CurrentTask, RunState},
+    task::{CurrentTask, RunState, work},
 };
 use std::{sync::Arc, time::Instant};
 use tuxlet_sync::WaitResult;
@@ -73,6 +73,10 @@ impl CurrentTask {
         loop {
             if self.task.pending_work() != 0 && self.signal_pending() {
                 break Err(WaitError::Interrupted);
+            }
+            if self.task.pending_work() & work::IO_URING != 0 {
+                // What it changes leaves a wake-up behind.
+                self.run_io_uring();
             }
             self.task.set_run_state(RunState::Sleeping);
             let woken = waiter.wait(deadline.instant(&self.kernel.clock));

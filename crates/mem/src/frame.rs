@@ -543,6 +543,29 @@ impl PageRef {
         unsafe { racy::copy(self.ptr().add(offset), buf.as_ptr(), buf.len()) };
     }
 
+    /// The word at an aligned `offset`; what its writer stored before is visible then.
+    ///
+    /// # Panics
+    /// If `offset` is not a multiple of 4 within the page.
+    #[must_use]
+    pub fn load_u32(&self, offset: usize) -> u32 {
+        self.word(offset).load(Ordering::Acquire)
+    }
+
+    /// Stores the word at an aligned `offset`, after everything stored before.
+    ///
+    /// # Panics
+    /// If `offset` is not a multiple of 4 within the page.
+    pub fn store_u32(&self, offset: usize, value: u32) {
+        self.word(offset).store(value, Ordering::Release);
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset < FRAME && offset.is_multiple_of(4));
+        // SAFETY: M3, M4; the word is inside the frame and aligned, and lives as long as the reference.
+        unsafe { AtomicU32::from_ptr(self.ptr().add(offset).cast()) }
+    }
+
     /// Clears `len` bytes at `offset`.
     ///
     /// # Panics

@@ -25,6 +25,7 @@ pub mod fcntl;
 pub mod futex;
 pub mod genetlink;
 pub mod inotify;
+pub mod io_uring;
 pub mod ioctl;
 pub mod ipc;
 pub mod mman;

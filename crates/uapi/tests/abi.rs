@@ -44,6 +44,7 @@ fn ours() -> BTreeMap<String, i128> {
     module!(genetlink: [GENL_ID GENL_FLAGS CTRL_CMD CTRL_ATTR] [Genlmsghdr]);
     module!(inotify: [IN_EVENTS IN_SETS IN_FLAGS] [InotifyEvent]);
     module!(ioctl: [TTY_IOCTLS SOCK_IOCTLS SOCK_IOCTL_ALIASES FS_IOCTLS CONSOLE_IOCTLS RANDOM_IOCTLS NS_IOCTLS TIOCPKT_BITS LDISC] []);
+    module!(io_uring: [IOSQE IORING_SETUP IORING_OP IORING_TIMEOUT_FLAGS IORING_POLL IORING_ASYNC_CANCEL IORING_SOCKET IORING_CQE IORING_OFF IORING_RING_FLAGS IORING_ENTER IORING_FEAT IORING_REGISTER IORING_MISC] [IoUringSqe IoSqringOffsets IoCqringOffsets IoUringParams IoUringFilesUpdate IoUringRsrcRegister IoUringRsrcUpdate2 IoUringRsrcUpdate IoUringProbeOp IoUringBuf IoUringBufReg IoUringGeteventsArg IoUringCqe]);
     module!(ipc: [IPC IPC_CMDS IPC_KEYS SHM SEM SEM_LIMITS MSG_IPC MSG_LIMITS] [IpcPerm ShmidDs SemidDs MsqidDs Sembuf]);
     module!(mman: [PROT MAP_TYPES MAP MAP_MASKS MREMAP MADV MS MCL MLOCK MFD MPOL MPOL_FLAGS MEMBARRIER] []);
     module!(mount: [MS MS_MAGIC MNT OPEN_TREE MOVE_MOUNT FSOPEN FSCONFIG MOUNT_ATTR] [MountAttr]);

@@ -105,6 +105,7 @@ impl CurrentTask {
         }
         crate::futex::exit_robust_list(self);
         self.kernel.futexes.release_pi_locks(self.task.tid());
+        self.leave_rings();
         self.rseq = None;
         self.restart = None;
         self.ns = self.ns.with_childrens_time();

@@ -2,7 +2,13 @@
 
 use super::{PID_MAX, Shared};
 use crate::kernel::{Kernel, UtsNames};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 use tuxlet_uapi::{
     errno::{Errno, Result},
     utsname::UTS_LEN,
@@ -19,11 +25,13 @@ enum Value {
     /// Always the same.
     Fixed(&'static str),
     Computed(Make),
+    /// A number that takes effect when it is written, up to a highest one.
+    Setting(fn(&Kernel) -> &AtomicU32, u32),
     /// One of the names of the caller's UTS namespace.
     Name(fn(&mut UtsNames) -> &mut Vec<u8>),
 }
 
-use Value::{Computed, Fixed, Name};
+use Value::{Computed, Fixed, Name, Setting};
 
 /// Names below `/proc/sys` and their values.
 const VALUES: &[(&str, Value)] = &[
@@ -54,6 +62,11 @@ const VALUES: &[(&str, Value)] = &[
     ("kernel/core_pattern", Fixed("core")),
     ("kernel/domainname", Name(|names| &mut names.domainname)),
     ("kernel/hostname", Name(|names| &mut names.hostname)),
+    (
+        "kernel/io_uring_disabled",
+        Setting(|k| &k.io_uring_disabled, 2),
+    ),
+    ("kernel/io_uring_group", Fixed("-1")),
     ("kernel/kptr_restrict", Fixed("0")),
     ("kernel/msgmax", Fixed("8192")),
     ("kernel/msgmnb", Fixed("16384")),
@@ -201,6 +214,24 @@ fn leaf(fs: &Arc<PseudoFs>, shared: &Arc<Shared>, value: &'static Value) -> Inod
                 move |cx: &Cx, data: &[u8]| {
                     let ns = writer.kernel()?.namespaces_of(cx);
                     *which(&mut ns.uts.names.write()) = uts_name(data)?;
+                    Ok(())
+                },
+            )
+        }
+        Setting(which, max) => {
+            let (which, max) = (*which, *max);
+            let writer = Arc::clone(&shared);
+            GeneratedFile::writable(
+                fs.node(FileType::Regular, 0o644),
+                move |_| {
+                    let value = which(&*shared.kernel()?).load(Ordering::Relaxed);
+                    Ok(line(value.to_string()))
+                },
+                move |_, data: &[u8]| {
+                    let text = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
+                    let value = text.trim().parse().ok().filter(|v| *v <= max);
+                    let value = value.ok_or(Errno::EINVAL)?;
+                    which(&*writer.kernel()?).store(value, Ordering::Relaxed);
                     Ok(())
                 },
             )

@@ -173,6 +173,12 @@ pub struct UserPath(u64);
 const PATH_MAX: usize = 4096;
 
 impl UserPath {
+    /// A path of its address.
+    #[must_use]
+    pub fn new(addr: u64) -> Self {
+        Self(addr)
+    }
+
     /// The address.
     #[must_use]
     pub fn addr(self) -> u64 {

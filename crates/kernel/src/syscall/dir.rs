@@ -12,6 +12,9 @@ use tuxlet_vfs::{
     rename, resolver, unlink,
 };
 
+/// Flags of linkat(2).
+pub(super) const LINK_FLAGS: u32 = AT_SYMLINK_FOLLOW | AT_EMPTY_PATH;
+
 pub(super) fn sys_getdents64(task: &mut CurrentTask, fd: i32, buf: u64, len: u32) -> Result<usize> {
     let file = task.fds.get(fd)?;
     let room = (len as usize).min(1 << 20);
@@ -82,13 +85,12 @@ pub(super) fn sys_mkdirat(
     mode: u32,
 ) -> Result<()> {
     let path = path.read(task)?;
-    create::mkdir(
-        &task.cx(),
-        &task.at_for(dirfd, &path)?,
-        &path,
-        mode & 0o1777,
-    )
-    .map(drop)
+    mkdirat(task, dirfd, &path, mode)
+}
+
+pub(super) fn mkdirat(task: &CurrentTask, dirfd: i32, path: &[u8], mode: u32) -> Result<()> {
+    let at = task.at_for(dirfd, path)?;
+    create::mkdir(&task.cx(), &at, path, mode & 0o1777).map(drop)
 }
 
 pub(super) fn sys_mknodat(
@@ -132,7 +134,11 @@ pub(super) fn sys_symlinkat(
 ) -> Result<()> {
     let target = target.read(task)?;
     let path = path.read(task)?;
-    create::symlink(&task.cx(), &task.at_for(dirfd, &path)?, &target, &path).map(drop)
+    symlinkat(task, &target, dirfd, &path)
+}
+
+pub(super) fn symlinkat(task: &CurrentTask, target: &[u8], dirfd: i32, path: &[u8]) -> Result<()> {
+    create::symlink(&task.cx(), &task.at_for(dirfd, path)?, target, path).map(drop)
 }
 
 pub(super) fn sys_linkat(
@@ -143,9 +149,19 @@ pub(super) fn sys_linkat(
     new: UserPath,
     flags: Flags,
 ) -> Result<()> {
-    flags.only(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)?;
+    flags.only(LINK_FLAGS)?;
     let old = old.read(task)?;
     let new = new.read(task)?;
+    linkat(task, (old_dirfd, &old), (new_dirfd, &new), flags)
+}
+
+/// Links one place, of a directory's descriptor and a path, to another; the flags are known to be right.
+pub(super) fn linkat(
+    task: &CurrentTask,
+    (old_dirfd, old): (i32, &[u8]),
+    (new_dirfd, new): (i32, &[u8]),
+    flags: Flags,
+) -> Result<()> {
     let follow = if flags.has(AT_SYMLINK_FOLLOW) {
         0
     } else {
@@ -155,8 +171,8 @@ pub(super) fn sys_linkat(
     {
         return Err(Errno::ENOENT);
     }
-    let target = task.path_at(old_dirfd, &old, Flags(follow | flags.0 & AT_EMPTY_PATH))?;
-    link::link(&task.cx(), &target, &task.at_for(new_dirfd, &new)?, &new)
+    let target = task.path_at(old_dirfd, old, Flags(follow | flags.0 & AT_EMPTY_PATH))?;
+    link::link(&task.cx(), &target, &task.at_for(new_dirfd, new)?, new)
 }
 
 pub(super) fn sys_readlinkat(
@@ -203,11 +219,15 @@ pub(super) fn sys_unlinkat(
 ) -> Result<()> {
     flags.only(AT_REMOVEDIR)?;
     let path = path.read(task)?;
-    let at = task.at_for(dirfd, &path)?;
+    unlinkat(task, dirfd, &path, flags)
+}
+
+pub(super) fn unlinkat(task: &CurrentTask, dirfd: i32, path: &[u8], flags: Flags) -> Result<()> {
+    let at = task.at_for(dirfd, path)?;
     if flags.has(AT_REMOVEDIR) {
-        unlink::rmdir(&task.cx(), &at, &path)
+        unlink::rmdir(&task.cx(), &at, path)
     } else {
-        unlink::unlink(&task.cx(), &at, &path)
+        unlink::unlink(&task.cx(), &at, path)
     }
 }
 
@@ -232,7 +252,17 @@ pub(super) fn sys_renameat2(
     let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let old = old.read(task)?;
     let new = new.read(task)?;
-    let old_at = task.at_for(old_dirfd, &old)?;
-    let new_at = task.at_for(new_dirfd, &new)?;
-    rename::rename(&task.cx(), &old_at, &old, &new_at, &new, flags)
+    renameat(task, (old_dirfd, &old), (new_dirfd, &new), flags)
+}
+
+/// Renames one place, of a directory's descriptor and a path, to another.
+pub(super) fn renameat(
+    task: &CurrentTask,
+    (old_dirfd, old): (i32, &[u8]),
+    (new_dirfd, new): (i32, &[u8]),
+    flags: RenameFlags,
+) -> Result<()> {
+    let old_at = task.at_for(old_dirfd, old)?;
+    let new_at = task.at_for(new_dirfd, new)?;
+    rename::rename(&task.cx(), &old_at, old, &new_at, new, flags)
 }

@@ -37,6 +37,16 @@ pub(super) fn sys_epoll_ctl(
     } else {
         event.read(task)?
     };
+    epoll_ctl(task, epfd, op, fd, &event)
+}
+
+pub(super) fn epoll_ctl(
+    task: &CurrentTask,
+    epfd: i32,
+    op: u32,
+    fd: i32,
+    event: &EpollEvent,
+) -> Result<()> {
     let set = task.fds.get(epfd)?;
     let file = task.fds.get(fd)?;
     if file.is_path_only() {
@@ -51,8 +61,8 @@ pub(super) fn sys_epoll_ctl(
     let set = set.ops_as::<Epoll>().ok_or(Errno::EINVAL)?;
     let cx = task.cx();
     match op {
-        EPOLL_CTL_ADD => set.add(&cx, fd, &file, &event),
-        EPOLL_CTL_MOD => set.modify(&cx, fd, &file, &event),
+        EPOLL_CTL_ADD => set.add(&cx, fd, &file, event),
+        EPOLL_CTL_MOD => set.modify(&cx, fd, &file, event),
         EPOLL_CTL_DEL => set.remove(fd, &file),
         _ => Err(Errno::EINVAL),
     }

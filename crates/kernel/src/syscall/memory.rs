@@ -113,6 +113,9 @@ pub(super) fn sys_mmap(
             {
                 request.max_prot.remove(Prot::WRITE);
             }
+            if let Some(ring) = file.ops_as::<crate::io_uring::Ring>() {
+                ring.may_map(offset, len)?;
+            }
             request.object = Some(file.ops().mmap_object(&task.cx())?);
             request.offset = offset;
             request.name = Some(file.d_path(&task.fs.root()).into());

@@ -11,6 +11,7 @@ mod fsmount;
 mod futex;
 mod ids;
 mod inotify;
+mod io_uring;
 mod ioctl;
 mod ipc;
 mod limits;

@@ -84,15 +84,18 @@ pub(super) fn sys_openat(
     mode: u32,
 ) -> Result<i32> {
     let path = path.read(task)?;
-    // open(2) ignores flags that it does not know; openat2(2) does not.
-    let open_flags = OpenFlags::from_bits_truncate(flags.0);
-    let how = How {
-        flags: open_flags,
-        mode: mode & MODE_BITS,
-        resolve: LookupFlags::empty(),
-    };
+    let how = open_how(flags.0, mode);
     let file = task.open_at(dirfd, &path, &how)?;
     task.install_fd(file, flags.has(O_CLOEXEC))
+}
+
+/// How open(2) opens. It ignores flags that it does not know; openat2(2) does not.
+pub(super) fn open_how(flags: u32, mode: u32) -> How {
+    How {
+        flags: OpenFlags::from_bits_truncate(flags),
+        mode: mode & MODE_BITS,
+        resolve: LookupFlags::empty(),
+    }
 }
 
 pub(super) fn sys_openat2(
@@ -102,6 +105,15 @@ pub(super) fn sys_openat2(
     how: UserPtr<OpenHow>,
     size: usize,
 ) -> Result<i32> {
+    let how = read_how(task, how, size)?;
+    let path = path.read(task)?;
+    let file = task.open_resolved(dirfd, &path, &how)?;
+    let close_on_exec = how.flags.contains(OpenFlags::CLOEXEC);
+    task.install_fd(file, close_on_exec)
+}
+
+/// Reads what openat2(2) is to do. `EINVAL`, `E2BIG`.
+pub(super) fn read_how(task: &CurrentTask, how: UserPtr<OpenHow>, size: usize) -> Result<How> {
     if size < OPEN_HOW_SIZE_VER0 {
         return Err(Errno::EINVAL);
     }
@@ -120,23 +132,29 @@ pub(super) fn sys_openat2(
     if resolve.contains(LookupFlags::BENEATH | LookupFlags::IN_ROOT) {
         return Err(Errno::EINVAL);
     }
-    let path = path.read(task)?;
-    let how = How {
+    Ok(How {
         flags,
         mode: how.mode as u32,
         resolve,
-    };
-    let file = if path.starts_with(b"/")
-        && !resolve.intersects(LookupFlags::BENEATH | LookupFlags::IN_ROOT)
-    {
-        task.open_at(AT_FDCWD, &path, &how)?
-    } else {
-        task.open_scoped(dirfd, &path, &how)?
-    };
-    task.install_fd(file, flags.contains(OpenFlags::CLOEXEC))
+    })
 }
 
 impl CurrentTask {
+    /// Opens as openat2(2) does.
+    pub(super) fn open_resolved(
+        &mut self,
+        dirfd: i32,
+        path: &[u8],
+        how: &How,
+    ) -> Result<Arc<File>> {
+        let scoped = LookupFlags::BENEATH | LookupFlags::IN_ROOT;
+        if path.starts_with(b"/") && !how.resolve.intersects(scoped) {
+            self.open_at(AT_FDCWD, path, how)
+        } else {
+            self.open_scoped(dirfd, path, how)
+        }
+    }
+
     /// As [`CurrentTask::open_at`], but the descriptor counts for absolute paths too (`RESOLVE_IN_ROOT`).
     fn open_scoped(&mut self, dirfd: i32, path: &[u8], how: &How) -> Result<Arc<File>> {
         let at = self.at(dirfd)?;
@@ -218,6 +236,16 @@ pub(super) fn sys_fallocate(
     len: i64,
 ) -> Result<()> {
     let file = task.fds.get(fd)?;
+    fallocate(task, &file, mode, offset, len)
+}
+
+pub(super) fn fallocate(
+    task: &CurrentTask,
+    file: &File,
+    mode: u32,
+    offset: i64,
+    len: i64,
+) -> Result<()> {
     let (Ok(offset), Ok(len)) = (u64::try_from(offset), u64::try_from(len)) else {
         return Err(if file.is_path_only() {
             Errno::EBADF
@@ -267,8 +295,13 @@ pub(super) fn sys_sync_file_range(
     _len: i64,
     flags: Flags,
 ) -> Result<()> {
+    let file = opened(task, fd)?;
+    sync_file_range(task, &file, flags)
+}
+
+pub(super) fn sync_file_range(task: &CurrentTask, file: &File, flags: Flags) -> Result<()> {
     flags.only(7)?;
-    opened(task, fd)?.ops().fsync(&task.cx(), true)
+    file.ops().fsync(&task.cx(), true)
 }
 
 /// Advice changes nothing but must be well-formed: posix_fadvise(2).
@@ -280,6 +313,10 @@ pub(super) fn sys_fadvise64(
     advice: u32,
 ) -> Result<()> {
     let file = opened(task, fd)?;
+    fadvise(&file, len, advice)
+}
+
+pub(super) fn fadvise(file: &File, len: i64, advice: u32) -> Result<()> {
     if !file.ops().seekable() {
         return Err(Errno::ESPIPE);
     }

@@ -95,14 +95,19 @@ pub(super) fn inode_of(
 
 /// An open file of new socket operations, and its descriptor. `flags` are `SOCK_*`.
 fn install(task: &CurrentTask, ops: Arc<dyn FileOps>, flags: u32) -> Result<i32> {
+    let file = file_of(task, ops, flags)?;
+    task.install_fd(file, flags & SOCK_CLOEXEC != 0)
+}
+
+/// An open file of new socket operations. `flags` are `SOCK_*`.
+pub(super) fn file_of(task: &CurrentTask, ops: Arc<dyn FileOps>, flags: u32) -> Result<Arc<File>> {
     let cx = task.cx();
     let name = format!("socket:[{}]", ops.attr(&cx)?.ino);
     let mut status = OpenFlags::RDWR;
     if flags & SOCK_NONBLOCK != 0 {
         status |= OpenFlags::NONBLOCK;
     }
-    let file = File::anonymous(&cx, ops, name.as_bytes(), status);
-    task.install_fd(file, flags & SOCK_CLOEXEC != 0)
+    Ok(File::anonymous(&cx, ops, name.as_bytes(), status))
 }
 
 /// Splits the type argument into type and flags. `EINVAL` for unknown flags.
@@ -120,13 +125,24 @@ pub(super) fn sys_socket(
     kind: Flags,
     protocol: u32,
 ) -> Result<i32> {
-    let (kind, flags) = split_kind(kind.0)?;
+    let file = new_socket(task, domain, kind.0, protocol)?;
+    task.install_fd(file, kind.has(SOCK_CLOEXEC))
+}
+
+/// A file for a new socket.
+pub(super) fn new_socket(
+    task: &CurrentTask,
+    domain: u32,
+    kind: u32,
+    protocol: u32,
+) -> Result<Arc<File>> {
+    let (kind, flags) = split_kind(kind)?;
     let socket = task
         .ns
         .net
         .network
         .socket(&task.cx(), domain, kind, protocol)?;
-    install(task, socket, flags)
+    file_of(task, socket, flags)
 }
 
 pub(super) fn sys_socketpair(
@@ -214,33 +230,51 @@ pub(super) fn sys_accept4(
 ) -> Result<i32> {
     let flags = flags.only(SOCK_CLOEXEC | SOCK_NONBLOCK)?;
     let file = socket_file(task, fd)?;
-    let limit = deadline(ops(&file)?.recv_timeout());
-    let nonblock = file.nonblocking();
-    let (socket, peer) = task.block_on_file(&file, Events::READABLE, nonblock, limit, |task| {
-        ops(&file)?.accept(&task.cx())
-    })?;
+    let (socket, peer) = accept(task, &file, file.nonblocking())?;
     if addr != 0 {
         write_address(task, &peer, addr, len)?;
     }
     install(task, socket, flags)
 }
 
-pub(super) fn sys_connect(task: &mut CurrentTask, fd: i32, addr: u64, len: i32) -> Result<()> {
-    let file = socket_file(task, fd)?;
-    let bytes = read_address(task, addr, len)?;
-    let inode = inode_of(task, ops(&file)?, &bytes)?;
-    let limit = deadline(ops(&file)?.send_timeout());
-    let nonblock = file.nonblocking();
-    let begun = task.block_on_file(&file, Events::WRITABLE, nonblock, limit, |task| {
-        ops(&file)?.connect(
+/// Takes the next connection of a listening socket, and its peer's address.
+pub(super) fn accept(
+    task: &mut CurrentTask,
+    file: &Arc<File>,
+    nonblock: bool,
+) -> Result<(Arc<dyn FileOps>, Vec<u8>)> {
+    let limit = deadline(ops(file)?.recv_timeout());
+    task.block_on_file(file, Events::READABLE, nonblock, limit, |task| {
+        ops(file)?.accept(&task.cx())
+    })
+}
+
+/// Begins to connect a socket to an address. `EINPROGRESS`, `EALREADY` if that takes time, `EAGAIN` if the peer has no room.
+pub(super) fn begin_connect(
+    task: &mut CurrentTask,
+    file: &Arc<File>,
+    bytes: &[u8],
+    nonblock: bool,
+) -> Result<()> {
+    let inode = inode_of(task, ops(file)?, bytes)?;
+    let limit = deadline(ops(file)?.send_timeout());
+    task.block_on_file(file, Events::WRITABLE, nonblock, limit, |task| {
+        ops(file)?.connect(
             &task.cx(),
             Name {
-                bytes: &bytes,
+                bytes,
                 inode: inode.as_ref(),
             },
         )
-    });
-    match begun {
+    })
+}
+
+pub(super) fn sys_connect(task: &mut CurrentTask, fd: i32, addr: u64, len: i32) -> Result<()> {
+    let file = socket_file(task, fd)?;
+    let bytes = read_address(task, addr, len)?;
+    let limit = deadline(ops(&file)?.send_timeout());
+    let nonblock = file.nonblocking();
+    match begin_connect(task, &file, &bytes, nonblock) {
         // EALREADY: the call was interrupted and is done again.
         Err(Errno::EINPROGRESS | Errno::EALREADY) if !nonblock => {}
         other => return other,
@@ -276,10 +310,14 @@ pub(super) fn sys_getpeername(
 
 pub(super) fn sys_shutdown(task: &mut CurrentTask, fd: i32, how: u32) -> Result<()> {
     let file = socket_file(task, fd)?;
+    shutdown(&file, how)
+}
+
+pub(super) fn shutdown(file: &File, how: u32) -> Result<()> {
     if how > 2 {
         return Err(Errno::EINVAL);
     }
-    ops(&file)?.shutdown(Shutdown {
+    ops(file)?.shutdown(Shutdown {
         read: how != 1,
         write: how != 0,
     })

@@ -34,7 +34,7 @@ const ADDRESS_MAX: u32 = 128;
 
 impl CurrentTask {
     /// Sends everything that a blocking call has to; a stream's `SIGPIPE` is raised here.
-    fn send(
+    pub(super) fn send(
         &mut self,
         file: &Arc<File>,
         from: &mut dyn IoRead,
@@ -83,7 +83,12 @@ impl CurrentTask {
     }
 
     /// Receives once, or with `MSG_WAITALL` from a stream until `to` is full.
-    fn recv(&mut self, file: &Arc<File>, to: &mut dyn IoWrite, flags: u32) -> Result<RecvMsg> {
+    pub(super) fn recv(
+        &mut self,
+        file: &Arc<File>,
+        to: &mut dyn IoWrite,
+        flags: u32,
+    ) -> Result<RecvMsg> {
         let socket = ops(file)?;
         let nonblock = flags & MSG_DONTWAIT != 0 || file.nonblocking();
         let limit = deadline(socket.recv_timeout());
@@ -189,6 +194,15 @@ fn send_one(
     header: &Msghdr,
     flags: u32,
 ) -> Result<usize> {
+    let (name, iov, control) = read_message(task, header)?;
+    send_message(task, file, name.as_deref(), &iov, &control, flags)
+}
+
+/// The name, the buffers and the control data of a message to send.
+pub(super) type Message = (Option<Vec<u8>>, Vec<IoVec>, Vec<u8>);
+
+/// Reads what a header describes.
+pub(super) fn read_message(task: &CurrentTask, header: &Msghdr) -> Result<Message> {
     let name = match name_len(header)? {
         0 => None,
         len => Some(read_address(task, header.msg_name, len.cast_signed())?),
@@ -197,16 +211,30 @@ fn send_one(
     if header.msg_controllen > CONTROL_MAX {
         return Err(Errno::ENOBUFS);
     }
-    let control = if header.msg_controllen == 0 {
+    let mut control = vec![0; header.msg_controllen as usize];
+    if !control.is_empty() {
+        task.mm.space.read_bytes(header.msg_control, &mut control)?;
+    }
+    Ok((name, iov, control))
+}
+
+/// Sends a message whose parts have been read.
+pub(super) fn send_message(
+    task: &mut CurrentTask,
+    file: &Arc<File>,
+    name: Option<&[u8]>,
+    iov: &[IoVec],
+    control: &[u8],
+    flags: u32,
+) -> Result<usize> {
+    let control = if control.is_empty() {
         Control::default()
     } else {
-        let mut bytes = vec![0; header.msg_controllen as usize];
-        task.mm.space.read_bytes(header.msg_control, &mut bytes)?;
-        cmsg::parse(&task.cx(), &bytes, |fd| task.fds.get(fd))?
+        cmsg::parse(&task.cx(), control, |fd| task.fds.get(fd))?
     };
     let space = Arc::clone(&task.mm.space);
-    let mut from = UserReader::vectored(&space, &iov);
-    task.send(file, &mut from, name.as_deref(), control, flags)
+    let mut from = UserReader::vectored(&space, iov);
+    task.send(file, &mut from, name, control, flags)
 }
 
 /// Receives into what a header describes and writes its results back to `at`.
@@ -216,11 +244,29 @@ fn recv_one(
     at: UserPtr<Msghdr>,
     flags: u32,
 ) -> Result<usize> {
-    let mut header = at.read(task)?;
+    let header = at.read(task)?;
+    let iov = read_buffers(task, &header)?;
+    recv_message(task, file, at, header, &iov, flags)
+}
+
+/// The buffers of a header to receive with, which is checked.
+pub(super) fn read_buffers(task: &CurrentTask, header: &Msghdr) -> Result<Vec<IoVec>> {
+    name_len(header)?;
+    buffers(task, header)
+}
+
+/// Receives by a header and buffers that have been read, and writes the header's results back to `at`.
+pub(super) fn recv_message(
+    task: &mut CurrentTask,
+    file: &Arc<File>,
+    at: UserPtr<Msghdr>,
+    mut header: Msghdr,
+    iov: &[IoVec],
+    flags: u32,
+) -> Result<usize> {
     let name_room = name_len(&header)?;
-    let iov = buffers(task, &header)?;
     let space = Arc::clone(&task.mm.space);
-    let mut to = UserWriter::vectored(&space, &iov);
+    let mut to = UserWriter::vectored(&space, iov);
     let got = task.recv(file, &mut to, flags)?;
     if header.msg_name != 0 {
         let cut = got.name.len().min(name_room as usize);

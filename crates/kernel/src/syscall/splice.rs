@@ -89,40 +89,11 @@ pub(super) fn sys_splice(
     flags.only(KNOWN)?;
     let from = task.fds.get(fd_in)?;
     let to = task.fds.get(fd_out)?;
-    if !from.readable() || !to.writable() {
-        return Err(Errno::EBADF);
-    }
-    if (is_pipe(&from) && !off_in.is_null()) || (is_pipe(&to) && !off_out.is_null()) {
-        return Err(Errno::ESPIPE);
-    }
-    if !is_pipe(&from) && !is_pipe(&to) {
-        return Err(Errno::EINVAL);
-    }
-    if same_pipe(&from, &to) {
-        return Err(Errno::EINVAL);
-    }
-    if to.flags().contains(OpenFlags::APPEND) {
-        return Err(Errno::EINVAL);
-    }
+    check_splice(&from, !off_in.is_null(), &to, !off_out.is_null())?;
     let in_pos = position(task, &from, off_in)?;
     let out_pos = position(task, &to, off_out)?;
     let nonblock = flags.has(SPLICE_F_NONBLOCK);
-    let mut want = usize::try_from(len).unwrap_or(CHUNK).min(CHUNK);
-    if is_pipe(&to) {
-        // Nothing may be taken that cannot be stored.
-        want = want.min(task.wait_for_room(&to, nonblock || to.nonblocking())?);
-    }
-    let mut buffer = vec![0; want];
-    let cx = task.cx();
-    let dont_wait = from.nonblocking() || (nonblock && is_pipe(&from));
-    let n = task.block_on_file(&from, Events::READABLE, dont_wait, None, |_| {
-        let mut space = &mut buffer[..];
-        match in_pos {
-            Some(pos) => from.pread(&cx, pos, &mut space as &mut dyn IoWrite),
-            None => from.read(&cx, &mut space as &mut dyn IoWrite),
-        }
-    })?;
-    let written = task.write_kernel(&to, out_pos, &buffer[..n])?;
+    let written = splice(task, (&from, in_pos), (&to, out_pos), len, nonblock)?;
     if let Some(pos) = in_pos {
         off_in.write(task, &(pos + written as u64).cast_signed())?;
     }
@@ -130,6 +101,46 @@ pub(super) fn sys_splice(
         off_out.write(task, &(pos + written as u64).cast_signed())?;
     }
     Ok(written)
+}
+
+/// Whether data can go from one file to another, at given positions or their own. `EBADF`, `ESPIPE`, `EINVAL`.
+pub(super) fn check_splice(from: &File, from_at: bool, to: &File, to_at: bool) -> Result<()> {
+    if !from.readable() || !to.writable() {
+        return Err(Errno::EBADF);
+    }
+    if (is_pipe(from) && from_at) || (is_pipe(to) && to_at) {
+        return Err(Errno::ESPIPE);
+    }
+    let wrong = (!is_pipe(from) && !is_pipe(to))
+        || same_pipe(from, to)
+        || to.flags().contains(OpenFlags::APPEND);
+    if wrong { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// Moves data between files that [`check_splice`] has looked at.
+pub(super) fn splice(
+    task: &mut CurrentTask,
+    (from, in_pos): (&Arc<File>, Option<u64>),
+    (to, out_pos): (&Arc<File>, Option<u64>),
+    len: u64,
+    nonblock: bool,
+) -> Result<usize> {
+    let mut want = usize::try_from(len).unwrap_or(CHUNK).min(CHUNK);
+    if is_pipe(to) {
+        // Nothing may be taken that cannot be stored.
+        want = want.min(task.wait_for_room(to, nonblock || to.nonblocking())?);
+    }
+    let mut buffer = vec![0; want];
+    let cx = task.cx();
+    let dont_wait = from.nonblocking() || (nonblock && is_pipe(from));
+    let n = task.block_on_file(from, Events::READABLE, dont_wait, None, |_| {
+        let mut space = &mut buffer[..];
+        match in_pos {
+            Some(pos) => from.pread(&cx, pos, &mut space as &mut dyn IoWrite),
+            None => from.read(&cx, &mut space as &mut dyn IoWrite),
+        }
+    })?;
+    task.write_kernel(to, out_pos, &buffer[..n])
 }
 
 fn same_pipe(a: &File, b: &File) -> bool {
@@ -155,21 +166,31 @@ pub(super) fn sys_tee(
     if !from.readable() || !to.writable() {
         return Err(Errno::EBADF);
     }
-    if !is_pipe(&from) || !is_pipe(&to) || same_pipe(&from, &to) {
+    tee(task, &from, &to, len, flags.has(SPLICE_F_NONBLOCK))
+}
+
+/// Copies from one pipe to another, which are both open in the right way.
+pub(super) fn tee(
+    task: &mut CurrentTask,
+    from: &Arc<File>,
+    to: &Arc<File>,
+    len: u64,
+    nonblock: bool,
+) -> Result<usize> {
+    if !is_pipe(from) || !is_pipe(to) || same_pipe(from, to) {
         return Err(Errno::EINVAL);
     }
-    let nonblock = flags.has(SPLICE_F_NONBLOCK);
-    let room = task.wait_for_room(&to, nonblock || to.nonblocking())?;
+    let room = task.wait_for_room(to, nonblock || to.nonblocking())?;
     let want = usize::try_from(len).unwrap_or(CHUNK).min(CHUNK).min(room);
-    let source = Arc::clone(&from);
+    let source = Arc::clone(from);
     let data = task.block_on_file(
-        &from,
+        from,
         Events::READABLE,
         nonblock || from.nonblocking(),
         None,
         |_| source.ops_as::<PipeEnd>().ok_or(Errno::EINVAL)?.peek(want),
     )?;
-    task.write_kernel(&to, None, &data)
+    task.write_kernel(to, None, &data)
 }
 
 pub(super) fn sys_vmsplice(

@@ -107,6 +107,13 @@ pub(super) fn sys_statx(
     mask: u32,
     to: UserPtr<Statx>,
 ) -> Result<()> {
+    check_statx(flags, mask)?;
+    let name = statx_path(task, path, flags)?;
+    statx(task, dirfd, &name, flags, mask, to)
+}
+
+/// Whether statx(2) knows the flags and the mask. `EINVAL`.
+pub(super) fn check_statx(flags: Flags, mask: u32) -> Result<()> {
     if mask & STATX__RESERVED != 0 {
         return Err(Errno::EINVAL);
     }
@@ -114,13 +121,27 @@ pub(super) fn sys_statx(
     if flags.0 & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
         return Err(Errno::EINVAL);
     }
-    // A null path means an empty one since Linux 6.11.
-    let name = if path.addr() == 0 && flags.has(AT_EMPTY_PATH) {
-        Vec::new()
+    Ok(())
+}
+
+/// The path of statx(2). A null path means an empty one since Linux 6.11.
+pub(super) fn statx_path(task: &CurrentTask, path: UserPath, flags: Flags) -> Result<Vec<u8>> {
+    if path.addr() == 0 && flags.has(AT_EMPTY_PATH) {
+        Ok(Vec::new())
     } else {
-        path.read(task)?
-    };
-    let (attr, found) = task.attr_at(dirfd, &name, flags)?;
+        path.read(task)
+    }
+}
+
+pub(super) fn statx(
+    task: &CurrentTask,
+    dirfd: i32,
+    name: &[u8],
+    flags: Flags,
+    mask: u32,
+    to: UserPtr<Statx>,
+) -> Result<()> {
+    let (attr, found) = task.attr_at(dirfd, name, flags)?;
     let cred = task.task.cred();
     let device = |d: DeviceId| (d.major, d.minor);
     let ((dev_major, dev_minor), (rdev_major, rdev_minor)) = (device(attr.dev), device(attr.rdev));

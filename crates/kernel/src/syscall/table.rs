@@ -3,9 +3,9 @@
 
 use super::{
     adjtime, aio, arg::Syscall, dir, eventfd, eventpoll, fcntl, fsmount, futex, ids, inotify,
-    ioctl, ipc, limits, memory, misc, mount, mqueue, namespaces, open, pidfd, pipe, poll, prctl,
-    process, ptrace, rw, sched, seccomp, signal, socket, sockmsg, splice, stat, statmount, system,
-    time, timer, wait, xattr,
+    io_uring, ioctl, ipc, limits, memory, misc, mount, mqueue, namespaces, open, pidfd, pipe, poll,
+    prctl, process, ptrace, rw, sched, seccomp, signal, socket, sockmsg, splice, stat, statmount,
+    system, time, timer, wait, xattr,
 };
 use crate::task::CurrentTask;
 use tuxlet_uapi::{
@@ -370,6 +370,9 @@ syscalls! {
     SETTIMEOFDAY => adjtime::sys_settimeofday, Partial "the time zone is ignored";
     ADJTIMEX => adjtime::sys_adjtimex, Partial "the clock can only be stepped";
     CLOCK_ADJTIME => adjtime::sys_clock_adjtime, Partial "the clock can only be stepped";
+    IO_URING_SETUP => io_uring::sys_io_uring_setup, Partial "no IORING_SETUP_IOPOLL and NO_MMAP; SQPOLL sleeps until it is woken";
+    IO_URING_ENTER => io_uring::sys_io_uring_enter, Partial "no extended attributes, MSG_RING, URING_CMD, zero copy, WAITID, FUTEX operations";
+    IO_URING_REGISTER => io_uring::sys_io_uring_register, Partial "no tags, restrictions, worker settings, synchronous cancellation";
     MQ_OPEN => mqueue::sys_mq_open, Full;
     MQ_UNLINK => mqueue::sys_mq_unlink, Full;
     MQ_TIMEDSEND => mqueue::sys_mq_timedsend, Full;

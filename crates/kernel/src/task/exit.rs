@@ -33,6 +33,7 @@ impl CurrentTask {
             }
         };
         self.ptrace_exit(last_words);
+        self.leave_rings();
         self.task.exiting.store(true, Ordering::SeqCst);
         crate::futex::exit_robust_list(&self);
         self.kernel.futexes.release_pi_locks(self.task.tid());

@@ -58,6 +58,8 @@ pub mod work {
     pub const CGROUP: u32 = 64;
     /// The CPU time of the control group is spent, or there is some again. No reason to end a sleep.
     pub const THROTTLE: u32 = 128;
+    /// A request of a ring is ready to go on. No reason to end a sleep.
+    pub const IO_URING: u32 = 256;
 }
 
 /// Bits of `Task::hooks`: what is to be done around system calls and instructions.
@@ -150,6 +152,8 @@ pub struct Task {
     pub in_syscall: AtomicU32,
     /// Where it sleeps in a system call: its six arguments, `sp` and `pc`.
     pub(crate) asleep: Mutex<[u64; 8]>,
+    /// Its requests in rings.
+    pub(crate) rings: Mutex<crate::io_uring::TaskRings>,
     /// What it has read and written.
     pub(crate) io: IoCounters,
     /// Nice value.
@@ -207,6 +211,7 @@ impl Task {
             affinity: AtomicU64::new(u64::MAX),
             in_syscall: AtomicU32::new(u32::MAX),
             asleep: Mutex::default(),
+            rings: Mutex::default(),
             io: IoCounters::default(),
             nice: std::sync::atomic::AtomicI32::new(0),
             hooks: AtomicU32::new(0),

@@ -192,6 +192,9 @@ impl CurrentTask {
             }
             self.task.clear_work(work::EXIT);
         }
+        if self.task.pending_work() & work::IO_URING != 0 {
+            self.run_io_uring();
+        }
         if self.task.pending_work() & work::CGROUP != 0 {
             self.enter_cgroup();
         }
