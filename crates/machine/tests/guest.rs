@@ -183,7 +183,7 @@ macro_rules! guest_programs {
 }
 
 guest_programs! {
-    signals process threads pthreads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts overlays access ptrace watchpoints seccomp futexes queues procfs namespaces cgroups controllers timens netns aio watch kicks mqueuefs uring
+    signals process threads pthreads events memory files sockets clocks jobs arith arm64 errors limits fsx mounts overlays access ptrace watchpoints seccomp futexes queues procfs namespaces cgroups controllers timens netns aio watch kicks mqueuefs uring nsids
 }
 
 /// A lost wake-up shows only now and then. `TUXLET_THREAD_ROUNDS` makes it more rounds.

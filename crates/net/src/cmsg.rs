@@ -17,7 +17,8 @@ use zerocopy::{FromBytes, IntoBytes};
 /// Size of the header.
 const HEADER: usize = size_of::<Cmsghdr>();
 
-/// Reads what a guest put into `msg_control`; `file_of` finds the open file of a descriptor (`EBADF`).
+/// Reads what a guest put into `msg_control`; `file_of` finds the open file of a descriptor (`EBADF`), `global` gives
+/// credentials the ids of the initial namespaces (`EINVAL`, `ESRCH`).
 ///
 /// Errors: `EINVAL` for bad framing or too many descriptors, `EPERM` for credentials that are not the
 /// caller's.
@@ -25,6 +26,7 @@ pub fn parse(
     cx: &Cx,
     mut bytes: &[u8],
     mut file_of: impl FnMut(i32) -> Result<Arc<File>>,
+    global: impl Fn(Ucred) -> Result<Ucred>,
 ) -> Result<Control> {
     let mut control = Control::default();
     while bytes.len() >= HEADER {
@@ -48,7 +50,7 @@ pub fn parse(
                 if data.len() != size_of::<Ucred>() {
                     return Err(EINVAL);
                 }
-                let cred = Ucred::read_from_bytes(data).map_err(|_| EINVAL)?;
+                let cred = global(Ucred::read_from_bytes(data).map_err(|_| EINVAL)?)?;
                 check_cred(cx, &cred)?;
                 control.cred = Some(cred);
             }
@@ -76,9 +78,10 @@ pub fn parse(
 fn check_cred(cx: &Cx, cred: &Ucred) -> Result<()> {
     let me = &cx.cred;
     let pid = u32::try_from(cred.pid).is_ok_and(|pid| pid == cx.tgid);
+    // Ids that the caller's namespace maps are all that get here.
     if (pid || me.has_cap(cap::SYS_ADMIN))
-        && ([me.uid, me.euid, me.suid].contains(&cred.uid) || me.has_cap(cap::SETUID))
-        && ([me.gid, me.egid, me.sgid].contains(&cred.gid) || me.has_cap(cap::SETGID))
+        && ([me.uid, me.euid, me.suid].contains(&cred.uid) || me.has_own_cap(cap::SETUID))
+        && ([me.gid, me.egid, me.sgid].contains(&cred.gid) || me.has_own_cap(cap::SETGID))
     {
         Ok(())
     } else {
@@ -87,11 +90,12 @@ fn check_cred(cx: &Cx, cred: &Ucred) -> Result<()> {
 }
 
 /// Writes received ancillary data as the guest's bytes, at most `room` of them; `install` gives an open file a
-/// descriptor. Returns the bytes and `MSG_CTRUNC` if something did not fit (files that did not are closed).
+/// descriptor, `shown` gives credentials the ids of the receiver's namespaces. Returns the bytes and `MSG_CTRUNC` if something did not fit (files that did not are closed).
 pub fn encode(
     control: Control,
     room: usize,
     mut install: impl FnMut(Arc<File>) -> Result<i32>,
+    shown: impl Fn(Ucred) -> Ucred,
 ) -> (Vec<u8>, u32) {
     let mut out = Vec::new();
     let mut flags = 0;
@@ -102,7 +106,7 @@ pub fn encode(
             &mut flags,
             SOL_SOCKET as i32,
             SCM_CREDENTIALS as i32,
-            cred.as_bytes(),
+            shown(cred).as_bytes(),
         );
     }
     if !control.files.is_empty() {
@@ -182,19 +186,19 @@ mod tests {
             }],
             ..Control::default()
         };
-        let (bytes, flags) = encode(control, 100, |_| Ok(0));
+        let (bytes, flags) = encode(control, 100, |_| Ok(0), |c| c);
         assert_eq!((bytes.len(), flags), (32 + 24, 0));
         assert_eq!(bytes[..8], 28u64.to_le_bytes());
         let control = Control {
             cred: Some(Ucred::default()),
             ..Control::default()
         };
-        let (bytes, flags) = encode(control, 20, |_| Ok(0));
+        let (bytes, flags) = encode(control, 20, |_| Ok(0), |c| c);
         assert_eq!((bytes.len(), flags), (20, MSG_CTRUNC));
         let control = Control {
             cred: Some(Ucred::default()),
             ..Control::default()
         };
-        assert_eq!(encode(control, 8, |_| Ok(0)), (vec![], MSG_CTRUNC));
+        assert_eq!(encode(control, 8, |_| Ok(0), |c| c), (vec![], MSG_CTRUNC));
     }
 }

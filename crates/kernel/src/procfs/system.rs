@@ -84,12 +84,12 @@ pub(super) fn entries(fs: &Arc<PseudoFs>, shared: &Arc<Shared>) -> Vec<(&'static
         let link = fs.symlink(move |_| Ok(Link::Path(target.as_bytes().to_vec())));
         all.push((name, link));
     }
-    let table = |make: fn(&Kernel, &Ipc) -> String| {
+    let table = |make: fn(&Kernel, &Ipc, &Cx) -> String| {
         let shared = Arc::clone(shared);
         fs.file(0o444, move |cx| {
             let kernel = shared.kernel()?;
             let ns = kernel.namespaces_of(cx);
-            Ok(make(&kernel, &ns.ipc.objects).into_bytes())
+            Ok(make(&kernel, &ns.ipc.objects, cx).into_bytes())
         })
     };
     let tables = vec![

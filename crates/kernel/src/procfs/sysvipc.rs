@@ -6,6 +6,7 @@ use crate::{
 };
 use std::fmt::Write;
 use tuxlet_uapi::ipc::IpcPerm;
+use tuxlet_vfs::Cx;
 
 const MSG: &str = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      \
      stime      rtime      ctime\n";
@@ -14,14 +15,20 @@ const SEM: &str =
 const SHM: &str = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  \
      cgid      atime      dtime      ctime                   rss                  swap\n";
 
-fn owners(perm: &IpcPerm) -> String {
+/// The owners' ids, with the reader's user namespace's numbers.
+fn owners(perm: &IpcPerm, cx: &Cx) -> String {
+    let ns = &cx.cred.user_ns;
     format!(
         "{:5} {:5} {:5} {:5}",
-        perm.uid, perm.gid, perm.cuid, perm.cgid
+        ns.shown_uid(perm.uid),
+        ns.shown_gid(perm.gid),
+        ns.shown_uid(perm.cuid),
+        ns.shown_gid(perm.cgid)
     )
 }
 
-pub(super) fn msg(_: &Kernel, objects: &Ipc) -> String {
+pub(super) fn msg(kernel: &Kernel, objects: &Ipc, cx: &Cx) -> String {
+    let pids = kernel.pid_ns_of(cx);
     let mut text = String::from(MSG);
     for (id, queue) in objects.msg.list() {
         let perm = *queue.perm().lock();
@@ -34,9 +41,9 @@ pub(super) fn msg(_: &Kernel, objects: &Ipc) -> String {
             perm.mode,
             s.bytes,
             s.count,
-            s.sender,
-            s.receiver,
-            owners(&perm),
+            pids.shown(s.sender),
+            pids.shown(s.receiver),
+            owners(&perm, cx),
             s.stime,
             s.rtime,
             s.ctime
@@ -45,7 +52,7 @@ pub(super) fn msg(_: &Kernel, objects: &Ipc) -> String {
     text
 }
 
-pub(super) fn sem(_: &Kernel, objects: &Ipc) -> String {
+pub(super) fn sem(_: &Kernel, objects: &Ipc, cx: &Cx) -> String {
     let mut text = String::from(SEM);
     for (id, set) in objects.sem.list() {
         let perm = *set.perm().lock();
@@ -56,13 +63,14 @@ pub(super) fn sem(_: &Kernel, objects: &Ipc) -> String {
             perm.key,
             perm.mode,
             set.len(),
-            owners(&perm),
+            owners(&perm, cx),
         );
     }
     text
 }
 
-pub(super) fn shm(kernel: &Kernel, objects: &Ipc) -> String {
+pub(super) fn shm(kernel: &Kernel, objects: &Ipc, cx: &Cx) -> String {
+    let pids = kernel.pid_ns_of(cx);
     let mut text = String::from(SHM);
     for (id, segment) in objects.shm.list() {
         let perm = *segment.perm().lock();
@@ -73,10 +81,10 @@ pub(super) fn shm(kernel: &Kernel, objects: &Ipc) -> String {
             perm.key,
             perm.mode,
             segment.size,
-            s.cpid,
-            s.lpid,
+            pids.shown(s.cpid.cast_unsigned()),
+            pids.shown(s.lpid.cast_unsigned()),
             kernel.attachments(&segment),
-            owners(&perm),
+            owners(&perm, cx),
             s.atime,
             s.dtime,
             s.ctime,

@@ -277,7 +277,7 @@ fn receive(
     if to.read(task)?.as_bytes().iter().any(|b| *b != 0) {
         return Err(Errno::EINVAL);
     }
-    let taken = task.wait_until(None, |_, table| {
+    let taken = task.wait_until(None, |task, table| {
         if let Some(table) = table {
             table.add(&listener.changed);
         }
@@ -292,7 +292,7 @@ fn receive(
                 notification.progress = Progress::Received;
                 Some(Ok(SeccompNotif {
                     id: notification.id,
-                    pid: notification.task.tid(),
+                    pid: task.shown_pid(notification.task.tid()),
                     flags: 0,
                     data: notification.data,
                 }))

@@ -294,7 +294,11 @@ fn get_lock(task: &CurrentTask, file: &File, command: u32, at: UserPtr<Flock>) -
             } else {
                 (found.end - found.start + 1).cast_signed()
             },
-            l_pid: found.pid,
+            // The owner of an open file description's lock is none.
+            l_pid: match found.pid {
+                -1 => -1,
+                pid => task.shown_pid(pid.cast_unsigned()).cast_signed(),
+            },
             ..asked
         },
     };

@@ -86,8 +86,32 @@ fn allowed<T: Object>(task: &CurrentTask, object: &Arc<T>, wanted: u32) -> Resul
     check(&task.task.cred(), &object.perm().lock(), wanted)
 }
 
-fn perm_of(perm: &Mutex<IpcPerm>) -> IpcPerm {
-    *perm.lock()
+/// Owner and mode, with the ids of the caller's user namespace.
+fn perm_of(task: &CurrentTask, perm: &Mutex<IpcPerm>) -> IpcPerm {
+    let perm = *perm.lock();
+    let ns = &task.task.cred().user_ns;
+    IpcPerm {
+        uid: ns.shown_uid(perm.uid),
+        gid: ns.shown_gid(perm.gid),
+        cuid: ns.shown_uid(perm.cuid),
+        cgid: ns.shown_gid(perm.cgid),
+        ..perm
+    }
+}
+
+/// A new owner and mode that the caller gives. `EINVAL` for ids that its user namespace does not map.
+fn given_perm(task: &CurrentTask, given: &IpcPerm) -> Result<IpcPerm> {
+    let ns = &task.task.cred().user_ns;
+    Ok(IpcPerm {
+        uid: ns.global_uid(given.uid).ok_or(Errno::EINVAL)?,
+        gid: ns.global_gid(given.gid).ok_or(Errno::EINVAL)?,
+        ..*given
+    })
+}
+
+/// A process id as the caller sees it.
+fn shown(task: &CurrentTask, pid: i32) -> i32 {
+    task.shown_pid(pid.cast_unsigned()).cast_signed()
 }
 
 pub(super) fn sys_shmget(task: &mut CurrentTask, key: i32, size: u64, flags: Flags) -> Result<i32> {
@@ -209,13 +233,13 @@ pub(super) fn sys_shmctl(
             allowed(task, &segment, READ)?;
             let stamps = *segment.stamps.lock();
             let ds = ShmidDs {
-                shm_perm: perm_of(segment.perm()),
+                shm_perm: perm_of(task, segment.perm()),
                 shm_segsz: segment.size,
                 shm_atime: stamps.atime,
                 shm_dtime: stamps.dtime,
                 shm_ctime: stamps.ctime,
-                shm_cpid: stamps.cpid,
-                shm_lpid: stamps.lpid,
+                shm_cpid: shown(task, stamps.cpid),
+                shm_lpid: shown(task, stamps.lpid),
                 shm_nattch: task.kernel.attachments(&segment),
                 ..ShmidDs::default()
             };
@@ -225,7 +249,8 @@ pub(super) fn sys_shmctl(
         IPC_SET => {
             let new = buf.read(task)?;
             control(task, &segment)?;
-            change(&mut segment.perm().lock(), &new.shm_perm);
+            let perm = given_perm(task, &new.shm_perm)?;
+            change(&mut segment.perm().lock(), &perm);
             segment.stamps.lock().ctime = task.seconds();
             Ok(0)
         }
@@ -378,7 +403,7 @@ pub(super) fn sys_semctl(
             allowed(task, &set, READ)?;
             let (sem_otime, sem_ctime) = set.times();
             let sem_nsems = set.len() as u64;
-            let sem_perm = perm_of(set.perm());
+            let sem_perm = perm_of(task, set.perm());
             let ds = SemidDs {
                 sem_perm,
                 sem_otime,
@@ -392,7 +417,8 @@ pub(super) fn sys_semctl(
         IPC_SET => {
             let new = UserPtr::<SemidDs>::new(arg).read(task)?;
             control(task, &set)?;
-            change(&mut set.perm().lock(), &new.sem_perm);
+            let perm = given_perm(task, &new.sem_perm)?;
+            change(&mut set.perm().lock(), &perm);
             set.touch(now);
             Ok(0)
         }
@@ -408,7 +434,7 @@ pub(super) fn sys_semctl(
             let sem = set.values()[at];
             Ok(match command {
                 GETVAL => usize::from(sem.value),
-                GETPID => sem.pid as usize,
+                GETPID => task.shown_pid(sem.pid) as usize,
                 _ => set.waiters(at as u16, command == GETZCNT),
             })
         }
@@ -544,15 +570,15 @@ pub(super) fn sys_msgctl(
             allowed(task, &queue, READ)?;
             let stats = queue.stats();
             let ds = MsqidDs {
-                msg_perm: perm_of(queue.perm()),
+                msg_perm: perm_of(task, queue.perm()),
                 msg_stime: stats.stime,
                 msg_rtime: stats.rtime,
                 msg_ctime: stats.ctime,
                 msg_cbytes: stats.bytes,
                 msg_qnum: stats.count,
                 msg_qbytes: stats.max_bytes,
-                msg_lspid: stats.sender.cast_signed(),
-                msg_lrpid: stats.receiver.cast_signed(),
+                msg_lspid: task.shown_pid(stats.sender).cast_signed(),
+                msg_lrpid: task.shown_pid(stats.receiver).cast_signed(),
                 ..MsqidDs::default()
             };
             buf.write(task, &ds)?;
@@ -564,7 +590,8 @@ pub(super) fn sys_msgctl(
             if new.msg_qbytes > MSGMNB.into() && !task.task.cred().has_cap(cap::SYS_RESOURCE) {
                 return Err(Errno::EPERM);
             }
-            change(&mut queue.perm().lock(), &new.msg_perm);
+            let perm = given_perm(task, &new.msg_perm)?;
+            change(&mut queue.perm().lock(), &perm);
             queue.set_max_bytes(new.msg_qbytes, task.seconds());
             Ok(0)
         }

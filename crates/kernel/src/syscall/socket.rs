@@ -1,7 +1,7 @@
 //! Sockets: socket(2), socketpair(2), bind(2), listen(2), accept(2), connect(2), their names, shutdown(2) and
 //! options.
 
-use super::{Flags, UserPtr};
+use super::{Flags, UserPtr, sockmsg::shown_cred};
 use crate::task::CurrentTask;
 use std::{
     sync::Arc,
@@ -11,7 +11,10 @@ use tuxlet_net::unix::socket_path;
 use tuxlet_uapi::{
     errno::{Errno, Result},
     fcntl::OpenFlags,
-    socket::{AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_TYPE_MASK},
+    socket::{
+        AF_UNIX, SO_PEERCRED, SO_PEERGROUPS, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_TYPE_MASK,
+        SOL_SOCKET, Ucred,
+    },
 };
 use tuxlet_vfs::{
     Events, File, FileOps, FileType, LookupFlags, NewKind, SocketOps, access, create,
@@ -20,6 +23,7 @@ use tuxlet_vfs::{
     socket::{Name, Shutdown},
     unlink,
 };
+use zerocopy::{FromBytes, IntoBytes};
 
 /// `sizeof(struct sockaddr_storage)`: no address is longer.
 const ADDRESS_MAX: usize = 128;
@@ -338,6 +342,29 @@ pub(super) fn sys_setsockopt(
     ops(&file)?.setsockopt(&task.cx(), level, name, &bytes)
 }
 
+/// Gives the ids in what `SO_PEERCRED` and `SO_PEERGROUPS` tell the meaning of the caller's namespaces.
+fn show_ids(task: &CurrentTask, name: u32, bytes: &mut [u8]) {
+    match name {
+        SO_PEERCRED => {
+            let mut whole = Ucred::default();
+            let len = bytes.len();
+            // What was cut off is not shown anyway.
+            whole.as_mut_bytes()[..len].copy_from_slice(bytes);
+            let shown = shown_cred(task, whole);
+            bytes.copy_from_slice(&shown.as_bytes()[..len]);
+        }
+        SO_PEERGROUPS => {
+            for id in bytes.chunks_exact_mut(4) {
+                if let Ok(gid) = u32::read_from_bytes(id) {
+                    let shown = task.task.cred().user_ns.shown_gid(gid);
+                    id.copy_from_slice(shown.as_bytes());
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 pub(super) fn sys_getsockopt(
     task: &mut CurrentTask,
     fd: i32,
@@ -348,7 +375,11 @@ pub(super) fn sys_getsockopt(
 ) -> Result<()> {
     let file = socket_file(task, fd)?;
     let room = usize::try_from(len.read(task)?).map_err(|_| Errno::EINVAL)?;
-    let bytes = ops(&file)?.getsockopt(&task.cx(), level, name, room.min(OPTION_MAX))?;
+    let socket = ops(&file)?;
+    let mut bytes = socket.getsockopt(&task.cx(), level, name, room.min(OPTION_MAX))?;
+    if level == SOL_SOCKET && socket.domain() == AF_UNIX {
+        show_ids(task, name, &mut bytes);
+    }
     task.mm.space.write_bytes(value, &bytes)?;
     len.write(task, &(bytes.len() as i32))
 }

@@ -16,7 +16,7 @@ use tuxlet_uapi::{
     signal::Signal,
     socket::{
         MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL, MSG_WAITFORONE,
-        Mmsghdr, Msghdr, SOCK_STREAM,
+        Mmsghdr, Msghdr, SOCK_STREAM, Ucred,
     },
     time::Timespec,
 };
@@ -218,6 +218,40 @@ pub(super) fn read_message(task: &CurrentTask, header: &Msghdr) -> Result<Messag
     Ok((name, iov, control))
 }
 
+/// Credentials that the caller gives, with the ids of the initial namespaces. `EINVAL`, `ESRCH`.
+fn given_cred(task: &CurrentTask, cred: Ucred) -> Result<Ucred> {
+    let ns = &task.task.cred().user_ns;
+    let (uid, gid) = (ns.global_uid(cred.uid), ns.global_gid(cred.gid));
+    let (Some(uid), Some(gid)) = (uid, gid) else {
+        return Err(Errno::EINVAL);
+    };
+    let pid = u32::try_from(cred.pid).map_err(|_| Errno::ESRCH)?;
+    Ok(Ucred {
+        pid: task.given_pid(pid)?.cast_signed(),
+        uid,
+        gid,
+    })
+}
+
+/// Credentials with the ids of the caller's namespaces; those of nobody stay.
+pub(super) fn shown_cred(task: &CurrentTask, cred: Ucred) -> Ucred {
+    let ns = &task.task.cred().user_ns;
+    let nobody = cred.uid == u32::MAX;
+    Ucred {
+        pid: task.shown_pid(cred.pid.cast_unsigned()).cast_signed(),
+        uid: if nobody {
+            cred.uid
+        } else {
+            ns.shown_uid(cred.uid)
+        },
+        gid: if nobody {
+            cred.gid
+        } else {
+            ns.shown_gid(cred.gid)
+        },
+    }
+}
+
 /// Sends a message whose parts have been read.
 pub(super) fn send_message(
     task: &mut CurrentTask,
@@ -230,7 +264,12 @@ pub(super) fn send_message(
     let control = if control.is_empty() {
         Control::default()
     } else {
-        cmsg::parse(&task.cx(), control, |fd| task.fds.get(fd))?
+        cmsg::parse(
+            &task.cx(),
+            control,
+            |fd| task.fds.get(fd),
+            |cred| given_cred(task, cred),
+        )?
     };
     let space = Arc::clone(&task.mm.space);
     let mut from = UserReader::vectored(&space, iov);
@@ -279,9 +318,12 @@ pub(super) fn recv_message(
         header.msg_controllen.min(CONTROL_MAX)
     };
     let close_on_exec = flags & MSG_CMSG_CLOEXEC != 0;
-    let (control, control_flags) = cmsg::encode(got.control, room as usize, |file| {
-        task.install_fd(file, close_on_exec)
-    });
+    let (control, control_flags) = cmsg::encode(
+        got.control,
+        room as usize,
+        |file| task.install_fd(file, close_on_exec),
+        |cred| shown_cred(task, cred),
+    );
     if !control.is_empty() {
         space.write_bytes(header.msg_control, &control)?;
     }
