@@ -7,8 +7,8 @@ use tuxlet_uapi::{
     errno::{Errno, Result},
     sock_diag::{TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN},
     socket::{
-        AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, SOCK_RAW,
-        SOCK_STREAM,
+        AF_INET, AF_INET6, IFF_LOOPBACK, IFF_UP, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP,
+        IPPROTO_UDP, SOCK_RAW, SOCK_STREAM,
     },
 };
 use tuxlet_vfs::{Cx, FileType, InodeRef, pseudo::GeneratedFile};
@@ -22,6 +22,8 @@ const FILES: &[(&str, Make)] = &[
     ("icmp", |s, cx| inet(s, cx, AF_INET, Table::Icmp)),
     ("icmp6", |s, cx| inet(s, cx, AF_INET6, Table::Icmp)),
     ("if_inet6", if_inet6),
+    ("igmp", igmp),
+    ("igmp6", igmp6),
     ("netlink", netlink),
     ("netstat", |_, _| Ok(String::new())),
     ("packet", |_, _| Ok(PACKET.into())),
@@ -140,6 +142,58 @@ fn if_inet6(s: &Snapshot, _: &Cx) -> Result<String> {
                 addr.prefix_len,
                 interface.name
             );
+        }
+    }
+    Ok(text)
+}
+
+/// The groups that every interface is in by itself: all systems.
+/// DEVIATION: those that sockets have joined are not known.
+fn igmp(s: &Snapshot, _: &Cx) -> Result<String> {
+    let mut text = String::from("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n");
+    for interface in network(s)?.interfaces() {
+        let mut families = interface.addrs.iter().map(|a| a.family);
+        if interface.flags & IFF_UP != 0 && families.any(|f| f == AF_INET) {
+            let group = word(&[224, 0, 0, 1]);
+            let (index, name) = (interface.index, interface.name);
+            let _ = writeln!(text, "{index}\t{name:<10}: {:>5} {:>7}", 1, "V3");
+            let _ = writeln!(text, "\t\t\t\t{group:08X} {:>5} 0:{:08X}\t\t0", 1, 0);
+        }
+    }
+    Ok(text)
+}
+
+/// The groups that every interface is in by itself: all nodes of the link and of the interface, and those where its addresses are
+/// asked for (RFC 4291, 2.8). DEVIATION: as in [`igmp`].
+fn igmp6(s: &Snapshot, _: &Cx) -> Result<String> {
+    /// What Linux keeps of a group: 4 if the interface listens to it, 8 if it tells nobody.
+    const LISTENS: u32 = 4;
+    const SILENT: u32 = 8;
+    let mut text = String::new();
+    for interface in network(s)?.interfaces() {
+        let addrs = interface.addrs.iter().filter(|a| a.family == AF_INET6);
+        let solicited = addrs.clone().filter_map(|a| {
+            let last: [u8; 3] = a.address.get(13..)?.try_into().ok()?;
+            let (high, low) = (
+                0xff00 | u16::from(last[0]),
+                u16::from_be_bytes([last[1], last[2]]),
+            );
+            Some(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, high, low))
+        });
+        let mut groups: Vec<(Ipv6Addr, u32)> = Vec::new();
+        if interface.flags & IFF_LOOPBACK == 0 {
+            groups.extend(solicited.map(|group| (group, LISTENS)));
+            groups.dedup();
+        }
+        if addrs.count() != 0 {
+            let all = |scope| Ipv6Addr::new(scope, 0, 0, 0, 0, 0, 0, 1);
+            groups.push((all(0xff02), LISTENS | SILENT));
+            groups.push((all(0xff01), SILENT));
+        }
+        for (group, flags) in groups {
+            let group = hex(&group.octets());
+            let (index, name) = (interface.index, &interface.name);
+            let _ = writeln!(text, "{index:<4} {name:<15} {group} {:>5} {flags:08X} 0", 1);
         }
     }
     Ok(text)
