@@ -22,7 +22,7 @@ use tuxlet_uapi::{
     poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM},
 };
 
-pub use interface::{Interface, InterfaceAddr, interfaces};
+pub use interface::{Interface, InterfaceAddr, groups, interfaces};
 pub use sys::{Route, routes};
 
 /// Room for control messages in one receive, in bytes.

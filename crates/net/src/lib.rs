@@ -35,7 +35,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tuxlet_host::net::{Interface, Route, interfaces, routes};
+use tuxlet_host::net::{Interface, Route, groups, interfaces, routes};
 use tuxlet_uapi::{
     errno::{
         EAFNOSUPPORT, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT, Errno, Result,
@@ -209,6 +209,16 @@ impl Network {
         self.loopback
             .as_ref()
             .map_or_else(interfaces, |lo| vec![lo.interface()])
+    }
+
+    /// The multicast groups that the interfaces are in, as text of `/proc/net/igmp` or, for `AF_INET6`, `igmp6`; `None` if that is
+    /// not known.
+    #[must_use]
+    pub fn groups(&self, family: u16) -> Option<String> {
+        match self.loopback {
+            Some(_) => None,
+            None => groups(family),
+        }
     }
 
     /// The routes of the main table.

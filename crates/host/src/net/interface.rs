@@ -88,6 +88,17 @@ pub fn interfaces() -> Vec<Interface> {
     found.into_values().collect()
 }
 
+/// The multicast groups that the host's interfaces are in, as Linux' `/proc/net/igmp` has them, or `igmp6` for [`AF_INET6`]; `None`
+/// if the host does not tell.
+#[must_use]
+pub fn groups(family: u16) -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let six = if family == AF_INET6 { "6" } else { "" };
+    std::fs::read_to_string(format!("/proc/net/igmp{six}")).ok()
+}
+
 fn linux_flags(host: libc::c_uint) -> u32 {
     [
         (libc::IFF_UP, IFF_UP),

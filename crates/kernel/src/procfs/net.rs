@@ -147,11 +147,14 @@ fn if_inet6(s: &Snapshot, _: &Cx) -> Result<String> {
     Ok(text)
 }
 
-/// The groups that every interface is in by itself: all systems.
-/// DEVIATION: those that sockets have joined are not known.
+/// DEVIATION: where the host does not tell, those groups alone in which every interface is by itself: all systems.
 fn igmp(s: &Snapshot, _: &Cx) -> Result<String> {
+    let network = network(s)?;
+    if let Some(text) = network.groups(AF_INET) {
+        return Ok(text);
+    }
     let mut text = String::from("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n");
-    for interface in network(s)?.interfaces() {
+    for interface in network.interfaces() {
         let mut families = interface.addrs.iter().map(|a| a.family);
         if interface.flags & IFF_UP != 0 && families.any(|f| f == AF_INET) {
             let group = word(&[224, 0, 0, 1]);
@@ -163,14 +166,18 @@ fn igmp(s: &Snapshot, _: &Cx) -> Result<String> {
     Ok(text)
 }
 
-/// The groups that every interface is in by itself: all nodes of the link and of the interface, and those where its addresses are
-/// asked for (RFC 4291, 2.8). DEVIATION: as in [`igmp`].
+/// DEVIATION: where the host does not tell, those groups alone in which every interface is by itself: all nodes of the link and of
+/// the interface, and those where its addresses are asked for (RFC 4291, 2.8).
 fn igmp6(s: &Snapshot, _: &Cx) -> Result<String> {
     /// What Linux keeps of a group: 4 if the interface listens to it, 8 if it tells nobody.
     const LISTENS: u32 = 4;
     const SILENT: u32 = 8;
+    let network = network(s)?;
+    if let Some(text) = network.groups(AF_INET6) {
+        return Ok(text);
+    }
     let mut text = String::new();
-    for interface in network(s)?.interfaces() {
+    for interface in network.interfaces() {
         let addrs = interface.addrs.iter().filter(|a| a.family == AF_INET6);
         let solicited = addrs.clone().filter_map(|a| {
             let last: [u8; 3] = a.address.get(13..)?.try_into().ok()?;
