@@ -95,7 +95,7 @@ pub(super) fn run_case(
             // The program is neither process 1 nor in its process group: kill(2) treats both differently.
             let script = format!("{} setsid \"$@\"; exit $?", case.setup);
             command.args([image, "--", "/bin/sh", "-c", &script, "sh"]);
-            command.arg(format!("{GUEST_DIR}/{}", case.program));
+            command.arg(Path::new(GUEST_DIR).join(&case.program));
             command.args(&case.args);
             let outcome = limited(command, timeout)?;
             if outcome.status.is_none() {

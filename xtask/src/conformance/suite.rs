@@ -54,7 +54,7 @@ impl std::str::FromStr for Verdict {
 /// One run of a program; it may give several verdicts.
 pub(super) struct Case {
     pub(super) name: String,
-    /// Path below the directory of programs.
+    /// Path below the directory of programs, or a path from the root.
     pub(super) program: String,
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(&'static str, &'static str)>,
@@ -162,7 +162,7 @@ impl Suite {
                 Ok(names
                     .lines()
                     .map(|name| {
-                        let mut case = Case::new(name, "stress-ng");
+                        let mut case = Case::new(name, "/usr/bin/stress-ng");
                         case.args = [
                             "--verify",
                             "--timeout",
