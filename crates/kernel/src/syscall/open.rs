@@ -220,12 +220,13 @@ pub(super) fn sys_truncate(task: &mut CurrentTask, path: UserPath, len: i64) -> 
         &path.read(task)?,
         LookupFlags::FOLLOW,
     )?;
-    tuxlet_vfs::setattr::truncate(&cx, &target, len)
+    task.size_limited(tuxlet_vfs::setattr::truncate(&cx, &target, len))
 }
 
 pub(super) fn sys_ftruncate(task: &mut CurrentTask, fd: i32, len: i64) -> Result<()> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
-    tuxlet_vfs::setattr::ftruncate(&task.cx(), &*task.fds.get(fd)?, len)
+    let file = task.fds.get(fd)?;
+    task.size_limited(tuxlet_vfs::setattr::ftruncate(&task.cx(), &file, len))
 }
 
 pub(super) fn sys_fallocate(
@@ -240,7 +241,7 @@ pub(super) fn sys_fallocate(
 }
 
 pub(super) fn fallocate(
-    task: &CurrentTask,
+    task: &mut CurrentTask,
     file: &File,
     mode: u32,
     offset: i64,
@@ -253,7 +254,8 @@ pub(super) fn fallocate(
             Errno::EINVAL
         });
     };
-    file.fallocate(&task.cx(), mode, offset, len)
+    let result = file.fallocate(&task.cx(), mode, offset, len);
+    task.size_limited(result)
 }
 
 /// The file of a descriptor that is more than a handle of a path. `EBADF`.

@@ -84,12 +84,18 @@ impl CurrentTask {
             Err(errno) => {
                 if errno == Errno::EPIPE {
                     self.send_self(Signal::SIGPIPE);
-                } else if errno == Errno::EFBIG {
-                    self.send_self(Signal::SIGXFSZ);
                 }
-                Err(errno)
+                self.size_limited(Err(errno))
             }
         }
+    }
+
+    /// Sends SIGXFSZ where RLIMIT_FSIZE has stopped a change: setrlimit(2).
+    pub(super) fn size_limited<T>(&mut self, result: Result<T>) -> Result<T> {
+        if matches!(result, Err(Errno::EFBIG)) && self.cx().fsize_limit != u64::MAX {
+            self.send_self(Signal::SIGXFSZ);
+        }
+        result
     }
 }
 

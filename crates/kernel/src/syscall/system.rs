@@ -1,7 +1,12 @@
 //! syslog(2), reboot(2), acct(2), name_to_handle_at(2), open_by_handle_at(2).
 
 use super::{Flags, UserPath, UserPtr, statmount::UNIQUE_OFFSET};
-use crate::{log::LOG_SIZE, task::CurrentTask};
+use crate::{
+    log::LOG_SIZE,
+    ns::pid::PidNs,
+    task::{CurrentTask, WaitStatus},
+};
+use std::sync::Arc;
 use tuxlet_uapi::{
     capability::{CAP_SYS_PACCT, CAP_SYSLOG},
     errno::{Errno, Result},
@@ -12,6 +17,7 @@ use tuxlet_uapi::{
         LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B,
         LINUX_REBOOT_MAGIC2C,
     },
+    signal::Signal,
 };
 use tuxlet_vfs::cx::cap;
 
@@ -67,7 +73,7 @@ fn read_log(task: &mut CurrentTask, action: u32, room: usize) -> Result<Vec<u8>>
         }
         return Ok(text);
     }
-    let kernel = std::sync::Arc::clone(&task.kernel);
+    let kernel = Arc::clone(&task.kernel);
     let waited = task.wait_until(None, |_, table| {
         if let Some(table) = table {
             table.add(kernel.log.changed());
@@ -84,7 +90,8 @@ pub(super) fn sys_reboot(
     command: u32,
     _arg: UserPtr<u8>,
 ) -> Result<()> {
-    if !task.task.cred().has_cap(cap::SYS_BOOT) {
+    let ns = Arc::clone(&task.task.group().pid_ns);
+    if !task.task.cred().has_cap_in(&ns.id.owner, cap::SYS_BOOT) {
         return Err(Errno::EPERM);
     }
     let magics = [
@@ -95,6 +102,9 @@ pub(super) fn sys_reboot(
     ];
     if magic1 != LINUX_REBOOT_MAGIC1 || !magics.contains(&magic2) {
         return Err(Errno::EINVAL);
+    }
+    if ns.level() > 0 {
+        return reboot_namespace(task, &ns, command);
     }
     match command {
         LINUX_REBOOT_CMD_CAD_ON | LINUX_REBOOT_CMD_CAD_OFF => Ok(()),
@@ -108,6 +118,27 @@ pub(super) fn sys_reboot(
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// In a process id namespace of its own, the namespace ends, and its first process seems to have been killed by a signal that says
+/// what was asked for: reboot(2).
+fn reboot_namespace(task: &CurrentTask, ns: &PidNs, command: u32) -> Result<()> {
+    let signal = match command {
+        LINUX_REBOOT_CMD_RESTART | LINUX_REBOOT_CMD_RESTART2 => Signal::SIGHUP,
+        LINUX_REBOOT_CMD_HALT | LINUX_REBOOT_CMD_POWER_OFF => Signal::SIGINT,
+        _ => return Err(Errno::EINVAL),
+    };
+    let init = ns
+        .init()
+        .and_then(|tgid| Some(Arc::clone(&task.kernel.tree.lock().node(tgid)?.group)));
+    if let Some(init) = init {
+        let killed = WaitStatus::Signaled(signal, false);
+        task.kernel.begin_group_exit(&init, killed);
+    }
+    // The call does not return.
+    let group = task.task.group();
+    task.kernel.begin_group_exit(group, WaitStatus::Exited(0));
+    Ok(())
 }
 
 pub(super) fn sys_acct(task: &mut CurrentTask, _path: UserPtr<u8>) -> Result<()> {

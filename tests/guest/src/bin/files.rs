@@ -377,6 +377,16 @@ fn main() {
             0
         });
         wait(pid);
+        let limited = |change: fn(i32) -> i32| {
+            fork(|| {
+                let l = libc::rlimit { rlim_cur: 5, rlim_max: 5 };
+                libc::setrlimit(libc::RLIMIT_FSIZE, &l);
+                change(open("limited", O_RDWR | O_CREAT, 0o600))
+            })
+        };
+        say!("beyond it: write {}", wait(limited(|fd| write(fd, b"123456") as i32)));
+        say!("ftruncate {}", wait(limited(|fd| libc::ftruncate(fd, 6))));
+        say!("fallocate {}", wait(limited(|fd| libc::fallocate(fd, 0, 0, 6))));
     }
     guest::clean(&dir);
 }

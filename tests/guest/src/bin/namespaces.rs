@@ -274,6 +274,32 @@ fn pid() {
         let pid = fork(|| 0);
         say!("after it {}", if pid < 0 { error_name(errno()) } else { wait(pid) });
     });
+    // The end of a namespace is told by a signal; the machine goes on.
+    for (name, command) in [
+        ("restart", libc::LINUX_REBOOT_CMD_RESTART),
+        ("power off", libc::LINUX_REBOOT_CMD_POWER_OFF),
+        ("halt", libc::LINUX_REBOOT_CMD_HALT),
+        ("cad on", libc::LINUX_REBOOT_CMD_CAD_ON),
+    ] {
+        child(|| {
+            unshare(CLONE_NEWPID);
+            let first = fork(|| {
+                // SAFETY: no memory is touched.
+                if unsafe { libc::getpid() } != 1 {
+                    // Anything but a namespace of its own.
+                    return 1;
+                }
+                let second = fork(|| {
+                    // SAFETY: no memory is touched; it is in a process id namespace that was made above.
+                    say!("{}", show(unsafe { libc::reboot(command) }));
+                    7
+                });
+                say!("second {}", wait(second));
+                8
+            });
+            say!("{name}: {}", wait(first));
+        });
+    }
     child(|| {
         // All members end with the first; the pipe's end shows it.
         unshare(CLONE_NEWPID);

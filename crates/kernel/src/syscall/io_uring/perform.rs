@@ -436,7 +436,8 @@ fn plain(task: &mut CurrentTask, ring: &Ring, request: &mut Request) -> Result<i
         IORING_OP_FTRUNCATE => {
             let file = file_of_request(task, ring, request)?;
             let len = i64::try_from(sqe.off).map_err(|_| Errno::EINVAL)?;
-            setattr::ftruncate(&task.cx(), &file, len.cast_unsigned()).map(nothing)
+            let cut = setattr::ftruncate(&task.cx(), &file, len.cast_unsigned());
+            task.size_limited(cut).map(nothing)
         }
         IORING_OP_FADVISE => {
             let file = file_of_request(task, ring, request)?;
