@@ -193,6 +193,8 @@ pub struct Kernel {
     /// Makes file systems for mount(2).
     file_systems: OnceLock<Arc<dyn FileSystemFactory>>,
     clock_watch: OnceLock<tuxlet_host::time::RealtimeWatch>,
+    /// Held while the OOM killer of a control group chooses and kills: who comes second finds somebody dying.
+    pub(crate) oom: Mutex<()>,
     /// Held for writing while a signal goes to several processes, for reading while a new process is entered.
     pub(crate) broadcast_lock: RwLock<()>,
     /// How many signals have gone to several processes.
@@ -295,6 +297,7 @@ impl Kernel {
             hooks: Hooks::default(),
             file_systems: OnceLock::new(),
             clock_watch: OnceLock::new(),
+            oom: Mutex::new(()),
             broadcast_lock: RwLock::new(()),
             broadcasts: std::sync::atomic::AtomicU64::new(0),
             log: crate::log::KernelLog::default(),

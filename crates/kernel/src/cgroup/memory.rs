@@ -163,6 +163,7 @@ impl Cgroup {
 
     /// Kills the largest process of the group, or all of a group that wants to die as one; the process that was chosen.
     fn out_of_memory(self: &Arc<Self>, kernel: &Kernel) -> Option<Arc<ThreadGroup>> {
+        let _one_by_one = kernel.oom.lock();
         // One that is about to die gives memory back: nobody else has to.
         let mut tasks = self.tasks_of(kernel, true).into_iter();
         if let Some(dying) = tasks.find(|t| t.group().signals.lock().group_exit.is_some()) {
